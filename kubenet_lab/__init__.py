@@ -1,0 +1,46 @@
+"""kubenet-lab: hold a Kubernetes network in your hands.
+
+Load real manifests, ask any question about the traffic, see the answer hop by hop, change one thing and see what changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .cluster import Cluster, Kubelet, Underlay, example, load
+from .cni import Flannel
+from .dns import CoreDNS
+from .errors import CommandError, KubenetError, LoadError, NotFound, NotModelled
+from .policy import PolicyEngine
+from .services import KubeProxy
+from .trace import Decision, Hop, Outcome, Reason, Trace
+from .versions import MODELLED
+
+if TYPE_CHECKING:
+    from . import plots, widgets
+    from .course import check, hint, learner, predict, progress, reveal
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MODELLED", "Cluster", "CommandError", "CoreDNS", "Decision", "Flannel", "Hop", "KubeProxy", "KubenetError", "Kubelet", "LoadError", "NotFound",
+    "NotModelled", "Outcome", "PolicyEngine", "Reason", "Trace", "Underlay", "__version__", "check", "example", "hint", "learner", "load", "plots",
+    "predict", "progress", "reveal", "widgets",
+]  # fmt: skip
+
+_COURSE = ("check", "hint", "learner", "predict", "progress", "reveal")
+
+
+def __getattr__(name: str) -> Any:
+    """Figures, widgets and the course load when they are first used: `import kubenet_lab` stays light."""
+    from importlib import import_module
+
+    if name in ("plots", "widgets"):
+        return import_module(f".{name}", __name__)
+    if name in _COURSE:
+        return getattr(import_module(".course", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

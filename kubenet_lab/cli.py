@@ -1,0 +1,227 @@
+"""The `kubenet-lab` command: the same answers on a terminal.
+
+Exit status: 0 delivered (or done), 1 not delivered (or something essential is missing), 2 bad input.
+Bad input is answered with one message on stderr, never with a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .errors import KubenetError
+
+__all__ = ["main"]
+
+OK, NOT_DELIVERED, BAD_INPUT = 0, 1, 2
+
+EXAMPLES = """\
+examples:
+  kubenet-lab start                                    your own copy of the notebooks, in ./course
+  kubenet-lab lab                                      the same, then JupyterLab opens the first one
+  kubenet-lab doctor                                   is everything here that the course needs?
+  kubenet-lab trace bookshop shop/web http://cart:8080
+  kubenet-lab trace dump.yaml shop/web data/db --port 5432 --explain
+
+kubenet-lab COMMAND --help shows more of each.
+"""
+
+TRACE_EXAMPLES = """\
+SOURCE is a file or folder of manifests, a dump (kubectl get ... -o yaml), "-" for standard input, or the name of a shipped example.
+SRC and DST are "ns/name" (a pod, or the first ready pod of that workload), "svc:ns/name", "node:NAME", "external:IP" or an IP;
+DST may also be a URL, or a DNS name as a client in SRC would type it.
+
+examples:
+  kubenet-lab trace bookshop shop/web http://cart:8080
+  kubenet-lab trace bookshop shop/web svc:shop/cart --port 8080 --explain
+  kubenet-lab trace bookshop shop/api data/db --port 5432 --json
+  kubenet-lab trace manifests/ external:203.0.113.7 node:worker-1 --port 30080 --pcap way-in.pcap
+  kubectl get all,nodes,networkpolicies,endpointslices -A -o yaml | kubenet-lab trace - shop/web svc:shop/cart
+
+exit status: 0 delivered, 1 not delivered, 2 bad input
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}\n{self.prog} --help shows examples\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="replace")  # a console that lacks ✓ prints ?
+    words = list(sys.argv[1:] if argv is None else argv)
+    rest: list[str] = []
+    if words[:1] == ["lab"] and "--" in words:  # what follows is JupyterLab's
+        words, rest = words[: words.index("--")], words[words.index("--") + 1 :]
+    args = _parser().parse_args(words)
+    args.jupyter = rest
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+        return status
+    except KubenetError as problem:
+        print(f"kubenet-lab: {problem}", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as problem:
+        if isinstance(problem, BrokenPipeError):  # `| head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OK
+        name = f"{problem.filename}: " if problem.filename else ""
+        print(f"kubenet-lab: {name}{problem.strerror or problem}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        release = version("kubenet-lab")
+    except PackageNotFoundError:
+        release = "not installed"
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="kubenet-lab", formatter_class=raw, epilog=EXAMPLES,
+        description="Hold a Kubernetes network in your hands: ask about its traffic, see the answer hop by hop.",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"kubenet-lab {release}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True, parser_class=_Parser)
+
+    start = commands.add_parser(
+        "start", formatter_class=raw, help="write your own copy of the notebooks",
+        description="Write your own copy of the notebooks, without outputs. What you changed is never written over.",
+        epilog="examples:\n  kubenet-lab start\n  kubenet-lab start ~/networking\n",
+    )  # fmt: skip
+    start.add_argument("directory", nargs="?", default="course", metavar="DIR", help="the folder of your copy (default: course)")
+    start.set_defaults(run=_start)
+
+    lab = commands.add_parser(
+        "lab", formatter_class=raw, help="start, then open JupyterLab on the first notebook",
+        usage="kubenet-lab lab [-h] [DIR] [-- OPTION ...]",
+        description="Write or refresh your copy, then open JupyterLab on its first notebook.",
+        epilog="examples:\n  kubenet-lab lab\n  kubenet-lab lab ~/networking -- --no-browser --port 9999\n",
+    )  # fmt: skip
+    lab.add_argument("directory", nargs="?", default="course", metavar="DIR", help="the folder of your copy (default: course)")
+    lab.set_defaults(run=_lab)
+
+    doctor = commands.add_parser(
+        "doctor", formatter_class=raw, help="check that everything is here",
+        description="Check Python, the packages, JupyterLab's widgets, the lab itself and the tools of the real system (optional).",
+        epilog="exit status: 0 the course will run, 1 something essential is missing\n",
+    )  # fmt: skip
+    doctor.set_defaults(run=_doctor)
+
+    trace = commands.add_parser(
+        "trace", formatter_class=raw, help="ask: can SRC reach DST, and which way?", epilog=TRACE_EXAMPLES,
+        description="Send one connection through the lab and print its way, hop by hop.",
+    )  # fmt: skip
+    trace.add_argument("source", metavar="SOURCE")
+    trace.add_argument("src", metavar="SRC")
+    trace.add_argument("dst", metavar="DST")
+    trace.add_argument("--port", metavar="PORT", help="a number or a port's name (default 80)")
+    trace.add_argument("--protocol", default="TCP", metavar="PROTO", help="TCP, UDP, ICMP ... (default TCP)")
+    trace.add_argument("--size", type=int, metavar="BYTES", help="payload to send once connected")
+    trace.add_argument("--via", metavar="NODE", help="the node by which a packet from outside enters")
+    trace.add_argument("--json", action="store_true", help="print the whole trace as JSON")
+    trace.add_argument("--explain", action="store_true", help="tell it in sentences, with the real command for each step")
+    trace.add_argument("--pcap", metavar="FILE", help="also write the frames, for Wireshark and tshark")
+    options = trace.add_argument_group("how the cluster is built (default: detected from the objects)")
+    options.add_argument("--nodes", type=int, metavar="N", help="worker nodes to assume where SOURCE declares none")
+    for name in ("cni", "proxy", "dns", "policy", "kubernetes"):
+        options.add_argument(f"--{name}", metavar="NAME")
+    options.add_argument("--seed", type=int, metavar="N", help="seed of every random choice (default 0)")
+    trace.set_defaults(run=_trace)
+    return parser
+
+
+def _start(args: argparse.Namespace) -> int:
+    from .course.workspace import start
+
+    workspace = start(args.directory, echo=print)
+    print(f"Open {workspace.first.as_posix()} in JupyterLab, or run: kubenet-lab lab {args.directory}")
+    return OK
+
+
+def _lab(args: argparse.Namespace) -> int:
+    from .course.workspace import start
+
+    workspace = start(args.directory, echo=print)
+    try:
+        from jupyterlab.labapp import main as jupyterlab
+    except ImportError as problem:
+        raise KubenetError("JupyterLab is not installed here; run: pip install jupyterlab") from problem
+    jupyterlab([str(workspace.first), *args.jupyter])
+    return OK
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from .course.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        print(finding)
+    if all(finding.ok or not finding.essential for finding in findings):
+        print("\nAll that the course needs is here.")
+        return OK
+    print("\nSomething essential is missing: see the lines with ✗.")
+    return NOT_DELIVERED
+
+
+def _trace(args: argparse.Namespace) -> int:
+    cluster = _cluster(args)
+    port = int(args.port) if args.port and args.port.isdigit() else args.port
+    if "://" in args.dst:
+        if args.port:
+            raise KubenetError("a URL carries its port: write it there and leave --port away")
+        result = cluster.ask(args.src, args.dst)
+    else:
+        given = {"size": args.size, "via": args.via, "port": port}
+        result = cluster.connect(args.src, args.dst, protocol=args.protocol.upper(), **{k: v for k, v in given.items() if v is not None})
+    if args.pcap:
+        result.to_pcap(Path(args.pcap))
+    if args.json:
+        print(json.dumps(result.to_dict(), indent=2, ensure_ascii=False, default=str))
+    elif args.explain:
+        print(result.explain())
+    else:
+        print("\n".join(_lines(result)))
+    if args.pcap and not args.json:
+        print(f"wrote {args.pcap}")
+    return OK if result else NOT_DELIVERED
+
+
+def _cluster(args: argparse.Namespace) -> Any:
+    import kubenet_lab as kn
+
+    options = {name: getattr(args, name) for name in ("nodes", "cni", "proxy", "dns", "policy", "kubernetes", "seed")}
+    options = {name: value for name, value in options.items() if value is not None}
+    if args.source == "-":
+        return kn.load(sys.stdin.read(), **options)
+    looks_like_path = Path(args.source).exists() or any(c in args.source for c in "/\\*?.")
+    return kn.load(args.source, **options) if looks_like_path else kn.example(args.source, **options)
+
+
+def _lines(trace: Any, indent: str = "") -> list[str]:
+    """The short form: the verdict, why, and one line per hop."""
+    lines = [f"{indent}{trace.question}", f"{indent}{trace.summary}"]
+    lines += [f"{indent}  because: {reason}" for reason in trace.reasons]
+    lines += [f"{indent}  assumed: {text}" for text in trace.assumptions]
+    if trace.stages:
+        for name, stage in trace.stages:
+            lines.append(f"{indent}{name}:")
+            lines += _lines(stage, indent + "  ") if hasattr(stage, "hops") else [f"{indent}  {stage}"]
+        return lines
+    where = max((len(hop.host) for hop in trace.hops), default=0)
+    for hop in trace.hops:
+        entry = f"   [{hop.entry}]" if hop.entry else ""
+        lines.append(f"{indent}  {hop.number:>2}  {hop.host:<{where}}  {'✗ ' if hop.failed else ''}{hop.title}{entry}")
+    return lines

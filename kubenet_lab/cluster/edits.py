@@ -1,0 +1,44 @@
+"""Hand edits: commands that changed programmed state, recorded so that they survive rebuilds and copies until resync."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import CommandError, Problem
+from ..kernel.shell import Shell
+from ..kernel.state import State
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+__all__ = ["Edit", "replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One command that changed something, and where. `stdin` is what iptables-restore was given."""
+
+    namespace: str
+    command: str
+    stdin: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}# {self.command}"
+
+
+def replay(cluster: Cluster, edits: Sequence[Edit]) -> list[Problem]:
+    """Make the edits again on a network that was just built. One that no longer fits is a finding."""
+    problems = []
+    network = cluster._network
+    assert network is not None
+    for e in edits:
+        if e.namespace not in network.namespaces:
+            problems.append(Problem(f"hand edit lost, {e.namespace} is gone: {e.command}", object=e.namespace))
+            continue
+        try:
+            Shell(network, State(), e.namespace).run(e.command, stdin=e.stdin)
+        except CommandError as error:
+            problems.append(Problem(f"hand edit no longer fits: {e.command}: {error}", object=e.namespace))
+    return problems

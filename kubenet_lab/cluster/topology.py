@@ -1,0 +1,94 @@
+"""What a figure or a widget needs to know of a cluster: plain values, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..objects.views import Pod, Service
+from .names import node_address, owner_workload
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+__all__ = ["Topology", "TopologyDevice", "TopologyExternal", "TopologyNode", "TopologyPod", "topology_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyDevice:
+    name: str  # "cni0", "flannel.1", "eth0"
+    kind: str  # "bridge", "vxlan", "physical"
+    address: str  # without prefix length; "" if none
+    mtu: int
+    note: str = ""  # "VNI 1"
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyNode:
+    name: str
+    address: str
+    pod_cidr: str
+    devices: tuple[TopologyDevice, ...]
+    control_plane: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyPod:
+    key: str  # "shop/web-6c9d8-x2k": the same text that a hop's namespace carries after "pod:"
+    address: str
+    node: str
+    namespace: str
+    workload: str  # "web"
+    workload_kind: str  # "Deployment"
+    ready: bool = True
+    host_network: bool = False
+    app: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyExternal:
+    """A machine outside the cluster; its hops carry namespace "external:ADDRESS"."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    nodes: tuple[TopologyNode, ...]
+    pods: tuple[TopologyPod, ...]
+    externals: tuple[TopologyExternal, ...]
+    node_network: str  # "192.168.50.0/24"
+    node_mtu: int
+    pod_network: str  # "flannel vxlan"
+    services: tuple[tuple[str, str], ...] = ()  # ("shop/cart", "10.96.0.20")
+    pod_cidr: str = ""  # the whole cluster's, "10.244.0.0/16"
+    service_cidr: str = ""  # "10.96.0.0/12"
+
+
+_SHOWN = ("bridge", "vxlan", "physical")
+
+
+def topology_of(cluster: Cluster) -> Topology:
+    snapshot, network = cluster.snapshot(), cluster.network()
+    nodes = []
+    for n in cluster.nodes:
+        ns = network.namespaces.get(n.name)
+        devices = tuple(
+            TopologyDevice(k.name, k.kind, next((a.ip for a in k.addresses), ""), k.mtu, f"VNI {k.vxlan.vni}" if k.vxlan else "")
+            for k in (ns.links.values() if ns is not None else ()) if k.kind in _SHOWN
+        )  # fmt: skip
+        control = any(t.key == "node-role.kubernetes.io/control-plane" for t in n.spec.taints) or "node-role.kubernetes.io/control-plane" in n.labels
+        nodes.append(TopologyNode(n.name, node_address(n), n.spec.pod_cidr, devices, control))
+    pods = []
+    for p in snapshot.list(Pod):
+        if not p.ips or p.terminated:
+            continue
+        kind, name = owner_workload(snapshot, p)
+        app = p.labels.get("app.kubernetes.io/name") or p.labels.get("app") or p.labels.get("k8s-app") or ""
+        pods.append(TopologyPod(p.key, p.ips[0], p.spec.node_name, p.namespace, name, kind, p.ready, p.spec.host_network, app))
+    services = tuple((s.key, s.spec.cluster_ip) for s in snapshot.list(Service) if s.spec.cluster_ip not in ("", "None"))
+    externals = tuple(TopologyExternal(n.removeprefix("external:")) for n, h in network.hosts.items() if h.role == "external" and h.root.label == n)
+    return Topology(
+        tuple(nodes), tuple(pods), externals, cluster.plan.node_cidr, cluster.options.underlay.mtu, cluster.pod_network, services,
+        cluster.plan.pod_cidrs[0], cluster.plan.service_cidrs[0],
+    )  # fmt: skip

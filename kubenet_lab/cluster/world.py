@@ -1,0 +1,59 @@
+"""Names: what the world's DNS knows of the cluster, and the stub resolver of whoever asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..dns import Resolution, Zones, hosts_file, parse_resolv_conf
+from ..dns import resolve as run_resolver
+from ..dns.zones import DEFAULT_ZONES
+from ..objects.views import Ingress, Pod
+from .listening import is_ingress_controller
+from .names import Party
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+    from .questions import Fork
+
+__all__ = ["ingress_addresses", "stub_resolve", "world_zones"]
+
+
+def ingress_addresses(cluster: Cluster) -> tuple[str, ...]:
+    """Where the world finds this cluster's Ingresses: their status, else the nodes whose network a controller uses."""
+    snapshot = cluster.snapshot()
+    stated = [i.get("ip", "") for o in snapshot.list(Ingress) for i in _status(cluster, o.key)]
+    if any(stated):
+        return tuple(dict.fromkeys(a for a in stated if a))
+    pods = [p for p in snapshot.list(Pod) if p.spec.host_network and p.ips and p.ready and is_ingress_controller(snapshot, p)]
+    return tuple(dict.fromkeys(p.ips[0] for p in pods))
+
+
+def _status(cluster: Cluster, key: str) -> list[dict[str, Any]]:
+    document = cluster.store.document("Ingress", key)
+    return list(((document.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ())
+
+
+def world_zones(cluster: Cluster) -> Zones:
+    """The zones of the resolver outside: given ones, else a small internet, and a zone for every Ingress host."""
+    option = cluster.options.coredns
+    given: dict[str, Any] = dict(option.upstream_zones) if option is not None and option.upstream_zones is not None else dict(DEFAULT_ZONES)
+    addresses = list(ingress_addresses(cluster))
+    if not addresses:
+        return Zones(given)
+    kind = "AAAA" if ":" in addresses[0] else "A"
+    for ingress in cluster.snapshot().list(Ingress):
+        for rule in ingress.spec.rules:
+            if rule.host and not rule.host.startswith("*"):
+                zone = f"{rule.host}."
+                if option is None or option.upstream_zones is None or zone not in option.upstream_zones:
+                    given[zone] = {"@": {kind: addresses}}
+    return Zones(given)
+
+
+def stub_resolve(cluster: Cluster, fork: Fork, source: Party, name: str, family: str, resolver: str) -> Resolution:
+    """The resolver of a pod (kubelet's resolv.conf), a node (its own) or a machine outside (the resolver of its network)."""
+    if source.pod is not None:
+        conf, hosts = cluster._resolv_of(source.pod), hosts_file(source.pod, cluster.options.domain)
+    else:
+        conf, hosts = parse_resolv_conf(cluster.node_resolv_conf), ""
+    return run_resolver(fork, source.namespace, name, conf, hosts=hosts, family=family, resolver=resolver)  # type: ignore[arg-type]

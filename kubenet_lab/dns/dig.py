@@ -1,0 +1,59 @@
+"""A response as dig 9.18 prints it.
+
+Columns are dig's: owner, TTL at 24, class at 32, type at 40, data at 48, tabs of 8 where there is room, else one space.
+"""
+
+from __future__ import annotations
+
+from .message import Question, Record, Response
+
+__all__ = ["dig", "section_line"]
+
+
+def _column(line: str, column: int) -> str:
+    """The line filled up to a column with tabs, or with one space if it is there already."""
+    width = len(line.expandtabs(8))
+    if width >= column:
+        return line + " "
+    while len(line.expandtabs(8)) < column:
+        line += "\t"
+    return line
+
+
+def section_line(r: Record) -> str:
+    line = _column(r.name, 24) + str(r.ttl)
+    line = _column(line, 32) + r.cls
+    line = _column(line, 40) + r.type
+    return _column(line, 48) + r.data
+
+
+def question_line(q: Question) -> str:
+    line = _column(f";{q.name}", 32) + q.cls
+    return _column(line, 40) + q.type
+
+
+def dig(response: Response, *, server: str = "", elapsed: float | None = None) -> str:
+    """The answer part of dig's output. With `server` ("10.96.0.10") also the lines below it; `elapsed` in lab seconds."""
+    flags = " ".join(["qr", *(f.lower() for f in response.flags.in_order())])
+    counts = (len(response.answer), len(response.authority), len(response.additional) + (response.edns is not None))
+    lines = [
+        f";; ->>HEADER<<- opcode: {response.opcode}, status: {response.rcode}, id: {response.id}",
+        f";; flags: {flags}; QUERY: {1 if response.question else 0}, ANSWER: {counts[0]}, AUTHORITY: {counts[1]}, ADDITIONAL: {counts[2]}",
+    ]
+    if "RD" in response.flags and "RA" not in response.flags:
+        lines.append(";; WARNING: recursion requested but not available")
+    lines.append("")
+    if response.edns is not None:
+        do = " do" if response.edns.do else ""
+        lines += [";; OPT PSEUDOSECTION:", f"; EDNS: version: {response.edns.version}, flags:{do}; udp: {response.edns.size}"]
+    if response.question is not None:
+        lines += [";; QUESTION SECTION:", question_line(response.question), ""]
+    for title, records in (("ANSWER", response.answer), ("AUTHORITY", response.authority), ("ADDITIONAL", response.additional)):
+        if records:
+            lines += [f";; {title} SECTION:", *map(section_line, records), ""]
+    if server:
+        from .wire import wire_length
+
+        lines += [f";; Query time: {round(1000 * (elapsed or 0))} msec", f";; SERVER: {server}#53({server}) (UDP)"]
+        lines += [f";; MSG SIZE  rcvd: {wire_length(response)}", ""]
+    return "\n".join(lines).rstrip("\n") + "\n"

@@ -1,0 +1,238 @@
+"""Words for what a Linux kernel does to a packet.
+
+Parameters that every hop has: host, namespace, device, label (who speaks from that namespace), packet_src, packet_dst,
+packet_dport, packet_proto, packet_ttl, packet_size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .phrase import Phrase, documented, measured
+
+__all__ = ["PHRASES"]
+
+P = Mapping[str, Any]
+
+_KERNEL = "tests/kernel_lab, real namespaces on Linux 6.18"
+
+
+def short(label: str) -> str:
+    """A pod's label without what a ReplicaSet or DaemonSet put behind its name: enough for a title."""
+    return re.sub(r"(-[a-z0-9]{8,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}$", "", label)
+
+
+def _short(key: str, rest: str) -> Callable[[P], str]:
+    """A title that begins with the short form of a parameter."""
+    return lambda p: short(str(p[key])) + rest.format_map(p)
+
+
+def _port(p: P) -> str:
+    return f":{p['port']}" if p.get("port") else ""
+
+
+def _send_title(p: P) -> str:
+    what = {"TCP": "opens a connection", "UDP": "sends a datagram", "ICMP": "sends a ping"}[p["protocol"]]
+    if p["protocol"] == "TCP" and "S" not in p["flags"]:
+        what = f"sends {p['size']} bytes"
+    return f"{short(p['label'])} {what} to {p['dst']}{_port(p)}"
+
+
+def _send(p: P) -> str:
+    return f"{p['label']} writes {p['dst']}{_port(p)} into the packet and asks its own routing table for the way out."
+
+
+def _listens(p: P) -> str:
+    text = f"A socket listens on {p['protocol']} port {p['port']}, so {p['owner']} takes it. It sees {p['src']} as its client."
+    return text + (f" That it listens is assumed: {p['assumed']}." if p.get("assumed") else "")
+
+
+def _closed(p: P) -> str:
+    answer = "a TCP reset" if p["protocol"] == "TCP" else "ICMP port unreachable"
+    return f"The packet reaches {p['label']}, but no socket listens on {p['protocol']} port {p['port']}. The kernel answers with {answer}: connection refused."
+
+
+def _forward(p: P) -> str:
+    way = f"via {p['via']} by {p['device']}" if p.get("via") else f"by {p['device']}, where {p['packet_dst']} is directly attached"
+    return f"{p['host']} looks {p['packet_dst']} up in its routing table; the longest matching prefix sends it {way}. Being routed costs one TTL."
+
+
+def _forward_title(p: P) -> str:
+    return f"{p['host']} routes it to {p['device']}"
+
+
+def _nat_rule(p: P) -> str:
+    return f" The rule stands for {p['origin']}." if p.get("origin") else ""
+
+
+def _masquerade(p: P) -> str:
+    return (
+        f"The source becomes the address of the outgoing interface {p['outdev']}, not \"the node IP\", so that the answer comes back "
+        f"through {p['host']}.{_nat_rule(p)}"
+    )  # fmt: skip
+
+
+def _reverse(p: P) -> str:
+    side = "source" if p.get("manip") == "src" else "destination"
+    return f"{p['host']} remembers this connection. It puts the {side} back to what the client knows."
+
+
+def _drop(p: P) -> str:
+    if p.get("policy"):
+        return f"No rule of chain {p['chain']} (table {p['table']}) took it, and the chain's policy is DROP. Nobody is told: the client waits."
+    return f"A rule in chain {p['chain']} (table {p['table']}) drops it. Nobody is told: the client waits until it gives up.{_nat_rule(p)}"
+
+
+def _reject(p: P) -> str:
+    return f"A rule in chain {p['chain']} (table {p['table']}) rejects it with {p['how']}: the sender hears at once.{_nat_rule(p)}"
+
+
+def _icmp_title(p: P) -> str:
+    return f"{short(p['label'])} answers with ICMP {p['kind'].replace('-', ' ')}"
+
+
+def _icmp(p: P) -> str:
+    extra = f" and says how much fits: {p['mtu']} bytes" if p.get("mtu") else ""
+    return f"{p['host']} tells the sender what became of its packet to {p['about']}{extra}. The error is a packet of its own and must find its way back."
+
+
+def _received(p: P) -> str:
+    if p["errno"] == "EMSGSIZE":
+        return f"{p['label']} learns from {p['sender']} that only {p['mtu']} bytes fit on this path, and remembers it."
+    return f"{p['label']} hears from {p['sender']}; the kernel gives the program {p['errno']}."
+
+
+def _to_port(p: P) -> str:
+    return f"The bridge knows the destination's MAC address behind port {p['port']} and sends the frame out there, unchanged: no routing, no TTL."
+
+
+def _wire(p: P) -> str:
+    return {"lan": "the node network", "outside": "the world outside"}.get(p["segment"], f"the network {p['segment']}")
+
+
+def _fdb_miss(p: P) -> str:
+    return (
+        f"{p['device']} looks {p['mac']} up in its forwarding database and finds no entry, so it does not know which node to send to. "
+        "Its learning is off: nothing asks, nothing answers, the packet is lost without a word."
+    )  # fmt: skip
+
+
+PHRASES: dict[str, Phrase] = {
+    # sockets
+    "socket.send": Phrase(_send_title, _send, "ip route get {dst}", documented("Linux net/ipv4/route.c, ip_route_output_key")),
+    "socket.deliver": Phrase(_short("owner", " accepts on {protocol} port {port}"), _listens, lambda p: "ss -ltn" if p["protocol"] == "TCP" else "ss -lun",
+                             documented("RFC 9293, 3.10.7.2 (LISTEN); RFC 768")),
+    "socket.closed": Phrase(_short("label", " has nothing on {protocol} port {port}"), _closed, lambda p: "ss -ltn" if p["protocol"] == "TCP" else "ss -lun",
+                            measured(f"{_KERNEL}: ECONNREFUSED for a closed port")),
+    "socket.connected": Phrase(_short("label", " is connected"), "The handshake is complete: {label} may send segments of up to {mss} bytes and headers.", "ss -tn",
+                               documented("RFC 9293, 3.10.7.3 (SYN-SENT)")),
+    "socket.answer": Phrase(_short("label", " gets its answer"), "The answer reaches the socket that asked.", "", documented("RFC 768; RFC 792")),
+    "socket.data": Phrase(_short("label", " takes {size} bytes"), "{size} of {total} bytes of the message arrive in order and are acknowledged.", "ss -ti",
+                          documented("RFC 9293, 3.10.7.4")),
+    "socket.no_protocol": Phrase(_short("label", " does not speak {proto}"), "No protocol handler: the kernel answers ICMP protocol unreachable.", "",
+                                 documented("RFC 1122, 3.2.2.1")),
+    "tcp.reset": Phrase(_short("label", " is told: connection refused"), "A TCP reset arrives: the other end has no such socket, or does not know this connection.", "",
+                        documented("RFC 9293, 3.10.7.3")),
+    "tcp.reset_sent": Phrase("a TCP reset goes back", "The reset carries the address the client asked for, so the client believes it.", "",
+                             documented("RFC 9293, 3.5.2")),
+    "tcp.stray": Phrase(_short("label", " does not know this connection"), "A segment ({flags}) of a connection that {label} never opened: it answers with a reset.",
+                        "ss -tn", measured(f"{_KERNEL}: bridge-nf-call-iptables=0, ClusterIP to an endpoint on the same node")),
+    # ICMP
+    "icmp.error": Phrase(_icmp_title, _icmp, "tcpdump -ni any icmp", measured(f"{_KERNEL}: sender of ICMP errors per hop")),
+    "icmp.received": Phrase(_short("label", " receives the error"), _received, "", documented("Linux net/ipv4/icmp.c, icmp_err_convert")),
+    "icmp.echoed": Phrase(_short("label", " answers the ping"), "The kernel answers echo requests itself; no program in {label} is involved.", "ping {packet_dst}",
+                          documented("RFC 792")),
+    "icmp.ignored": Phrase(_short("label", " ignores pings"), "net.ipv4.icmp_echo_ignore_all is 1.", "sysctl net.ipv4.icmp_echo_ignore_all", documented("ip-sysctl")),
+    # bridge and wire
+    "bridge.up": Phrase("{bridge} takes it in: it is the gateway", "The frame is addressed to {bridge}'s own MAC address, so {host} itself receives it by port {port} and will route it.",
+                        "bridge fdb show br {bridge}", measured(f"{_KERNEL}: cross-node traffic takes the routed hop 10.244.N.1")),
+    "bridge.forward": Phrase("{bridge} switches it to port {port}", _to_port, "bridge fdb show br {bridge}", measured(f"{_KERNEL}: same-node traffic spends no TTL")),
+    "bridge.flood": Phrase("{bridge} floods it to every port", "{bridge} has not learned this MAC address, so it sends the frame out of every port but the one it came by.",
+                           "bridge fdb show br {device}", documented("IEEE 802.1D, 7.7; Linux net/bridge/br_forward.c")),
+    "bridge.no_hairpin": Phrase("{bridge} will not send it back where it came from", "The frame would leave by {device}, the port it came in by, and that port's hairpin flag is off.",
+                                "bridge -d link show dev {device}", measured(f"{_KERNEL}: hairpin flag off, a pod to itself through its Service: timeout")),
+    "bridge.isolated": Phrase("{bridge} keeps isolated ports apart", "Both ports are isolated: isolated ports talk only to ports that are not.", "bridge -d link show dev {device}",
+                              documented("bridge(8), isolated")),
+    "bridge.own_address": Phrase("{bridge} would talk to itself", "The destination MAC address is one of the bridge's own.", "", documented("Linux net/bridge/br_device.c")),
+    "veth.cross": Phrase("through the veth pair to {peer}", "What goes into one end comes out of the other: {device} here, {peer} there.", "ip -d link show {device}",
+                         documented("veth(4)")),
+    "wire.cross": Phrase("{device} puts it on the wire to {to_host}", lambda p: f"The frame leaves {p['host']} by {p['device']} and crosses {_wire(p)} to {p['to_host']}.", "tcpdump -eni {device}",
+                         measured(f"{_KERNEL}: frames on eth0 equal frames on flannel.1")),
+    "wire.nobody": Phrase("nobody on the wire has {mac}", "The frame is on the network {segment}, but no interface there has the MAC address {mac}.", "ip neigh",
+                          documented("IEEE 802.3")),
+    "rx.other_host": Phrase("{device} ignores a frame for somebody else", "The frame's MAC address is not {device}'s ({mac}).", "ip link show {device}",
+                            documented("Linux PACKET_OTHERHOST")),
+    # tunnel
+    "vxlan.encap": Phrase("{device} wraps it in VXLAN for {remote}", "The forwarding database says that this MAC address lives at {remote}. {device} puts the whole frame into a UDP packet "
+                          "to port {port} of that node, with VNI {vni}: 50 bytes more.", "bridge fdb show dev {device}", measured(f"{_KERNEL}: overhead exactly 50 bytes, outer DF clear, VNI 1")),
+    "vxlan.decap": Phrase("{device} unwraps it", "{host} owns VNI {vni}: it takes the outer headers off, and the inner frame appears on {device} as if it had come by a wire.",
+                          "ip -d link show {device}", measured(f"{_KERNEL}: inner frame as sent, inner MACs are the VTEPs'")),
+    "vxlan.unknown_vni": Phrase("nobody here has VNI {vni}", "A VXLAN packet with VNI {vni} arrives, but no device of this node has that number.", "ip -d link show type vxlan",
+                                documented("RFC 7348, 4.1")),
+    "fdb.miss": Phrase("{device} does not know where {mac} is", _fdb_miss, "bridge fdb show dev {device}", measured(f"{_KERNEL}: one FDB entry removed: silence, to that node only")),
+    # routing
+    "route.forward": Phrase(_forward_title, _forward, "ip route get {packet_dst}", measured(f"{_KERNEL}: TTL path")),
+    "route.output": Phrase("routing table: {device}", "The longest matching prefix decides.", "ip route get {packet_dst}", documented("Linux net/ipv4/fib_trie.c")),
+    "route.again": Phrase("routed again after NAT: {device}", "The destination changed, so the way out is looked up once more.", "ip route get {packet_dst}",
+                          documented("Linux ip_route_me_harder")),
+    "route.none": Phrase(_short("label", " has no route to {packet_dst}"), "No prefix in the routing table matches, and there is no default route: the program gets {errno} at once.", "ip route",
+                         measured(f"{_KERNEL}: ENETUNREACH without a route")),
+    "route.refused": Phrase(_short("label", "'s route refuses {packet_dst}"), "The matching route says so: the program gets {errno} at once.", "ip route get {packet_dst}", documented("ip-route(8)")),
+    "route.unreachable": Phrase("{host} has no way to {packet_dst}", "No route leads on from here, so {host} answers with an ICMP error.", "ip route get {packet_dst}",
+                                measured(f"{_KERNEL}: unreachable and prohibit routes")),
+    "route.blackhole": Phrase("{host} swallows it: blackhole route", "The matching route discards the packet without a word.", "ip route get {packet_dst}",
+                              measured(f"{_KERNEL}: blackhole route: timeout")),
+    "route.broadcast": Phrase("a broadcast address", "{packet_dst} is the broadcast address of {device}'s network; a connection cannot go there.", "", documented("RFC 919")),
+    "forward.disabled": Phrase("{host} does not forward", "The packet is for somebody else, and IP forwarding is off here.", "sysctl net.ipv4.ip_forward",
+                               measured(f"{_KERNEL}: ip_forward 0: timeout")),
+    "martian.source": Phrase("{host} cannot believe the source", "The packet claims to come from {packet_src}, an address that cannot arrive by {device}.", "dmesg | grep martian",
+                             documented("Linux fib_validate_source")),
+    "martian.destination": Phrase("127.0.0.0/8 is not reachable from outside", "A packet to {packet_dst} came in by {device}, and route_localnet is off.", "sysctl net.ipv4.conf.all.route_localnet",
+                                  measured(f"{_KERNEL}: NodePort on 127.0.0.1 without route_localnet: timeout")),
+    "rp_filter": Phrase("{host} drops it: reverse path filter", "The way back to {packet_src} is not by {device}, and rp_filter is on.", "sysctl net.ipv4.conf.{device}.rp_filter",
+                        documented("RFC 3704; ip-sysctl")),
+    "ttl.exceeded": Phrase("the TTL ends at {host}", "The packet may not be routed once more: TTL {packet_ttl}. traceroute lives on this.", "traceroute {packet_dst}",
+                           measured(f"{_KERNEL}: TTL path")),
+    # neighbours
+    "neigh.use": Phrase("neighbour table", "The next hop's MAC address is known.", "ip neigh show dev {device}", documented("Linux net/core/neighbour.c")),
+    "neigh.learned": Phrase("ARP asks and is answered", "Nobody knew the next hop's MAC address, so an ARP request went out; the answer is remembered.", "ip neigh show dev {device}",
+                            documented("RFC 826")),
+    "neigh.failed": Phrase("nobody answers for {ip} on {device}", "{host} asked three times by ARP who has {ip}. After {seconds:.0f} seconds it gives up: host unreachable.",
+                           "ip neigh show dev {device}", measured(f"{_KERNEL}: absent pod address: EHOSTUNREACH after about 3 s")),
+    # size
+    "mtu.send": Phrase(_short("label", " cannot send {size} bytes at once"), "The packet may not be fragmented (DF) and {device} takes {mtu} bytes: the send call fails with EMSGSIZE. No packet leaves.",
+                       "ip link show {device}", measured(f"{_KERNEL}: EMSGSIZE without any ICMP")),
+    "mtu.local": Phrase("too big for {device}", "The packet has {size} bytes, {device} takes {mtu}, and it may not be fragmented.", "ip link show {device}", documented("RFC 1191")),
+    "mtu.forward": Phrase("too big for {device}: {size} of {mtu} bytes", "The packet must leave by {device}, which takes {mtu} bytes, and DF forbids cutting it. {host} drops it and says what would fit.",
+                          "ip link show {device}", measured(f"{_KERNEL}: pod MTU 1500 over VXLAN: ICMP 3/4 mtu 1450 from 10.244.N.1")),
+    "mtu.bridge": Phrase("too big for port {device}: {size} of {mtu} bytes", "A bridge has no ICMP: a frame larger than the port's MTU disappears without a word.", "ip link show {device}",
+                         documented("Linux is_skb_forwardable")),
+    "mtu.veth": Phrase("too big for {peer}: {size} of {mtu} bytes", "The other end of the veth pair takes {mtu} bytes. The frame disappears without a word.", "ip link show {device}",
+                       documented("Linux is_skb_forwardable")),
+    "mtu.wire": Phrase("too big for the wire: {size} of {mtu} bytes", "The network {segment} carries at most {mtu} bytes in a frame.", "ip link show {device}", documented("IEEE 802.3")),
+    "ip.fragment": Phrase("cut into fragments of up to {mtu} bytes", "The packet has {size} bytes and may be fragmented; each piece travels on its own.", "ip link show {device}",
+                          documented("RFC 791, 2.3")),
+    "ip.reassembled": Phrase("put together from its fragments", "All pieces are here.", "nstat -az IpReasmOKs", documented("RFC 815")),
+    # NAT and filters
+    "nat.dnat": Phrase("{host} rewrites the destination to {new_dst}", lambda p: f"A rule in chain {p['chain']} puts an endpoint's address in place of {p['packet_dst']}: from here on the packet is for {p['new_dst']}.{_nat_rule(p)}",
+                       "conntrack -L -d {packet_dst}", documented("Linux net/netfilter/nf_nat_core.c")),
+    "nat.snat": Phrase("{host} rewrites the source to {new_src}", lambda p: f"A rule in chain {p['chain']} puts {p['new_src']} in place of {p['packet_src']}.{_nat_rule(p)}", "conntrack -L -s {packet_src}",
+                       documented("Linux net/netfilter/nf_nat_core.c")),
+    "nat.masquerade": Phrase("{host} rewrites the source to {new_src}", _masquerade, "conntrack -L -s {packet_src}",
+                             measured(f"{_KERNEL}: the masquerade takes the outgoing interface's address")),
+    "nat.reverse": Phrase("{host} undoes the rewrite", _reverse, "conntrack -L", documented("Linux net/netfilter/nf_nat_core.c")),
+    "nat.same": Phrase("{host} rewrites it as the packets before", "conntrack remembers what was decided for the first packet of this connection; no rule is asked again.", "conntrack -L",
+                       measured(f"{_KERNEL}: a connection keeps its endpoint")),
+    "nat.error": Phrase("{host} rewrites the ICMP error", "The error is about a rewritten packet: outside and inside it gets the addresses that the client knows.", "conntrack -L",
+                        measured(f"{_KERNEL}: traceroute to a ClusterIP shows the ClusterIP")),
+    "conntrack.race": Phrase("lost a race in conntrack", "Another packet of the same flow was confirmed first.", "conntrack -S", documented("Linux nf_conntrack_core.c, __nf_conntrack_confirm")),
+    "filter.drop": Phrase("dropped by {chain}", _drop, "iptables -t {table} -S {chain}", documented("iptables(8)")),
+    "filter.reject": Phrase("rejected by {chain}", _reject, "iptables -t {table} -S {chain}", measured(f"{_KERNEL}: REJECT at once, DROP times out")),
+    # links
+    "link.down": Phrase("{device} is down", "The interface {device} is not up, so nothing passes.", "ip link show {device}", documented("ip-link(8)")),
+    "link.gone": Phrase("{device} does not exist any more", "The interface, or its other end, was removed.", "ip link", documented("ip-link(8)")),
+    "link.no_carrier": Phrase("the other end of {device} is down", "{peer}, the other end of the veth pair, is not up: {device} has no carrier.", "ip link show {device}",
+                              documented("veth(4)")),
+}  # fmt: skip

@@ -1,0 +1,317 @@
+"""Questions to the walk: open a connection, send a datagram, ping; and what came of it.
+
+`Question` in, `Result` out. A result holds the trails; `story` makes hops of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from ..errors import KubenetError
+from ..trace import Phase, Verdict
+from .flight import Flight, Trail
+from .l3 import route_output
+from .network import Network
+from .packet import Filler, Icmp, Packet, Payload, Udp
+from .process import Exchange
+from .sockets import Key, open_tcp, send_data
+from .state import State
+from .walk import Draws, Ending, Event, Script, Walk
+
+__all__ = ["DEFAULT_TIMEOUT", "Question", "Result", "exchange", "outcomes", "put"]
+
+#: lab seconds a client waits before it gives up: long enough for three ARP requests and three SYNs
+DEFAULT_TIMEOUT = 10.0
+MAX_DEPTH = 12
+MAX_OUTCOMES = 4096
+MAX_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a client in namespace `ns` tries. `payload` is sent after the handshake (TCP) or in the datagram.
+
+    `wait_answer` waits for what the server says; `size` makes a payload of that many bytes.
+    """
+
+    ns: str
+    dst: str
+    port: int = 0
+    protocol: str = "TCP"
+    payload: Payload | None = None
+    wait_answer: bool = False
+    source: str = ""
+    source_port: int | None = None
+    df: bool = True
+    ttl: int = 64
+    timeout: float = DEFAULT_TIMEOUT
+    keep: bool = False  # leave the connection open
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of a question."""
+
+    question: Question
+    verdict: Verdict
+    phase: Phase
+    error: str | None
+    elapsed: float
+    answered_by: str | None
+    source_seen: str | None
+    forward: Trail | None
+    reply: Trail | None
+    answer: Payload | None = None
+    started: float = 0.0
+    walk: Walk = field(repr=False, default=None)  # type: ignore[assignment]
+    key: tuple[Any, ...] = ()
+    ending: str = ""  # code of the event that ended it, "" if delivered
+
+
+def source_port_of(net: Network, state: State, q: Question) -> int:
+    """An ephemeral port: a hash of the pair and of how often it has talked."""
+    pairs = state.read("pairs")
+    n = pairs.get((q.ns, q.dst, q.port, q.protocol), 0)
+    text = f"{net.seed}/{q.ns}/{q.dst}/{q.port}/{q.protocol}/{n}"
+    base = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
+    used = {k[1] for k in state.read("tcp", q.ns)} | {k[1] for k in state.read("sockets", q.ns)}
+    for i in range(28232):
+        port = 32768 + (base + i) % 28232
+        if port not in used:
+            return port
+    raise KubenetError("no free local port: EADDRNOTAVAIL")
+
+
+def put(net: Network, state: State, q: Question, *, script: Script | None = None, depth: int = 0, capture: bool = True) -> Result:
+    """Ask one question. Leaves its marks in `state`; draws are hashes of (seed, client, target, count, chooser)."""
+    if len(q.payload or ()) > MAX_SIZE:
+        raise KubenetError(f"size {len(q.payload or ())}: at most {MAX_SIZE} bytes")
+    target = (q.ns, q.dst, q.port, q.protocol)
+    count = state.read("pairs").get(target, 0)
+    sport = q.source_port if q.source_port is not None else source_port_of(net, state, q)
+    w = Walk(net, state, script or Draws(net.seed, *target, count), depth, capture)
+    state.write("pairs")[target] = count + 1
+    start = state.clock
+    ns = w.ns(q.ns)
+    route, src, problem = route_output(ns, q.dst, q.source)
+    packet = Packet(src or q.source or "0.0.0.0", q.dst, q.protocol, Udp(sport, q.port), ttl=q.ttl)
+    if problem:
+        f = w.note(Flight("output", q.ns, "", packet), "route.none" if route is None else "route.refused", entry=route, failed=True, errno=problem, dst=q.dst)
+        return Result(q, "unreachable", "handshake", problem, 0.0, None, None, f.trail, None, started=start, walk=w, ending="route.none")
+    asker = {"TCP": _tcp, "UDP": _udp, "ICMP": _ping}.get(q.protocol)
+    if asker is None:
+        raise KubenetError(f"protocol {q.protocol!r}: TCP, UDP or ICMP")
+    result = asker(w, q, src, sport)
+    result.started = start
+    result.elapsed = state.clock - start
+    if not q.keep:
+        _close(w)
+    return result
+
+
+def _close(w: Walk) -> None:
+    """Both ends forget their sockets. What conntrack knows stays until it times out."""
+    for e in w.events:
+        if len(e.key) == 4 and e.key in w.state.read("tcp", e.ns):
+            del w.state.write("tcp", e.ns)[e.key]
+
+
+# ------------------------------------------------------------------------------------------------------ the three
+def _tcp(w: Walk, q: Question, src: str, sport: int) -> Result:
+    key: Key = (src, sport, q.dst, q.port)
+    ns = w.ns(q.ns)
+    if q.source_port is not None and key in w.state.read("tcp", q.ns):
+        raise KubenetError(f"source port {sport} is in use towards {q.dst}:{q.port}")
+    for delay, item in open_tcp(w, ns, key):
+        w.send(item, delay)
+    deadline = w.now + q.timeout
+    first = _wait(w, q.ns, key, ("connected", "error"), deadline)
+    if first is None or first.what == "error":
+        w.state.write("tcp", q.ns).pop(key, None)
+        return _failed(w, q, key, "handshake", first)
+    w.settle()
+    if q.payload is None or not len(q.payload):
+        return _good(w, q, key, first, None)
+    conn = w.state.read("tcp", q.ns).get(key)
+    if conn is None:
+        return _failed(w, q, key, "data", None)
+    from dataclasses import replace
+
+    mark = len(w.events)
+    for delay, item in send_data(w, ns, key, replace(conn, out=q.payload, done=0)):
+        w.send(item, delay)
+    wanted = ("answer", "error") if q.wait_answer else ("acked", "error")
+    last = _wait(w, q.ns, key, wanted, w.now + q.timeout, mark)
+    if last is None or last.what == "error":
+        return _failed(w, q, key, "data", last)
+    w.settle()
+    return _good(w, q, key, first, last)
+
+
+def _udp(w: Walk, q: Question, src: str, sport: int) -> Result:
+    key: Key = (src, sport, q.dst, q.port)
+    ns = w.ns(q.ns)
+    payload = q.payload if q.payload is not None else Filler(1)
+    w.state.write("sockets", q.ns)[key] = True
+    packet = Packet(src, q.dst, "UDP", Udp(sport, q.port, payload), ttl=q.ttl, df=q.df)
+    early = _too_big(w, q, packet)
+    if early is not None:
+        w.state.write("sockets", q.ns).pop(key, None)
+        return early
+    f = w.note(Flight("output", q.ns, "", packet, label="datagram", dont_fragment_locally=not q.df), "socket.send", label=ns.label, flags="", dst=q.dst, port=q.port, protocol="UDP", size=len(payload))
+    w.send(f)
+    event = _wait(w, q.ns, key, ("answer", "error"), w.now + q.timeout)
+    w.state.write("sockets", q.ns).pop(key, None)
+    if event is None or event.what == "error":
+        return _failed(w, q, key, "data", event)
+    return _good(w, q, key, event, event)
+
+
+def _ping(w: Walk, q: Question, src: str, sport: int) -> Result:
+    ns = w.ns(q.ns)
+    payload = q.payload if q.payload is not None else Filler(56)
+    fam6 = ":" in q.dst
+    ident = sport & 0xFFFF
+    key = ("icmp", ident)
+    w.state.write("sockets", q.ns)[key] = True
+    packet = Packet(src, q.dst, "ICMPv6" if fam6 else "ICMP", Icmp(128 if fam6 else 8, 0, ident, 1, payload=payload), ttl=q.ttl, df=q.df)
+    early = _too_big(w, q, packet)
+    if early is not None:
+        w.state.write("sockets", q.ns).pop(key, None)
+        return early
+    f = w.note(Flight("output", q.ns, "", packet, label="echo", dont_fragment_locally=not q.df), "socket.send", label=ns.label, flags="", dst=q.dst, port=0, protocol="ICMP", size=len(payload))
+    w.send(f)
+    event = _wait(w, q.ns, key, ("answer", "error"), w.now + q.timeout)
+    w.state.write("sockets", q.ns).pop(key, None)
+    if event is None or event.what == "error":
+        return _failed(w, q, key, "data", event)
+    return _good(w, q, key, event, event)
+
+
+def _too_big(w: Walk, q: Question, packet: Packet) -> Result | None:
+    """A datagram with DF that is larger than the known path MTU fails in the send call: EMSGSIZE, nothing is sent."""
+    if not q.df:
+        return None
+    from .l3 import path_mtu
+
+    ns = w.ns(q.ns)
+    route, _, _ = route_output(ns, q.dst, packet.src)
+    if route is None or route.dev not in ns.links:
+        return None
+    mtu = path_mtu(w, ns, q.dst, route)
+    if packet.size <= mtu:
+        return None
+    f = w.note(Flight("output", q.ns, route.dev, packet), "mtu.send", entry=route, failed=True, size=packet.size, mtu=mtu)
+    return Result(q, "too-big", "data", "EMSGSIZE", 0.0, None, None, f.trail, None, walk=w, ending="mtu.send")
+
+
+# --------------------------------------------------------------------------------------------------------- verdict
+def _wait(w: Walk, ns: str, key: tuple[Any, ...], kinds: tuple[str, ...], deadline: float, mark: int = 0) -> Event | None:
+    cursor = mark
+
+    def heard() -> Event | None:
+        nonlocal cursor
+        while cursor < len(w.events):
+            e = w.events[cursor]
+            if e.ns == ns and e.key == key and e.what in kinds:
+                return e
+            cursor += 1
+        return None
+
+    w.run(lambda: heard() is not None, deadline)
+    return heard()
+
+
+def _server(w: Walk) -> tuple[str | None, str | None]:
+    """(who answered, the source it saw): from the last server socket that took something."""
+    for e in reversed(w.events):
+        if e.what in ("accepted", "syn", "datagram", "echoed", "message") and e.value and isinstance(e.value, tuple):
+            return e.value
+    return None, None
+
+
+def _good(w: Walk, q: Question, key: tuple[Any, ...], event: Event, last: Event | None) -> Result:
+    who, seen = _server(w)
+    flight = event.flight
+    assert flight is not None
+    return Result(
+        q, "delivered", "data" if last is not None else "handshake", None, 0.0, who, seen, flight.cause, flight.trail,
+        answer=last.value if last is not None else None, walk=w, key=key,
+    )  # fmt: skip
+
+
+_VERDICTS: dict[str, Verdict] = {
+    "ECONNREFUSED": "refused", "ECONNRESET": "refused", "EMSGSIZE": "too-big", "ETIMEDOUT": "timeout", "EPERM": "refused", "EACCES": "refused",
+}  # fmt: skip
+
+
+def _failed(w: Walk, q: Question, key: tuple[Any, ...], phase: Phase, event: Event | None) -> Result:
+    seen = _server(w)[1]
+    if event is not None and event.value != "ETIMEDOUT":
+        verdict = _VERDICTS.get(event.value, "unreachable")
+        flight = event.flight
+        forward, reply = (flight.cause, flight.trail) if flight is not None and flight.cause is not None else (flight.trail if flight else None, None)
+        code = forward.code if forward is not None else ""
+        return Result(q, verdict, phase, event.value, 0.0, None, seen, forward, reply, walk=w, key=key, ending=code)
+    ending = _decisive(w, phase)
+    forward = reply = None
+    if ending is not None:
+        f = ending.flight
+        forward, reply = (f.cause, f.trail) if f.cause is not None else (f.trail, None)
+    return Result(
+        q, "stalled" if phase == "data" and q.protocol == "TCP" else "timeout", phase, "ETIMEDOUT" if q.protocol == "TCP" else None, 0.0, None, seen,
+        forward, reply, walk=w, key=key, ending=ending.code if ending else "",
+    )  # fmt: skip
+
+
+def _decisive(w: Walk, phase: Phase) -> Ending | None:
+    """The first ending that explains the silence: of a data segment in the data phase, else of any packet of the conversation."""
+    labels = ("data", "answer") if phase == "data" else ()
+    for e in w.endings:
+        if e.flight.label in labels:
+            return e
+    return w.endings[0] if w.endings else None
+
+
+# -------------------------------------------------------------------------------------------------------- outcomes
+def outcomes(net: Network, state: State, q: Question, record: Callable[[Result], Any]) -> list[tuple[Fraction, Any]]:
+    """Every way the question can go, on forks of `state`: the walk is run once per sequence of choices."""
+    found: list[tuple[Fraction, Any]] = []
+    pending: list[list[int]] = [[]]
+    while pending:
+        told = pending.pop()
+        script = Script(told)
+        result = put(net, state.fork(), q, script=script)
+        share = Fraction(1)
+        for pick, weights in script.made:
+            share *= Fraction(weights[pick], sum(weights))
+        found.append((share, record(result)))
+        if len(found) > MAX_OUTCOMES:
+            raise KubenetError(f"more than {MAX_OUTCOMES} ways this can go")
+        for i in range(len(script.made) - 1, len(told) - 1, -1):
+            pick, weights = script.made[i]
+            for other in range(len(weights) - 1, pick, -1):
+                if weights[other]:
+                    pending.append([p for p, _ in script.made[:i]] + [other])
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- exchange
+def exchange(
+    w: Walk, ns: str, dst: str, port: int, protocol: str, payload: Payload, timeout: float, *, source_port: int | None = None
+) -> Exchange:
+    """A process's question, as a walk of its own on the same state, with the asking walk's chooser."""
+    from .story import trace_of
+
+    if w.depth >= MAX_DEPTH:
+        raise KubenetError(f"{MAX_DEPTH} processes wait for each other: a forwarding loop between servers")
+    q = Question(ns, dst, port, protocol, payload, wait_answer=True, timeout=timeout, source_port=source_port)
+    script = w.chooser if isinstance(w.chooser, Script) else None
+    result = put(w.net, w.state, q, script=script, depth=w.depth + 1, capture=w.frames is not None)
+    reply = result.answer if result.verdict == "delivered" else None
+    error = None if reply is not None else result.error or "ETIMEDOUT"
+    return Exchange(reply, error, result.elapsed, trace_of(result))

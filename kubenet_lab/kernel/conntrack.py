@@ -1,0 +1,249 @@
+"""Connection tracking and NAT bindings.
+
+An entry is a value; the table maps both of its tuples to its id. Source of the behaviour: Linux
+net/netfilter/nf_conntrack_core.c, nf_conntrack_proto_tcp.c, nf_nat_core.c.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from .packet import Icmp, Packet, Tcp, Udp
+from .state import State
+
+__all__ = ["Conntrack", "Entry", "Tuple", "apply_nat", "invert", "tuple_of"]
+
+
+class Tuple(NamedTuple):
+    """One direction of a connection. For ICMP `sport` is the id and `dport` the type and code."""
+
+    src: str
+    sport: int
+    dst: str
+    dport: int
+    proto: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A tracked connection. `orig` as first seen, `reply` as answers will look: NAT is where they are not mirrors."""
+
+    id: int
+    orig: Tuple
+    reply: Tuple
+    confirmed: bool = False
+    seen_reply: bool = False
+    assured: bool = False
+    dnat: bool = False
+    snat: bool = False
+    dst_bound: bool = False  # the nat table has spoken on the destination (or nothing matched)
+    src_bound: bool = False
+    mark: int = 0
+    tcp_state: str = ""
+    expires: float = 0.0
+
+    @property
+    def status(self) -> frozenset[str]:
+        return frozenset(n for n, on in (("DNAT", self.dnat), ("SNAT", self.snat)) if on)
+
+
+def tuple_of(packet: Packet) -> Tuple | None:
+    """The packet's tuple; None for a protocol without one that is tracked (ICMP errors among them)."""
+    l4 = packet.l4
+    if isinstance(l4, Tcp | Udp):
+        return Tuple(packet.src, l4.sport, packet.dst, l4.dport, packet.proto)
+    if isinstance(l4, Icmp):
+        if l4.quote is not None:
+            return None
+        return Tuple(packet.src, l4.id, packet.dst, l4.type << 8 | l4.code, packet.proto)
+    return Tuple(packet.src, 0, packet.dst, 0, packet.proto)
+
+
+_ECHO = {8: 0, 0: 8, 128: 129, 129: 128, 13: 14, 14: 13}
+
+
+def invert(t: Tuple) -> Tuple:
+    if t.proto in ("ICMP", "ICMPv6"):
+        kind = _ECHO.get(t.dport >> 8, t.dport >> 8)
+        return Tuple(t.dst, t.sport, t.src, kind << 8 | t.dport & 0xFF, t.proto)
+    return Tuple(t.dst, t.dport, t.src, t.sport, t.proto)
+
+
+#: seconds an entry of each TCP state lives (nf_conntrack_proto_tcp.c)
+TCP_TIMEOUTS = {"SYN_SENT": 120, "SYN_RECV": 60, "ESTABLISHED": 432000, "FIN_WAIT": 120, "CLOSE_WAIT": 60, "LAST_ACK": 30, "TIME_WAIT": 120, "CLOSE": 10}
+
+
+class Conntrack:
+    """The table of one namespace, over a state."""
+
+    __slots__ = ("ns", "state")
+
+    def __init__(self, state: State, ns: str):
+        self.state, self.ns = state, ns
+
+    def find(self, t: Tuple) -> tuple[Entry, bool] | None:
+        """The entry with this tuple, and whether the tuple is its reply direction."""
+        ref = self.state.read("ct", self.ns).get(t)
+        if ref is None:
+            return None
+        entry: Entry = self.state.read("ct-entries", self.ns)[ref[0]]
+        if entry.expires < self.state.clock:
+            self.delete(entry)
+            return None
+        return entry, ref[1]
+
+    def get(self, id: int) -> Entry | None:
+        return self.state.read("ct-entries", self.ns).get(id)
+
+    def new(self, t: Tuple) -> Entry:
+        return Entry(self.state.next_serial(), t, invert(t))
+
+    def confirm(self, entry: Entry) -> Entry | None:
+        """Put a new entry into the table; None if another with the same tuple won the race (the packet is dropped)."""
+        table = self.state.read("ct", self.ns)
+        for t in (entry.orig, entry.reply):
+            other = table.get(t)
+            if other is not None and other[0] != entry.id and self.find(t) is not None:
+                return None
+        entry = replace(entry, confirmed=True)
+        refs = self.state.write("ct", self.ns)
+        # the reply first: a connection to itself has one tuple, and its first packet is the original direction
+        refs[entry.reply] = (entry.id, True)
+        refs[entry.orig] = (entry.id, False)
+        self.save(entry)
+        return entry
+
+    def save(self, entry: Entry) -> None:
+        self.state.write("ct-entries", self.ns)[entry.id] = entry
+
+    def delete(self, entry: Entry) -> None:
+        refs = self.state.write("ct", self.ns)
+        refs.pop(entry.orig, None)
+        refs.pop(entry.reply, None)
+        self.state.write("ct-entries", self.ns).pop(entry.id, None)
+
+    def entries(self) -> list[Entry]:
+        return [e for e in self.state.read("ct-entries", self.ns).values() if e.expires >= self.state.clock]
+
+    def taken(self, reply: Tuple, own: int) -> bool:
+        found = self.find(reply)
+        return found is not None and found[0].id != own
+
+    def refresh(self, entry: Entry, packet: Packet, is_reply: bool) -> Entry:
+        """The entry after one more packet: reply seen, TCP state, time left."""
+        seen = entry.seen_reply or is_reply
+        tcp, assured = entry.tcp_state, entry.assured
+        if isinstance(packet.l4, Tcp):
+            tcp = _tcp_state(tcp, packet.l4.flags, is_reply)
+            assured = assured or (seen and tcp == "ESTABLISHED")
+            life = TCP_TIMEOUTS.get(tcp, 300)
+        elif packet.proto == "UDP":
+            assured = assured or (seen and not is_reply and entry.seen_reply)
+            life = 120 if assured else 30
+        else:
+            life = 30 if packet.proto in ("ICMP", "ICMPv6") else 600
+        changed = replace(entry, seen_reply=seen, tcp_state=tcp, assured=assured, expires=self.state.clock + life)
+        if entry.confirmed:
+            self.save(changed)
+        return changed
+
+    def unique_reply(self, entry: Entry, manip: str, address: str, ports: tuple[int, int] | None, scatter: bool, seed: int) -> Entry:
+        """A binding: the reply tuple after the source ("src") or destination ("dst") is rewritten.
+
+        The port is kept unless a range is asked for, `scatter` (--random-fully) is set or the tuple is taken.
+        Source: nf_nat_core.c get_unique_tuple, nf_nat_l4proto_unique_tuple.
+        """
+        t = invert(entry.reply)  # what the packet looks like after the bindings so far
+        port = t.sport if manip == "src" else t.dport
+        icmp = t.proto in ("ICMP", "ICMPv6")
+        if manip == "src":
+            want = t._replace(src=address)
+        else:
+            want = t._replace(dst=address)
+        low, high = ports or (
+            (0, 65535) if icmp else (1, 511) if port < 512 else (600, 1023) if port < 1024 else (1024, 65535)
+        )
+        has_ports = t.proto in ("TCP", "UDP", "SCTP", "DCCP") or (icmp and manip == "src")
+
+        def with_port(p: int) -> Tuple:
+            return want._replace(sport=p) if manip == "src" else want._replace(dport=p)
+
+        chosen = want
+        if has_ports:
+            keep = not scatter and (ports is None or low <= port <= high) and not self.taken(invert(with_port(port)), entry.id)
+            if manip == "dst" and ports is None:
+                keep = True
+            if not keep:
+                span = high - low + 1
+                start = low if manip == "dst" else low + _hash(seed, self.ns, *map(str, entry.orig)) % span
+                for i in range(min(span, 128)):
+                    chosen = with_port(low + (start - low + i) % span)
+                    if not self.taken(invert(chosen), entry.id):
+                        break
+            else:
+                chosen = with_port(port)
+        changed = invert(chosen) != entry.reply
+        if manip == "src":
+            return replace(entry, reply=invert(chosen), src_bound=True, snat=entry.snat or changed)
+        return replace(entry, reply=invert(chosen), dst_bound=True, dnat=entry.dnat or changed)
+
+
+def _hash(*parts: object) -> int:
+    return int.from_bytes(hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8).digest(), "big")
+
+
+def _tcp_state(state: str, flags: str, is_reply: bool) -> str:
+    if "R" in flags:
+        return "CLOSE"
+    if "S" in flags:
+        return "SYN_RECV" if "A" in flags else "SYN_SENT"
+    if "F" in flags:
+        if state in ("FIN_WAIT", "CLOSE_WAIT"):
+            return "LAST_ACK"
+        return "FIN_WAIT"
+    if state in ("", "SYN_RECV"):
+        return "ESTABLISHED"
+    if state == "FIN_WAIT":
+        return "CLOSE_WAIT"
+    if state == "LAST_ACK":
+        return "TIME_WAIT"
+    return state
+
+
+def apply_nat(packet: Packet, entry: Entry, is_reply: bool, manip: str) -> Packet:
+    """The packet with its source ("src") or destination ("dst") as the entry's bindings say.
+
+    Original packets get the destination where DNAT put it and the source where SNAT put it; replies the reverse.
+    """
+    if is_reply:
+        # a reply's destination is undone where SNAT was, its source where DNAT was
+        wanted = entry.snat if manip == "dst" else entry.dnat
+        target = invert(entry.orig)
+    else:
+        wanted = entry.dnat if manip == "dst" else entry.snat
+        target = invert(entry.reply)
+    if not wanted:
+        return packet
+    return rewrite(packet, manip, target)
+
+
+def rewrite(packet: Packet, manip: str, target: Tuple) -> Packet:
+    """One side (address and port or ICMP id) of a packet as `target` has it."""
+    l4 = packet.l4
+    if manip == "dst":
+        if isinstance(l4, Tcp | Udp) and l4.dport != target.dport:
+            l4 = replace(l4, dport=target.dport)
+        elif isinstance(l4, Icmp) and l4.quote is None and l4.id != target.sport:
+            l4 = replace(l4, id=target.sport)
+        if packet.dst == target.dst and l4 is packet.l4:
+            return packet
+        return packet.but(dst=target.dst, l4=l4)
+    if isinstance(l4, Tcp | Udp) and l4.sport != target.sport:
+        l4 = replace(l4, sport=target.sport)
+    elif isinstance(l4, Icmp) and l4.quote is None and l4.id != target.sport:
+        l4 = replace(l4, id=target.sport)
+    if packet.src == target.src and l4 is packet.l4:
+        return packet
+    return packet.but(src=target.src, l4=l4)

@@ -1,0 +1,84 @@
+"""`Flight`: a packet and where it is, as a value. `Trail`: what happened to it so far, a linked list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .conntrack import Entry
+from .packet import Arp, Packet
+from .routing import Route
+
+__all__ = ["Flight", "Timer", "Trail"]
+
+_NONE: Mapping[str, Any] = {}
+
+
+class Trail:
+    """One thing that happened. `major` events become hops, the others details of the hop they belong to."""
+
+    __slots__ = ("after", "before", "code", "dev", "dmacs", "entry", "failed", "major", "ns", "params", "parent", "smacs", "time")
+
+    def __init__(
+        self, parent: Trail | None, code: str, time: float, ns: str, dev: str, before: Packet | Arp | None, after: Packet | Arp | None,
+        smacs: tuple[str, str], dmacs: tuple[str, str], entry: Any, params: Mapping[str, Any], major: bool, failed: bool,
+    ):  # fmt: skip
+        self.parent, self.code, self.time, self.ns, self.dev = parent, code, time, ns, dev
+        self.before, self.after, self.smacs, self.dmacs = before, after, smacs, dmacs
+        self.entry, self.params, self.major, self.failed = entry, params, major, failed
+
+    def events(self) -> list[Trail]:
+        """From the first event to this one."""
+        out: list[Trail] = []
+        node: Trail | None = self
+        while node is not None:
+            out.append(node)
+            node = node.parent
+        out.reverse()
+        return out
+
+    def __iter__(self) -> Iterator[Trail]:
+        return iter(self.events())
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A packet on its way. `stage` names the function that handles it next, `ns` and `dev` where.
+
+    `ct` and `ctinfo` are the skb's conntrack reference; `bridged` says that bridge netfilter has already run the
+    inet PREROUTING hooks; `cause` is the trail of the packet that this one answers.
+    """
+
+    stage: str
+    ns: str
+    dev: str
+    packet: Packet | Arp
+    smac: str = ""
+    dmac: str = ""
+    trail: Trail | None = None
+    cause: Trail | None = None
+    mark: int = 0
+    indev: str = ""
+    physin: str = ""
+    ct: Entry | None = None
+    ctinfo: str = ""  # "", "new", "established", "reply", "related", "related-reply", "untracked", "invalid"
+    bridged: bool = False
+    forwarded: bool = False
+    route: Route | None = None
+    nexthop: str = ""
+    aux: bool = False  # ARP and the like: not part of the story's own packets
+    dont_fragment_locally: bool = False
+    label: str = ""  # "syn", "data", ...: what a socket calls it
+
+    def to(self, stage: str, **changes: Any) -> Flight:
+        return replace(self, stage=stage, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Something that happens later: `handler` is a stage-like function name, `args` immutable."""
+
+    handler: str
+    ns: str
+    args: tuple[Any, ...]

@@ -1,0 +1,377 @@
+"""Netfilter hook points as ordered lists of handlers: iptables tables, conntrack and NAT.
+
+Each namespace and family has, per hook, handlers sorted by priority; a handler takes an `Skb` and lets it go on
+or stops it. Priorities and order: Linux include/uapi/linux/netfilter_ipv4.h; NAT: net/netfilter/nf_nat_core.c,
+nf_nat_proto.c, nf_nat_masquerade.c.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from . import icmp
+from .address import number
+from .conntrack import Conntrack, Entry, apply_nat, invert, rewrite, tuple_of
+from .flight import Flight
+from .iptables import NatRange, Rule, Verdict, evaluate
+from .namespace import Namespace
+from .packet import Icmp, Packet, Tcp
+from .state import Memory
+from .walk import Successor, Walk
+
+__all__ = ["HOOKS", "Passed", "Skb", "run"]
+
+HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
+_CHAIN = {h: h.upper() for h in HOOKS}
+#: table -> (priority, hooks it is on); the nat table's priority depends on the hook
+_TABLES = {
+    "raw": (-300, ("prerouting", "output")),
+    "mangle": (-150, HOOKS),
+    "filter": (0, ("input", "forward", "output")),
+    "security": (50, ("input", "forward", "output")),
+}
+_CONNTRACK, _NAT_DST, _NAT_SRC, _CONFIRM = -200, -100, 100, 1 << 30
+
+Stop = Iterable[Successor]
+Handler = Callable[["Skb"], "Stop | None"]
+
+
+@dataclass(slots=True)
+class Passed:
+    """What came out of a hook: the flight as the handlers left it, and what happens instead if it was stopped."""
+
+    flight: Flight
+    stopped: Stop | None
+
+
+def run(w: Walk, f: Flight, hook: str, *, indev: str = "", outdev: str = "", physin: str = "", physout: str = "") -> Passed:
+    """Run one hook's handlers on a packet."""
+    ns = w.ns(f.ns)
+    packet = f.packet
+    assert isinstance(packet, Packet)
+    handlers = _handlers(ns, packet.family, hook)
+    if not handlers:
+        return Passed(f, None)
+    skb = Skb(w, ns, f, hook, indev, outdev, physin, physout)
+    for handle in handlers:
+        stop = handle(skb)
+        if stop is not None:
+            return Passed(skb.flight, stop)
+    return Passed(skb.flight, None)
+
+
+def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
+    found = ns._hooks.get((fam, hook))
+    if found is None:
+        rules = ns.ruleset(fam)
+        found = ns._hooks.get((fam, hook))  # filling the rulesets for the first time cleared the list
+        listed: list[tuple[int, Handler]] = []
+        for name, (priority, on) in _TABLES.items():
+            if hook in on and _has_rules(rules, name, _CHAIN[hook]):
+                listed.append((priority, _table_handler(name)))
+        if _tracks(rules):
+            if hook in ("prerouting", "output"):
+                listed += [(_CONNTRACK, conntrack_in), (_NAT_DST, nat)]
+            else:
+                listed += [(_NAT_SRC, nat)] if hook != "forward" else []
+                listed += [(_CONFIRM, confirm)] if hook != "forward" else []
+        found = tuple(h for _, h in sorted(listed, key=lambda x: x[0]))
+        ns._hooks[fam, hook] = found
+    return found
+
+
+def _has_rules(rules: Any, table: str, chain: str) -> bool:
+    t = rules.tables.get(table)
+    if t is None or chain not in t.chains:
+        return False
+    c = t.chains[chain]
+    return bool(c.rules) or c.policy not in (None, "ACCEPT", "-")
+
+
+def _tracks(rules: Any) -> bool:
+    """conntrack works in a namespace as soon as something there needs it (a nat table, a ct match or target)."""
+    return "nat" in rules.tables or any(
+        needle in rule.spec.text for t in rules.tables.values() for c in t.chains.values() for rule in c.rules for needle in ("conntrack", "--state", "CONNMARK", "connmark")
+    )
+
+
+def _table_handler(table: str) -> Handler:
+    def handle(skb: Skb) -> Stop | None:
+        verdict = skb.evaluate(table)
+        if verdict.kind == "ACCEPT":
+            return None
+        return skb.refuse(verdict, table)
+
+    return handle
+
+
+class Skb:
+    """A packet inside a hook: what matches and targets see and change (`iptables.Context`)."""
+
+    __slots__ = (
+        "_start", "ct", "ctinfo", "hook", "indev", "mark", "now", "ns", "outdev", "packet", "path", "physin", "physout",
+        "pkttype", "trail_flight", "w",
+    )  # fmt: skip
+
+    def __init__(self, w: Walk, ns: Namespace, f: Flight, hook: str, indev: str, outdev: str, physin: str, physout: str):
+        self.w, self.ns, self.hook = w, ns, hook
+        self.indev, self.outdev, self.physin, self.physout = indev, outdev, physin, physout
+        assert isinstance(f.packet, Packet)
+        self._start = f
+        self.trail_flight = f
+        self.packet: Packet = f.packet
+        self.mark, self.ct, self.ctinfo = f.mark, f.ct, f.ctinfo
+        self.pkttype, self.now = "unicast", w.now
+        self.path: list[Rule] = []
+
+    # ------------------------------------------------------------------------------------- what rules see and do
+
+    @property
+    def connmark(self) -> int:
+        return self.ct.mark if self.ct else 0
+
+    @connmark.setter
+    def connmark(self, value: int) -> None:
+        if self.ct:
+            self.ct = replace(self.ct, mark=value)
+            if self.ct.confirmed:
+                Conntrack(self.w.state, self.ns.id).save(self.ct)
+
+    @property
+    def ctstate(self) -> frozenset[str]:
+        name = {
+            "new": "NEW", "established": "ESTABLISHED", "reply": "ESTABLISHED", "related": "RELATED", "related-reply": "RELATED",
+            "untracked": "UNTRACKED",
+        }.get(self.ctinfo, "INVALID")  # fmt: skip
+        return frozenset((name,)) | (self.ct.status if self.ct else frozenset())
+
+    @property
+    def ct_original(self) -> tuple[str, int, str, int, str] | None:
+        return tuple(self.ct.orig) if self.ct else None  # type: ignore[return-value]
+
+    def notrack(self) -> None:
+        self.ct, self.ctinfo = None, "untracked"
+
+    def set_mss(self, value: int | None) -> None:
+        l4 = self.packet.l4
+        if not isinstance(l4, Tcp) or l4.mss is None:
+            return
+        if value is None:
+            overhead = 40 if self.packet.family == 4 else 60
+            value = (self.ns.links[self.outdev].mtu if self.outdev in self.ns.links else 1500) - overhead
+        if value < l4.mss:
+            self.packet = self.packet.but(l4=replace(l4, mss=value))
+
+    def addrtype(self, address: str, dev: str | None = None) -> str:
+        found = self.ns.local_device(address)
+        if found is not None and (dev is None or found == dev):
+            return "LOCAL"
+        route = self.ns.fib(6 if ":" in address else 4).lookup(address)
+        if address.startswith(("22", "23")) and number(address) >> 28 == 14:
+            return "MULTICAST"
+        if route is None:
+            return "UNREACHABLE"
+        return {"unicast": "UNICAST", "local": "LOCAL", "broadcast": "BROADCAST", "blackhole": "BLACKHOLE"}.get(route.type, route.type.upper())
+
+    def choose(self, weights: Sequence[int], chooser: str) -> int:
+        return self.w.choose(weights, f"{self.ns.id}/{chooser}")
+
+    def recent(self, name: str) -> MutableMapping[str, Any]:
+        return Memory(self.w.state, "recent", self.ns.id, name)
+
+    def ipset(self, name: str) -> Any:
+        return self.ns.ipsets.get(name) if self.ns.ipsets is not None else None
+
+    def hit(self, rule: Rule) -> None:
+        hits = self.w.state.write("hits", self.ns.id)
+        n, size = hits.get(rule.uid, (0, 0))
+        hits[rule.uid] = (n + 1, size + self.packet.size)
+        self.path.append(rule)
+
+    # ------------------------------------------------------------------------------------------------- the walk's
+    def evaluate(self, table: str) -> Verdict:
+        self.path = []
+        program = self.ns.ruleset(self.packet.family).program(table)
+        assert program is not None
+        return evaluate(program, _CHAIN[self.hook], self)
+
+    @property
+    def flight(self) -> Flight:
+        f = self.trail_flight
+        if f.packet is not self.packet or f.mark != self.mark or f.ct is not self.ct or f.ctinfo != self.ctinfo:
+            f = f.to(f.stage, packet=self.packet, mark=self.mark, ct=self.ct, ctinfo=self.ctinfo)
+        return f
+
+    @property
+    def where(self) -> str:
+        """The device a rule's work is shown at."""
+        return self.physin or self.indev or self.outdev
+
+    def note(self, code: str, after: Packet, *, entry: Any = None, major: bool = True, **params: Any) -> None:
+        """A change of the packet, as an event."""
+        f = self.flight.to(self._start.stage, packet=self.packet)
+        self.trail_flight = self.w.note(f, code, after=after, entry=entry, major=major, dev=self.where, hook=self.hook, **params)
+        self.packet = after
+
+    def refuse(self, verdict: Verdict, table: str) -> Stop:
+        """DROP and REJECT."""
+        f = self.flight
+        common: dict[str, Any] = {
+            "table": table, "chain": verdict.chain, "hook": self.hook, "rules": tuple(self.path), "dev": self.where,
+        }  # fmt: skip
+        origin = verdict.rule.origin if verdict.rule is not None else ""
+        if self.hook == "output" and not self._start.indev:
+            f = f.to(f.stage)  # a local sender: DROP is EPERM for it
+        if verdict.kind == "REJECT":
+            how = verdict.params
+            f = self.w.note(f, "filter.reject", entry=verdict.rule, failed=True, how=how, origin=origin, **common)
+            from .walk import Ending
+
+            self.w.endings.append(Ending(self.w.now, "filter.reject", f))
+            return icmp.reject(self.w, f, how)
+        out = list(self.w.end(f, "filter.drop", entry=verdict.rule, origin=origin, policy=verdict.rule is None or bool(verdict.rule.policy), **common))
+        if self.hook == "output":
+            from .sockets import local_failure
+
+            local_failure(self.w, f, "EPERM")
+        return out
+
+
+# ------------------------------------------------------------------------------------------------------ conntrack
+def conntrack_in(skb: Skb) -> Stop | None:
+    """nf_conntrack_in: find or make the entry. Bridge netfilter may have done it already."""
+    if skb.ctinfo:
+        return None
+    table = Conntrack(skb.w.state, skb.ns.id)
+    packet = skb.packet if skb.packet.whole is None else skb.packet.whole
+    l4 = packet.l4
+    if isinstance(l4, Icmp) and l4.quote is not None:
+        inner = tuple_of(l4.quote)
+        found = table.find(invert(inner)) if inner else None
+        if found is None:
+            skb.ctinfo = "invalid"
+        else:
+            skb.ct, skb.ctinfo = found[0], "related-reply" if found[1] else "related"
+        return None
+    t = tuple_of(packet)
+    if t is None:
+        skb.ctinfo = "invalid"
+        return None
+    found = table.find(t)
+    if found is not None:
+        entry, is_reply = found
+        if isinstance(l4, Tcp) and l4.flags == "S" and not is_reply and entry.tcp_state in ("TIME_WAIT", "CLOSE", "LAST_ACK"):
+            table.delete(entry)  # a new connection over an old one's tuple
+        else:
+            skb.ct = table.refresh(entry, packet, is_reply)
+            skb.ctinfo = "reply" if is_reply else "established" if skb.ct.seen_reply else "new"
+            return None
+    if isinstance(l4, Tcp) and l4.flags != "S" and ("S" in l4.flags or "R" in l4.flags or not skb.ns.sysctl("net.netfilter.nf_conntrack_tcp_loose")):
+        skb.ctinfo = "invalid"
+        return None
+    if isinstance(l4, Icmp) and l4.type not in (8, 13, 15, 17, 128):
+        skb.ctinfo = "invalid"
+        return None
+    skb.ct = table.refresh(table.new(t), packet, False)
+    skb.ctinfo = "new"
+    return None
+
+
+def confirm(skb: Skb) -> Stop | None:
+    if skb.ct is None or skb.ct.confirmed or skb.ctinfo != "new":
+        return None
+    entry = Conntrack(skb.w.state, skb.ns.id).confirm(skb.ct)
+    if entry is None:
+        return skb.w.end(skb.flight, "conntrack.race", dev=skb.where)
+    skb.ct = entry
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------------ NAT
+def nat(skb: Skb) -> Stop | None:
+    """nf_nat_inet_fn: bind on the first packet, rewrite every packet."""
+    if skb.ct is None or skb.ctinfo in ("untracked", "invalid"):
+        return None
+    manip = "dst" if skb.hook in ("prerouting", "output") else "src"
+    if skb.ctinfo.startswith("related") and isinstance(skb.packet.l4, Icmp):
+        changed = _translate_error(skb.packet, skb.ct, skb.ctinfo.endswith("reply"), manip)
+        if changed != skb.packet:
+            skb.note("nat.error", changed, entry=skb.ct, manip=manip)
+        return None
+    verdict: Verdict | None = None
+    if skb.ctinfo == "new" and not (skb.ct.dst_bound if manip == "dst" else skb.ct.src_bound):
+        if "nat" in skb.ns.ruleset(skb.packet.family).tables:
+            verdict = skb.evaluate("nat")
+            if verdict.kind in ("DROP", "REJECT"):
+                return skb.refuse(verdict, "nat")
+        skb.ct = _bind(skb, manip, verdict)
+        if skb.ct.confirmed:
+            Conntrack(skb.w.state, skb.ns.id).save(skb.ct)
+    is_reply = skb.ctinfo in ("reply", "related-reply")
+    changed = apply_nat(skb.packet, skb.ct, is_reply, manip)
+    if changed == skb.packet:
+        return None
+    if verdict is not None and verdict.kind not in ("ACCEPT", "RETURN"):
+        code = {"DNAT": "nat.dnat", "REDIRECT": "nat.dnat", "SNAT": "nat.snat", "MASQUERADE": "nat.masquerade"}[verdict.kind]
+        origin = verdict.rule.origin if verdict.rule is not None else ""
+        skb.note(code, changed, entry=verdict.rule, chain=verdict.chain, rules=tuple(skb.path), origin=origin, outdev=skb.outdev)
+    elif is_reply:
+        skb.note("nat.reverse", changed, entry=skb.ct, manip=manip)
+    else:
+        skb.note("nat.same", changed, entry=skb.ct, manip=manip)
+    return None
+
+
+def _bind(skb: Skb, manip: str, verdict: Verdict | None) -> Entry:
+    """The entry with this side's binding made: where the rule says, or nowhere (but unique)."""
+    assert skb.ct is not None
+    entry, table = skb.ct, Conntrack(skb.w.state, skb.ns.id)
+    kind = verdict.kind if verdict is not None else "ACCEPT"
+    seed = skb.w.net.seed
+    if verdict is not None and kind in ("DNAT", "REDIRECT", "SNAT", "MASQUERADE"):
+        wanted: NatRange = verdict.params
+        if kind == "MASQUERADE":
+            address = _masquerade_address(skb)
+        elif kind == "REDIRECT":
+            address = "127.0.0.1" if skb.hook == "output" else skb.ns.select_source(skb.indev, skb.packet.src) or skb.packet.dst
+        else:
+            address = _pick(wanted.addresses, skb) or (skb.packet.dst if manip == "dst" else skb.packet.src)
+        return table.unique_reply(entry, manip, address, wanted.ports, wanted.random or wanted.fully_random, seed)
+    now = invert(entry.reply)
+    return table.unique_reply(entry, manip, now.dst if manip == "dst" else now.src, None, False, seed)
+
+
+def _pick(addresses: tuple[str, str] | None, skb: Skb) -> str | None:
+    """One address of a range, by the hash of the source (and destination) as the kernel does."""
+    if not addresses:
+        return None
+    low, high = number(addresses[0]), number(addresses[1])
+    if low == high:
+        return addresses[0]
+    import ipaddress
+
+    digest = hashlib.blake2b(f"{skb.w.net.seed}{skb.packet.src}{skb.packet.dst}".encode(), digest_size=8).digest()
+    return str(ipaddress.ip_address(low + int.from_bytes(digest, "big") % (high - low + 1)))
+
+
+def _masquerade_address(skb: Skb) -> str:
+    """The address of the outgoing interface, not "the node IP" (nf_nat_masquerade_ipv4)."""
+    route = skb._start.route
+    nexthop = route.via if route and route.via else skb.packet.dst
+    return skb.ns.select_source(skb.outdev, nexthop) or skb.packet.src
+
+
+def _translate_error(packet: Packet, entry: Entry, is_reply: bool, manip: str) -> Packet:
+    """nf_nat_icmp_reply_translation: an ICMP error about a rewritten packet is rewritten back, outside and inside."""
+    assert isinstance(packet.l4, Icmp) and packet.l4.quote is not None
+    wanted = (entry.snat if manip == "src" else entry.dnat) if not is_reply else (entry.dnat if manip == "src" else entry.snat)
+    if not wanted:
+        return packet
+    other = entry.orig if is_reply else entry.reply
+    quote = rewrite(packet.l4.quote, "dst" if manip == "src" else "src", other)
+    outer = invert(other)
+    changed = packet.but(l4=replace(packet.l4, quote=quote))
+    return changed.but(src=outer.src) if manip == "src" else changed.but(dst=outer.dst)

@@ -1,0 +1,487 @@
+"""Targets that are not NAT: verdicts, jumps, REJECT, marks, conntrack exemption, MSS, logging.
+
+Sources: Linux net/ipv4/netfilter/ipt_REJECT.c, net/netfilter/xt_mark.c, xt_connmark.c, xt_CT.c, xt_TCPMSS.c, xt_LOG.c, xt_NFLOG.c;
+what is printed: measured, iptables 1.8.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from ...errors import NotModelled
+from .context import Context, Place
+from .extension import Env, Extension, Given, Opt, mark_mask, number
+from .values import Bad, integer, quote
+
+if TYPE_CHECKING:
+    from .spec import Spec
+
+__all__ = ["Ct", "Connmark", "Effect", "Jump", "Log", "MarkTarget", "NfLog", "Reject", "Silent", "Standard", "Target", "TcpMssTarget"]
+
+Effect: TypeAlias = Callable[[Context], None]
+FULL = 0xFFFFFFFF
+
+
+class Target(Extension):
+    """`VERDICT` is the kind of verdict it ends the table with, "" if the packet goes on to the next rule."""
+
+    VERDICT: ClassVar[str] = ""
+
+    @property
+    def kind(self) -> str:
+        return self.VERDICT
+
+    @property
+    def params(self) -> Any:
+        """What the verdict carries."""
+        return None
+
+    @property
+    def label(self) -> str:
+        """What stands in the target column of -L."""
+        return self.NAME
+
+    @property
+    def words(self) -> str:
+        """As iptables-save prints it, with -j."""
+        saved = self.save()
+        return f"-j {self.NAME} {saved}" if saved else f"-j {self.NAME}"
+
+    def effect(self, place: Place) -> Effect | None:
+        """What it does to the packet before the next rule."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Standard(Target):
+    """ACCEPT, DROP, RETURN, QUEUE."""
+
+    verdict: str
+
+    @property
+    def kind(self) -> str:
+        return "" if self.verdict in ("RETURN", "QUEUE") else self.verdict
+
+    @property
+    def label(self) -> str:
+        return self.verdict
+
+    @property
+    def words(self) -> str:
+        return f"-j {self.verdict}"
+
+    def effect(self, place: Place) -> Effect | None:
+        return _not_modelled("iptables -j QUEUE", place) if self.verdict == "QUEUE" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Jump(Target):
+    chain: str
+    goto: bool = False
+
+    @property
+    def label(self) -> str:
+        return self.chain
+
+    @property
+    def words(self) -> str:
+        return f"-{'g' if self.goto else 'j'} {self.chain}"
+
+
+def _not_modelled(reason: str, place: Place) -> Effect:
+    def effect(c: Context) -> None:
+        raise NotModelled(f"{reason} (table {place.table}, chain {place.chain}, rule {place.number})")
+
+    return effect
+
+
+_REJECT4 = (
+    ("icmp-net-unreachable", "net-unreach"), ("icmp-host-unreachable", "host-unreach"), ("icmp-proto-unreachable", "proto-unreach"),
+    ("icmp-port-unreachable", "port-unreach"), ("icmp-net-prohibited", "net-prohib"), ("icmp-host-prohibited", "host-prohib"),
+    ("tcp-reset", "tcp-rst"), ("icmp-admin-prohibited", "admin-prohib"),
+)  # fmt: skip
+_REJECT6 = (
+    ("icmp6-no-route", "no-route"), ("icmp6-adm-prohibited", "adm-prohibited"), ("icmp6-addr-unreachable", "addr-unreach"),
+    ("icmp6-port-unreachable", "port-unreach"), ("tcp-reset", "tcp-reset"), ("icmp6-policy-fail", "policy-fail"),
+    ("icmp6-reject-route", "reject-route"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reject(Target):
+    """Drops the packet and sends what `reject_with` names to its source."""
+
+    NAME: ClassVar[str] = "REJECT"
+    VERDICT: ClassVar[str] = "REJECT"
+    TABLES: ClassVar[frozenset[str] | None] = frozenset({"filter"})
+    HOOKS: ClassVar[frozenset[str] | None] = frozenset({"INPUT", "FORWARD", "OUTPUT"})
+    OPTIONS: ClassVar[tuple[Opt, ...]] = (Opt("reject-with"),)
+
+    reject_with: str
+
+    @classmethod
+    def build(cls, given: Given, env: Env) -> Reject:
+        if "reject-with" not in given:
+            return cls("icmp-port-unreachable" if env.family == 4 else "icmp6-port-unreachable")
+        text = given["reject-with"].text
+        for name, alias in _REJECT4 if env.family == 4 else _REJECT6:
+            if name.startswith(text.lower()) or alias.startswith(text.lower()):
+                return cls(name)
+        raise Bad(f'unknown reject type "{text}"')
+
+    @property
+    def params(self) -> str:
+        return self.reject_with
+
+    def save(self) -> str:
+        return f"--reject-with {self.reject_with}"
+
+    def show(self, numeric: bool = True) -> str:
+        return f" reject-with {self.reject_with}"
+
+    def refuses(self, hooks: frozenset[str], spec: Spec, backend: str) -> bool:
+        return self.reject_with == "tcp-reset" and (spec.header.protocol != 6 or spec.header.protocol_inverted)
+
+
+def _mark_words(name: str, value: int, mask: int) -> str:
+    if value == 0:
+        return f" {name} and 0x{~mask & FULL:x}"
+    if value == mask:
+        return f" {name} or 0x{value:x}"
+    if mask == 0:
+        return f" {name} xor 0x{value:x}"
+    if mask == FULL:
+        return f" {name} set 0x{value:x}"
+    return f" {name} xset 0x{value:x}/0x{mask:x}"
+
+
+_MARK_OPTIONS = ("set-xmark", "set-mark", "and-mark", "or-mark", "xor-mark")
+
+
+def _xmark(cls: type[Extension], given: Given) -> tuple[int, int] | None:
+    """Every way to say it, as (value, mask): mark = mark & ~mask ^ value."""
+    if "set-xmark" in given:
+        return mark_mask(cls, given, "set-xmark")
+    if "set-mark" in given:
+        value, mask = mark_mask(cls, given, "set-mark")
+        return value, mask | value
+    for name in ("and-mark", "or-mark", "xor-mark"):
+        if name in given:
+            bits = number(cls, given, name)
+            return {"and-mark": (0, ~bits & FULL), "or-mark": (bits, bits), "xor-mark": (bits, 0)}[name]
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class MarkTarget(Target):
+    NAME: ClassVar[str] = "MARK"
+    OPTIONS: ClassVar[tuple[Opt, ...]] = tuple(Opt(n, excludes=tuple(o for o in _MARK_OPTIONS if o != n)) for n in _MARK_OPTIONS)
+
+    value: int
+    mask: int
+
+    @classmethod
+    def check(cls, given: Given, env: Env) -> None:
+        if not given:
+            raise Bad("MARK: One of the --set-xmark, --{and,or,xor,set}-mark options is required")
+
+    @classmethod
+    def build(cls, given: Given, env: Env) -> MarkTarget:
+        found = _xmark(cls, given)
+        assert found is not None
+        return cls(*found)
+
+    def save(self) -> str:
+        return f"--set-xmark 0x{self.value:x}/0x{self.mask:x}"
+
+    def show(self, numeric: bool = True) -> str:
+        return _mark_words("MARK", self.value, self.mask)
+
+    def effect(self, place: Place) -> Effect:
+        keep, value = ~self.mask & FULL, self.value
+
+        def effect(c: Context) -> None:
+            c.mark = c.mark & keep ^ value
+
+        return effect
+
+
+_CONN_OPTIONS = (*_MARK_OPTIONS, "save-mark", "restore-mark")
+
+
+@dataclass(frozen=True, slots=True)
+class Connmark(Target):
+    """`mode` "set": connmark = connmark & ~ctmask ^ value; "save": from the packet; "restore": to the packet."""
+
+    NAME: ClassVar[str] = "CONNMARK"
+    OPTIONS: ClassVar[tuple[Opt, ...]] = (
+        *(Opt(n, n in _MARK_OPTIONS, excludes=tuple(o for o in _CONN_OPTIONS if o != n)) for n in _CONN_OPTIONS),
+        Opt("ctmask", excludes=("mask",)), Opt("nfmask", excludes=("mask",)), Opt("mask", excludes=("ctmask", "nfmask")),
+        Opt("left-shift-mark"), Opt("right-shift-mark"),
+    )  # fmt: skip
+
+    mode: str
+    value: int
+    ctmask: int
+    nfmask: int
+
+    @classmethod
+    def check(cls, given: Given, env: Env) -> None:
+        if not any(n in given for n in _CONN_OPTIONS):
+            raise Bad("CONNMARK target: No operation specified")
+
+    @classmethod
+    def build(cls, given: Given, env: Env) -> Connmark:
+        if "left-shift-mark" in given or "right-shift-mark" in given:
+            raise NotModelled("iptables -j CONNMARK with a shift")
+        found = _xmark(cls, given)
+        if found is not None:
+            return cls("set", found[0], found[1], FULL)
+
+        def mask(name: str) -> int:
+            return number(cls, given, name) if name in given else number(cls, given, "mask") if "mask" in given else FULL
+
+        return cls("save" if "save-mark" in given else "restore", 0, mask("ctmask"), mask("nfmask"))
+
+    def save(self) -> str:
+        if self.mode == "set":
+            return f"--set-xmark 0x{self.value:x}/0x{self.ctmask:x}"
+        return f"--{self.mode}-mark --nfmask 0x{self.nfmask:x} --ctmask 0x{self.ctmask:x}"
+
+    def show(self, numeric: bool = True) -> str:
+        if self.mode == "set":
+            return _mark_words("CONNMARK", self.value, self.ctmask)
+        out = f" CONNMARK {self.mode}"
+        if self.nfmask == self.ctmask:
+            return out if self.nfmask == FULL else f"{out} mask 0x{self.nfmask:x}"
+        if self.mode == "save":
+            return f"{out} nfmask 0x{self.nfmask:x} ctmask ~0x{self.ctmask:x}"
+        return f"{out} ctmask 0x{self.ctmask:x} nfmask ~0x{self.nfmask:x}"
+
+    def effect(self, place: Place) -> Effect:
+        mode, value, ctmask, nfmask = self.mode, self.value, self.ctmask, self.nfmask
+
+        def effect(c: Context) -> None:
+            if c.ct_original is None:
+                return
+            if mode == "set":
+                c.connmark = c.connmark & ~ctmask & FULL ^ value
+            elif mode == "save":
+                c.connmark = c.connmark & ~ctmask & FULL ^ c.mark & nfmask
+            else:
+                c.mark = c.mark & ~nfmask & FULL ^ c.connmark & ctmask
+
+        return effect
+
+
+_ZONES = ("zone", "zone-orig", "zone-reply")
+
+
+@dataclass(frozen=True, slots=True)
+class Ct(Target):
+    """-j CT, and -j NOTRACK, which is another word for -j CT --notrack."""
+
+    NAME: ClassVar[str] = "CT"
+    TABLES: ClassVar[frozenset[str] | None] = frozenset({"raw"})
+    OPTIONS: ClassVar[tuple[Opt, ...]] = (
+        Opt("notrack", 0), Opt("helper"), Opt("timeout"), Opt("ctevents"), Opt("expevents"), *(Opt(z) for z in _ZONES),
+    )  # fmt: skip
+
+    notrack: bool
+    zones: tuple[tuple[str, str], ...] = ()
+    alias: bool = False  # written as NOTRACK
+
+    @classmethod
+    def build(cls, given: Given, env: Env) -> Ct:
+        zones = []
+        for z in _ZONES:
+            if z in given:
+                value = integer(given[z].text, 0xFFFF)
+                if value is None and given[z].text != "mark":
+                    raise Bad(f'Cannot parse {given[z].text} as a zone ID')
+                zones.append((z, "mark" if value is None else str(value)))
+        for name in ("helper", "timeout", "ctevents", "expevents"):
+            if name in given:
+                raise NotModelled(f"iptables -j CT --{name}")
+        return cls("notrack" in given, tuple(zones))
+
+    @property
+    def words(self) -> str:
+        saved = self.save()
+        return "-j NOTRACK" if self.alias else f"-j CT {saved}".rstrip()
+
+    def save(self) -> str:
+        return " ".join(["--notrack"] * self.notrack + [f"--{z} {value}" for z, value in self.zones])
+
+    def show(self, numeric: bool = True) -> str:
+        if self.alias:
+            return " NOTRACK"
+        return " CT" + " notrack" * self.notrack + "".join(f" {z} {value}" for z, value in self.zones)
+
+    def effect(self, place: Place) -> Effect | None:
+        if self.zones:
+            return _not_modelled("conntrack zones", place)
+        return (lambda c: c.notrack()) if self.notrack else None
+
+
+class NoTrack(Target):
+    NAME: ClassVar[str] = "NOTRACK"
+
+    @classmethod
+    def build(cls, given: Given, env: Env) -> Ct:
+        return Ct(True, (), True)
+
+
+_LEVELS = {
+    "alert": 1, "crit": 2, "debug": 7, "emerg": 0, "err": 3, "error": 3, "info": 6, "notice": 5, "panic": 0, "warn": 4, "warning": 4,
+}  # fmt: skip
+_LOG_FLAGS = (("log-tcp-sequence", 1), ("log-tcp-options", 2), ("log-ip-options", 4), ("log-uid", 8), ("log-macdecode", 32))
+
+
+@dataclass(frozen=True, slots=True)
+class Log(Target):
+    NAME: ClassVar[str] = "LOG"
+    OPTIONS: ClassVar[tuple[Opt, ...]] = (Opt("log-level"), Opt("log-prefix"), *(Opt(n, 0) for n, _ in _LOG_FLAGS))
+
+    prefix: str
+    level: int
+    flags: int
+
+    @classmethod
+    def build(cls, given: Given, env: Env) -> Log:
+        level = 4
+        if "log-level" in given:
+            text = given["log-level"].text
+            value = integer(text, 7)
+            if value is None:
+                value = next((v for n, v in _LEVELS.items() if text and n.startswith(text.lower())), None)
+            if value is None:
+                raise Bad(f'log level "{text}" unknown\n')
+            level = value
+        prefix = given["log-prefix"].text[:29] if "log-prefix" in given else ""
+        return cls(prefix, level, sum(bit for n, bit in _LOG_FLAGS if n in given))
+
+    def save(self) -> str:
+        words = [f"--log-prefix {quote(self.prefix)}"] if self.prefix else []
+        if self.level != 4:
+            words.append(f"--log-level {self.level}")
+        return " ".join(words + [f"--{n}" for n, bit in _LOG_FLAGS if self.flags & bit])
+
+    def show(self, numeric: bool = True) -> str:
+        if numeric:
+            out = f" LOG flags {self.flags} level {self.level}"
+        else:
+            out = f" LOG level {next(n for n, v in _LEVELS.items() if v == self.level)}"
+            out += "".join(f" {n.removeprefix('log-')}" for n, bit in _LOG_FLAGS if self.flags & bit)
+        return out + (f' prefix "{self.prefix}"' if self.prefix else "")
+
+
+@dataclass(frozen=True, slots=True)
+class NfLog(Target):
+    NAME: ClassVar[str] = "NFLOG"
+    OPTIONS: ClassVar[tuple[Opt, ...]] = (
+        Opt("nflog-group"), Opt("nflog-prefix"), Opt("nflog-range"), Opt("nflog-size"), Opt("nflog-threshold"),
+    )  # fmt: skip
+
+    prefix: str
+    group: int
+    range: int
+    size: int | None
+    threshold: int
+
+    @classmethod
+    def build(cls, given: Given, env: Env) -> NfLog:
+        def value(name: str, default: int, maximum: int = FULL) -> int:
+            return number(cls, given, name, maximum) if name in given else default
+
+        prefix = given["nflog-prefix"].text if "nflog-prefix" in given else ""
+        if len(prefix) > 63:
+            raise Bad('NFLOG: option "--nflog-prefix": argument too long')
+        size = value("nflog-size", 0) if "nflog-size" in given else None
+        return cls(prefix, value("nflog-group", 0, 0xFFFF), value("nflog-range", 0), size, value("nflog-threshold", 1, 0xFFFF))
+
+    def save(self) -> str:
+        words = [f"--nflog-prefix {quote(self.prefix)}"] if self.prefix else []
+        if self.group:
+            words.append(f"--nflog-group {self.group}")
+        if self.size is not None:
+            words.append(f"--nflog-size {self.size}")
+        elif self.range:
+            words.append(f"--nflog-range {self.range}")
+        if self.threshold != 1:
+            words.append(f"--nflog-threshold {self.threshold}")
+        return " ".join(words)
+
+    def show(self, numeric: bool = True) -> str:
+        saved = self.save()
+        return " " + saved.replace("--nflog-", "nflog-") if saved else ""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpMssTarget(Target):
+    """`mss` None: clamp to the path MTU."""
+
+    NAME: ClassVar[str] = "TCPMSS"
+    PROTOCOLS: ClassVar[frozenset[int] | None] = frozenset({6})
+    OPTIONS: ClassVar[tuple[Opt, ...]] = (
+        Opt("set-mss", excludes=("clamp-mss-to-pmtu",)), Opt("clamp-mss-to-pmtu", 0, excludes=("set-mss",)),
+    )  # fmt: skip
+
+    mss: int | None
+
+    @classmethod
+    def check(cls, given: Given, env: Env) -> None:
+        if not given:
+            raise Bad("TCPMSS target: At least one parameter is required")
+
+    @classmethod
+    def build(cls, given: Given, env: Env) -> TcpMssTarget:
+        return cls(number(cls, given, "set-mss", 65535 - (20 if env.family == 4 else 40)) if "set-mss" in given else None)
+
+    def save(self) -> str:
+        return "--clamp-mss-to-pmtu" if self.mss is None else f"--set-mss {self.mss}"
+
+    def show(self, numeric: bool = True) -> str:
+        return " TCPMSS clamp to PMTU" if self.mss is None else f" TCPMSS set {self.mss}"
+
+    def refuses(self, hooks: frozenset[str], spec: Spec, backend: str) -> bool:
+        from .match_transport import Tcp
+
+        if self.mss is None and hooks - {"FORWARD", "OUTPUT", "POSTROUTING"}:
+            return True
+        # the kernel wants to see that only SYNs come here; it does not ask that of nft
+        syn = any(isinstance(m, Tcp) and m.flags and m.flags[1] & 2 and not m.flags_inverted for m in spec.matches)
+        return backend == "legacy" and not syn
+
+    def effect(self, place: Place) -> Effect:
+        mss = self.mss
+        return lambda c: c.set_mss(mss)
+
+
+@dataclass(frozen=True, slots=True)
+class Silent(Target):
+    """Targets that change nothing the lab looks at (CHECKSUM, TRACE, AUDIT, CLASSIFY), and those that it does not model."""
+
+    name: str
+    saved: str
+    shown: str
+    reason: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    @property
+    def words(self) -> str:
+        return f"-j {self.name} {self.saved}".rstrip()
+
+    def save(self) -> str:
+        return self.saved
+
+    def show(self, numeric: bool = True) -> str:
+        return self.shown
+
+    def effect(self, place: Place) -> Effect | None:
+        return _not_modelled(self.reason, place) if self.reason else None

@@ -1,0 +1,344 @@
+"""Layer 2: what a device does with a frame. NICs and wires, veth pairs, bridges, ARP and neighbours.
+
+Sources: Linux net/core/dev.c, drivers/net/veth.c, net/bridge/{br_input,br_forward,br_device,br_fdb,br_netfilter_hooks}.c,
+net/ipv4/arp.c, net/core/neighbour.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from . import hooks, icmp
+from .address import family
+from .flight import Flight, Timer
+from .links import Link
+from .namespace import FdbEntry, Namespace, Neighbour
+from .packet import BROADCAST, Arp, Packet
+from .walk import Ending, Successor, Walk, stage
+
+__all__ = ["learned_fdb", "learned_neighbours", "lookup_fdb", "resolve"]
+
+ASK_AGAIN = 1.0  # seconds between ARP requests (neigh retrans_time)
+ASKS = 3  # requests before a neighbour is FAILED (ucast_solicit + mcast_solicit as seen from outside)
+REACHABLE = 30.0  # base_reachable_time
+
+Successors = Iterable[Successor]
+
+
+def is_group(mac: str) -> bool:
+    """Broadcast or multicast: the lowest bit of the first byte."""
+    return mac == BROADCAST or int(mac[:2], 16) & 1 == 1
+
+
+# ------------------------------------------------------------------------------------------------------- sending
+@stage("xmit")
+def xmit(w: Walk, f: Flight) -> Successors:
+    """A frame leaves by device `f.dev`."""
+    ns = w.ns(f.ns)
+    link = ns.links.get(f.dev)
+    if link is None:
+        return w.end(f, "link.gone")
+    if not link.up:
+        return w.end(f, "link.down")
+    if link.kind == "bridge":
+        return bridge_xmit(w, f, ns, link)
+    if link.kind == "loopback":
+        w.tap(f)
+        return ((0.0, f.to("rx")),)
+    if link.kind == "vxlan":
+        from .vxlan import encapsulate
+
+        return encapsulate(w, f, ns, link)
+    w.tap(f)
+    if link.kind == "veth":
+        return veth_xmit(w, f, link)
+    return wire_xmit(w, f, link)
+
+
+def veth_xmit(w: Walk, f: Flight, link: Link) -> Successors:
+    if link.peer is None or link.peer[0] not in w.net.namespaces or link.peer[1] not in w.ns(link.peer[0]).links:
+        return w.end(f, "link.gone")
+    peer = w.ns(link.peer[0]).links[link.peer[1]]
+    if not peer.up:
+        return w.end(f, "link.no_carrier", peer=link.peer[1], peer_ns=link.peer[0])
+    if f.packet.size > peer.mtu + 4:  # is_skb_forwardable: a VLAN tag's room is granted
+        return w.end(f, "mtu.veth", size=f.packet.size, mtu=peer.mtu, peer=peer.name, peer_ns=link.peer[0])
+    f = w.note(f, "veth.cross", major=False, peer=peer.name, peer_ns=link.peer[0])
+    return ((0.0, f.to("rx", ns=link.peer[0], dev=link.peer[1], mark=0, indev="", physin="", ct=None, ctinfo="", bridged=False, forwarded=False, route=None, nexthop="")),)
+
+
+def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
+    segment = w.net.segments[link.segment]
+    if f.packet.size > segment.mtu:
+        return w.end(f, "mtu.wire", size=f.packet.size, mtu=segment.mtu, segment=segment.name)
+    out: list[Successor] = []
+    group = is_group(f.dmac)
+    for ns_id, name in segment.ports:
+        if (ns_id, name) == (f.ns, f.dev):
+            continue
+        nic = w.ns(ns_id).links.get(name)
+        if nic is None or not nic.up or not (group or nic.mac == f.dmac or nic.promisc):
+            continue
+        g = w.note(f, "wire.cross", to_host=w.ns(ns_id).host, to_ns=ns_id, to_dev=name, segment=segment.name)
+        out.append((segment.delay, g.to("rx", ns=ns_id, dev=name, mark=0, indev="", physin="", ct=None, ctinfo="", bridged=False, forwarded=False, route=None, nexthop="")))
+    if not out and not group:
+        return w.end(f, "wire.nobody", mac=f.dmac, segment=segment.name)
+    return out
+
+
+# ----------------------------------------------------------------------------------------------------- receiving
+@stage("rx")
+def rx(w: Walk, f: Flight) -> Successors:
+    """A frame arrives at device `f.dev`."""
+    ns = w.ns(f.ns)
+    link = ns.links[f.dev]
+    if not link.up:
+        return w.end(f, "link.down")
+    if link.kind != "loopback":
+        w.tap(f)
+        if link.master:
+            return bridge_input(w, f, ns, link)
+        if f.dmac != link.mac and not is_group(f.dmac):
+            return w.end(f, "rx.other_host", mac=link.mac)
+    return to_protocol(w, f)
+
+
+def to_protocol(w: Walk, f: Flight) -> Successors:
+    if isinstance(f.packet, Arp):
+        return arp_input(w, f, f.packet)
+    return ((0.0, f.to("ip_rcv", indev=f.dev)),)
+
+
+# -------------------------------------------------------------------------------------------------------- bridge
+def learned_fdb(w: Walk, ns: str, bridge: str) -> dict[str, tuple[str, float]]:
+    """mac -> (port, when last seen) of the addresses a bridge has learned."""
+    return {k[1]: v for k, v in w.state.read("fdb", ns).items() if k[0] == bridge}
+
+
+def lookup_fdb(w: Walk, ns: Namespace, bridge: Link, mac: str) -> tuple[str, Any] | None:
+    """("local", port), (port name, entry) or None for an unknown address."""
+    if mac == bridge.mac:
+        return "local", FdbEntry(mac, bridge.name, self_=False, master=bridge.name)
+    for port in ns.ports(bridge.name):
+        if port.mac == mac:
+            return "local", FdbEntry(mac, port.name, self_=False, master=bridge.name)
+    for e in ns.fdb:
+        if e.mac == mac and (e.master == bridge.name or (e.dev in ns.links and ns.links[e.dev].master == bridge.name and not e.dst)):
+            return e.dev, e
+    found = w.state.read("fdb", ns.id).get((bridge.name, mac))
+    if found and w.now - found[1] <= bridge.bridge.ageing and found[0] in ns.links and ns.links[found[0]].master == bridge.name:
+        return found[0], FdbEntry(mac, found[0], state="dynamic", self_=False, master=bridge.name)
+    return None
+
+
+def bridge_input(w: Walk, f: Flight, ns: Namespace, port: Link) -> Successors:
+    bridge = ns.links[port.master]
+    if not bridge.up:
+        return w.end(f, "link.down", dev=bridge.name)
+    if port.port.learning and not is_group(f.smac):
+        known = w.state.read("fdb", ns.id).get((bridge.name, f.smac))
+        if known is None or known[0] != port.name or w.now - known[1] > 1.0:
+            w.state.write("fdb", ns.id)[bridge.name, f.smac] = (port.name, w.now)
+    f = f.to("bridge_finish", physin=port.name, indev=bridge.name)
+    if isinstance(f.packet, Packet) and not f.bridged and _calls_iptables(ns, f.packet):
+        passed = hooks.run(w, f, "prerouting", indev=bridge.name, physin=port.name)
+        if passed.stopped is not None:
+            return passed.stopped
+        before, f = f, passed.flight.to("bridge_finish", bridged=True)
+        assert isinstance(before.packet, Packet) and isinstance(f.packet, Packet)
+        if f.packet.dst != before.packet.dst:
+            return _bridged_dnat(w, f, ns, bridge)
+    return ((0.0, f),)
+
+
+def _calls_iptables(ns: Namespace, packet: Packet) -> bool:
+    key = "net.bridge.bridge-nf-call-iptables" if packet.family == 4 else "net.bridge.bridge-nf-call-ip6tables"
+    return bool(ns.sysctl(key))
+
+
+def _bridged_dnat(w: Walk, f: Flight, ns: Namespace, bridge: Link) -> Successors:
+    """DNAT changed the destination of a frame inside the bridge (br_nf_pre_routing_finish).
+
+    An endpoint behind the same bridge gets the frame without being routed: no TTL is spent. Anything else goes
+    up to the node as if it had been sent to the bridge's own address.
+    """
+    assert isinstance(f.packet, Packet)
+    route = ns.fib(f.packet.family).lookup(f.packet.dst, src=f.packet.src, mark=f.mark, iif=bridge.name)
+    if route is None or route.type != "unicast" or route.dev != bridge.name:
+        if route is not None and route.type == "unicast" and not ns.forwards(f.packet.family):
+            return w.end(f, "forward.disabled")
+        return ((0.0, f.to("bridge_finish", dmac=bridge.mac)),)
+    return resolve(w, f, ns, bridge, route.via or f.packet.dst, "bridge_finish", keep_source=True)
+
+
+@stage("bridge_finish")
+def bridge_finish(w: Walk, f: Flight) -> Successors:
+    """br_handle_frame_finish: where does the frame go?"""
+    ns = w.ns(f.ns)
+    port = ns.links[f.physin]
+    bridge = ns.links[port.master]
+    if is_group(f.dmac):
+        up = f.to("bridge_up", dev=bridge.name)
+        return [*_flood(w, f, ns, bridge, port.name), (0.0, up)]
+    found = lookup_fdb(w, ns, bridge, f.dmac)
+    if found is None:
+        return _flood(w, w.note(f, "bridge.flood", major=False, dev=bridge.name, bridge=bridge.name), ns, bridge, port.name)
+    if found[0] == "local":
+        f = w.note(f, "bridge.up", entry=found[1], dev=bridge.name, bridge=bridge.name, port=port.name) if isinstance(f.packet, Packet) else f
+        return ((0.0, f.to("bridge_up", dev=bridge.name)),)
+    return _to_port(w, f, ns, bridge, ns.links[found[0]], found[1])
+
+
+@stage("bridge_up")
+def bridge_up(w: Walk, f: Flight) -> Successors:
+    w.tap(f)
+    return to_protocol(w, f.to("rx"))
+
+
+def _flood(w: Walk, f: Flight, ns: Namespace, bridge: Link, ingress: str) -> list[Successor]:
+    out: list[Successor] = []
+    for p in ns.ports(bridge.name):
+        if p.up and p.port.flood and (p.name != ingress or p.port.hairpin) and not is_group(f.dmac):
+            out += _to_port(w, f, ns, bridge, p, None)
+        elif p.up and p.name != ingress and is_group(f.dmac):
+            out += _to_port(w, f, ns, bridge, p, None)
+    return out
+
+
+def _to_port(w: Walk, f: Flight, ns: Namespace, bridge: Link, port: Link, entry: FdbEntry | None) -> Successors:
+    """br_forward: the checks of should_deliver, then the inet FORWARD and POSTROUTING hooks of bridge netfilter."""
+    if f.physin:
+        source = ns.links[f.physin]
+        if port.name == f.physin and not port.port.hairpin:
+            return w.end(f, "bridge.no_hairpin", dev=port.name, bridge=bridge.name, entry=entry)
+        if source.port.isolated and port.port.isolated:
+            return w.end(f, "bridge.isolated", dev=port.name, bridge=bridge.name)
+    if not port.up:
+        return w.end(f, "link.down", dev=port.name)
+    if f.packet.size > port.mtu + 4:
+        return w.end(f, "mtu.bridge", dev=port.name, size=f.packet.size, mtu=port.mtu, bridge=bridge.name)
+    if isinstance(f.packet, Packet):
+        f = w.note(f, "bridge.forward", entry=entry, dev=port.name, bridge=bridge.name, port=port.name)
+        if f.physin and f.bridged and isinstance(f.packet, Packet) and _calls_iptables(ns, f.packet):
+            for hook in ("forward", "postrouting"):
+                passed = hooks.run(w, f, hook, indev=bridge.name, outdev=bridge.name, physin=f.physin, physout=port.name)
+                if passed.stopped is not None:
+                    return passed.stopped
+                f = passed.flight
+    return ((0.0, f.to("xmit", dev=port.name)),)
+
+
+def bridge_xmit(w: Walk, f: Flight, ns: Namespace, bridge: Link) -> Successors:
+    """A frame that the node itself sends through its bridge (br_dev_xmit)."""
+    w.tap(f)
+    f = f.to("xmit", physin="", bridged=False)
+    if is_group(f.dmac):
+        return _flood(w, f, ns, bridge, "")
+    found = lookup_fdb(w, ns, bridge, f.dmac)
+    if found is None:
+        return _flood(w, w.note(f, "bridge.flood", major=False, bridge=bridge.name), ns, bridge, "")
+    if found[0] == "local":
+        return w.end(f, "bridge.own_address", bridge=bridge.name)
+    return _to_port(w, f, ns, bridge, ns.links[found[0]], found[1])
+
+
+# ------------------------------------------------------------------------------------------- ARP and neighbours
+def learned_neighbours(w: Walk, ns: str) -> dict[tuple[str, str], Neighbour]:
+    """(dev, ip) -> entry, of what ARP has found out; state by age."""
+    out = {}
+    for (dev, ip), (mac, when) in w.state.read("neigh", ns).items():
+        out[dev, ip] = Neighbour(ip, dev, mac, "REACHABLE" if w.now - when <= REACHABLE else "STALE")
+    return out
+
+
+def resolve(w: Walk, f: Flight, ns: Namespace, link: Link, nexthop: str, then: str, keep_source: bool = False) -> Successors:
+    """Give the frame its addresses: from the neighbour table, else by asking; the flight goes on at stage `then`."""
+    smac = f.smac if keep_source else link.mac
+    if link.kind == "loopback" or not link.arp:
+        return ((0.0, f.to(then, smac=link.mac, dmac=link.mac)),)
+    fixed = ns.neighbours.get((link.name, nexthop))
+    if fixed is not None and fixed.state != "FAILED" and fixed.mac:
+        f = w.note(f, "neigh.use", major=False, entry=fixed, smac=smac, dmac=fixed.mac, dev=link.name)
+        return ((0.0, f.to(then)),)
+    known = w.state.read("neigh", ns.id).get((link.name, nexthop))
+    if known is not None:
+        entry = Neighbour(nexthop, link.name, known[0], "REACHABLE" if w.now - known[1] <= REACHABLE else "STALE")
+        f = w.note(f, "neigh.use", major=False, entry=entry, smac=smac, dmac=known[0], dev=link.name)
+        return ((0.0, f.to(then)),)
+    if fixed is not None and fixed.state == "NOARP":
+        return ((0.0, f.to(then, smac=smac, dmac=fixed.mac or link.mac)),)
+    waiting = w.asking.get((ns.id, link.name, nexthop), ())
+    held = f.to(then, smac=smac, dev=f.dev)
+    w.asking[ns.id, link.name, nexthop] = (*waiting, held)[-64:]
+    if waiting:
+        return ()
+    return [*_ask(w, ns, link, nexthop), (ASK_AGAIN, Timer("neigh_timer", ns.id, (link.name, nexthop, 1)))]
+
+
+def _ask(w: Walk, ns: Namespace, link: Link, ip: str) -> Successors:
+    source = ns.select_source(link.name, ip, "link") or ("0.0.0.0" if family(ip) == 4 else "::")
+    waiting = w.asking.get((ns.id, link.name, ip), ())
+    # arp_announce 0: the source of the packet that asks is used if it is ours
+    if waiting and isinstance(waiting[0].packet, Packet) and ns.local_device(waiting[0].packet.src) not in (None, "lo"):
+        source = waiting[0].packet.src
+    arp = Arp("request", link.mac, source, "00:00:00:00:00:00", ip)
+    return ((0.0, Flight("xmit", ns.id, link.name, arp, link.mac, BROADCAST, aux=True)),)
+
+
+@stage("neigh_timer")
+def neigh_timer(w: Walk, t: Timer) -> Successors:
+    dev, ip, asked = t.args
+    waiting = w.asking.get((t.ns, dev, ip))
+    if not waiting:
+        return ()
+    ns = w.ns(t.ns)
+    link = ns.links.get(dev)
+    if link is not None and link.up and asked < ASKS:
+        return [*_ask(w, ns, link, ip), (ASK_AGAIN, Timer("neigh_timer", t.ns, (dev, ip, asked + 1)))]
+    del w.asking[t.ns, dev, ip]
+    out: list[Successor] = []
+    for f in waiting:
+        f = w.note(f, "neigh.failed", dev=dev, failed=True, ip=ip, seconds=ASKS * ASK_AGAIN)
+        w.endings.append(Ending(w.now, "neigh.failed", f))
+        if isinstance(f.packet, Packet):
+            out += icmp.error(w, f, "host-unreachable")
+    return out
+
+
+def _learn(w: Walk, ns: Namespace, dev: str, ip: str, mac: str) -> list[Successor]:
+    """An answer (or a question) told us an address: remember it and send what waited."""
+    if (dev, ip) in ns.neighbours and ns.neighbours[dev, ip].state == "PERMANENT":
+        return []
+    w.state.write("neigh", ns.id)[dev, ip] = (mac, w.now)
+    waiting = w.asking.pop((ns.id, dev, ip), ())
+    if not waiting:
+        return []
+    entry = Neighbour(ip, dev, mac, "REACHABLE")
+    return [(0.0, w.note(f, "neigh.learned", major=False, entry=entry, dmac=mac, dev=dev)) for f in waiting]
+
+
+def arp_input(w: Walk, f: Flight, arp: Arp) -> Successors:
+    ns = w.ns(f.ns)
+    link = ns.links[f.dev]
+    if arp.op == "reply":
+        return _learn(w, ns, f.dev, arp.sender_ip, arp.sender_mac) if arp.target_mac == link.mac or f.dmac == link.mac else ()
+    mine = ns.local_device(arp.target_ip) is not None
+    if not mine and not _proxies(ns, link, arp):
+        # a gratuitous request still refreshes an entry that exists
+        if (f.dev, arp.sender_ip) in w.state.read("neigh", ns.id) and arp.sender_ip == arp.target_ip:
+            w.state.write("neigh", ns.id)[f.dev, arp.sender_ip] = (arp.sender_mac, w.now)
+        return ()
+    out = _learn(w, ns, f.dev, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in ("0.0.0.0", "::") else []
+    reply = Arp("reply", link.mac, arp.target_ip, arp.sender_mac, arp.sender_ip)
+    out.append((0.0, Flight("xmit", ns.id, f.dev, reply, link.mac, arp.sender_mac, aux=True)))
+    return out
+
+
+def _proxies(ns: Namespace, link: Link, arp: Arp) -> bool:
+    """proxy_arp: answer for an address whose route leaves by another device (arp_fwd_proxy)."""
+    fam = family(arp.target_ip)
+    if not (ns.dev_sysctl(link.name, "proxy_arp", fam) and ns.forwards(fam)):
+        return False
+    route = ns.fib(fam).lookup(arp.target_ip, iif=link.name)
+    return route is not None and route.type == "unicast" and route.dev != link.name

@@ -1,0 +1,263 @@
+"""IP: receive, route, forward, send, fragment.
+
+Sources: Linux net/ipv4/{ip_input,ip_forward,ip_output,ip_fragment,route,fib_frontend}.c and their IPv6 twins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from . import hooks, icmp
+from .address import family, number
+from .flight import Flight
+from .l2 import resolve
+from .namespace import Namespace
+from .packet import Filler, Packet, Raw
+from .routing import Route
+from .walk import Ending, Successor, Walk, stage
+
+__all__ = ["path_mtu", "route_output"]
+
+Successors = Iterable[Successor]
+
+
+# -------------------------------------------------------------------------------------------------------- receive
+@stage("ip_rcv")
+def ip_rcv(w: Walk, f: Flight) -> Successors:
+    """PREROUTING, then the routing decision: for this namespace, or to be forwarded?"""
+    ns = w.ns(f.ns)
+    if not f.bridged:
+        link = ns.links[f.dev]
+        loop = link.kind == "loopback"
+        # over lo the skb keeps its conntrack reference: PREROUTING sees what OUTPUT decided
+        if not loop:
+            f = f.to("ip_rcv", ct=None, ctinfo="")
+        passed = hooks.run(w, f, "prerouting", indev=f.indev, physin=f.physin)
+        if passed.stopped is not None:
+            return passed.stopped
+        f = passed.flight
+    packet = f.packet
+    assert isinstance(packet, Packet)
+    fam = packet.family
+    problem = _martian(ns, f, packet)
+    if problem:
+        return w.end(f, problem, dev=f.indev)
+    route = ns.fib(fam).lookup(packet.dst, src=packet.src, mark=f.mark, iif=f.indev)
+    if route is None:
+        if not ns.forwards(fam):
+            return w.end(f, "forward.disabled", dev=f.indev)
+        return _unroutable(w, f, "net-unreachable", None)
+    if route.type == "local":
+        return ((0.0, f.to("local_in", route=route)),)
+    if route.type == "broadcast":
+        return w.end(f, "route.broadcast", entry=route, dev=f.indev)
+    if not ns.forwards(fam):
+        return w.end(f, "forward.disabled", dev=f.indev)
+    if route.type == "blackhole":
+        return w.end(f, "route.blackhole", entry=route, dev=f.indev)
+    if route.type in ("unreachable", "prohibit"):
+        return _unroutable(w, f, "host-unreachable" if route.type == "unreachable" else "admin-prohibited", route)
+    return forward(w, f.to("forward", route=route), ns, packet, route)
+
+
+def _unroutable(w: Walk, f: Flight, kind: str, route: Route | None) -> Successors:
+    f = w.note(f, "route.unreachable", entry=route, failed=True, dev=f.indev, kind=kind)
+    w.endings.append(Ending(w.now, "route.unreachable", f))
+    return icmp.error(w, f, kind)
+
+
+def _martian(ns: Namespace, f: Flight, packet: Packet) -> str:
+    """Packets that cannot be real where they come in (fib_validate_source), and rp_filter."""
+    dev = f.indev
+    if ns.links[dev].kind == "loopback":
+        return ""
+    if packet.family == 6:
+        return ""
+    if packet.dst.startswith("127.") and not ns.dev_sysctl(dev, "route_localnet"):
+        return "martian.destination"
+    if packet.src.startswith("127.") and not ns.dev_sysctl(dev, "route_localnet"):
+        return "martian.source"
+    if ns.local_device(packet.src) not in (None, "lo") and not ns.dev_sysctl(dev, "accept_local"):
+        return "martian.source"
+    mode = ns.dev_sysctl(dev, "rp_filter")
+    if mode:
+        back = ns.fib(4).lookup(packet.src, src=packet.dst, mark=0)
+        if back is None or back.type != "unicast" or (mode == 1 and back.dev != dev):
+            return "rp_filter"
+    return ""
+
+
+@stage("local_in")
+def local_in(w: Walk, f: Flight) -> Successors:
+    """ip_local_deliver: put fragments together, INPUT, then the sockets."""
+    packet = f.packet
+    assert isinstance(packet, Packet)
+    if packet.is_fragment:
+        whole = _reassemble(w, f, packet)
+        if whole is None:
+            return ()
+        f = w.note(f, "ip.reassembled", after=whole, major=False)
+    passed = hooks.run(w, f, "input", indev=f.indev, physin=f.physin)
+    if passed.stopped is not None:
+        return passed.stopped
+    return ((0.0, passed.flight.to("deliver")),)
+
+
+def _reassemble(w: Walk, f: Flight, packet: Packet) -> Packet | None:
+    """The whole packet once its last missing fragment is here."""
+    table = w.state.write("frag", f.ns)
+    key = (packet.src, packet.dst, packet.proto, packet.ident)
+    got = {**dict(table.get(key, ())), packet.frag: (packet.l4.size, packet.more)}
+    expected = 0
+    for offset in sorted(got):
+        if offset != expected:
+            break
+        expected += got[offset][0]
+        if not got[offset][1]:
+            table.pop(key, None)
+            assert packet.whole is not None
+            return replace(packet.whole, src=packet.src, dst=packet.dst, ttl=packet.ttl)
+    table[key] = tuple(got.items())
+    return None
+
+
+# -------------------------------------------------------------------------------------------------------- forward
+def forward(w: Walk, f: Flight, ns: Namespace, packet: Packet, route: Route) -> Successors:
+    """ip_forward: TTL, MTU, then FORWARD and POSTROUTING."""
+    if packet.ttl <= 1:
+        f = w.note(f, "ttl.exceeded", entry=route, failed=True, dev=f.indev)
+        w.endings.append(Ending(w.now, "ttl.exceeded", f))
+        return icmp.error(w, f, "ttl-exceeded")
+    mtu = route.mtu or ns.links[route.dev].mtu
+    if packet.size > mtu and (packet.df or packet.family == 6):
+        f = w.note(f, "mtu.forward", entry=route, failed=True, dev=route.dev, size=packet.size, mtu=mtu)
+        w.endings.append(Ending(w.now, "mtu.forward", f))
+        return icmp.error(w, f, "frag-needed", mtu=mtu)
+    f = w.note(f, "route.forward", after=packet.but(ttl=packet.ttl - 1), entry=route, dev=route.dev, indev=f.indev, via=route.via)
+    f = f.to("forward", dev=route.dev, forwarded=True, nexthop=route.via or packet.dst)
+    passed = hooks.run(w, f, "forward", indev=f.indev, outdev=route.dev, physin=f.physin)
+    if passed.stopped is not None:
+        return passed.stopped
+    return postrouting(w, passed.flight, route.dev)
+
+
+# ----------------------------------------------------------------------------------------------------------- send
+def route_output(ns: Namespace, dst: str, src: str = "", mark: int = 0, oif: str = "") -> tuple[Route | None, str, str]:
+    """(route, source address, errno) for a packet that this namespace sends itself (ip_route_output_key)."""
+    fam = family(dst)
+    route = ns.fib(fam).lookup(dst, src=src, mark=mark, oif=oif)
+    if route is None:
+        return None, src, "ENETUNREACH"
+    if route.type == "local":
+        # traffic to oneself goes over lo, from the address it is sent to
+        return replace(route, dev="lo"), src or (route.src if route.src and not dst.startswith("127.") else dst), ""
+    if route.type != "unicast":
+        return route, src, {"unreachable": "EHOSTUNREACH", "blackhole": "EINVAL", "prohibit": "EACCES", "broadcast": "EACCES"}.get(route.type, "EINVAL")
+    if not src:
+        scope = "link" if route.scope == "link" and not route.via else "global"
+        src = route.src or ns.select_source(route.dev, route.via or dst, scope) or ""
+        if not src:
+            return route, "", "EADDRNOTAVAIL"
+    return route, src, ""
+
+
+def path_mtu(w: Walk, ns: Namespace, dst: str, route: Route) -> int:
+    """What the namespace believes the path takes: the device's MTU, the route's, or what an ICMP error has told."""
+    mtu = route.mtu or ns.links[route.dev].mtu
+    learned: tuple[int, float] | None = w.state.read("pmtu", ns.id).get(dst)
+    if learned and w.now <= learned[1]:
+        return min(mtu, learned[0])
+    return mtu
+
+
+@stage("output")
+def output(w: Walk, f: Flight) -> Successors:
+    """A packet from a socket (or an ICMP error): route, OUTPUT, route again if it was rewritten, POSTROUTING."""
+    ns = w.ns(f.ns)
+    packet = f.packet
+    assert isinstance(packet, Packet)
+    route, src, problem = route_output(ns, packet.dst, packet.src, f.mark)
+    if problem:
+        from .sockets import local_failure
+
+        local_failure(w, f, problem)
+        return w.end(f, "route.none" if route is None else "route.refused", entry=route, errno=problem)
+    assert route is not None
+    if not packet.src:
+        packet = packet.but(src=src)
+        f = f.to("output", packet=packet)
+    f = w.note(f, "route.output", major=False, entry=route, dev=route.dev)
+    f = f.to("output", dev=route.dev, route=route, nexthop=route.via or packet.dst)
+    passed = hooks.run(w, f, "output", outdev=route.dev)
+    if passed.stopped is not None:
+        return passed.stopped
+    before, f = f, passed.flight
+    changed = f.packet
+    assert isinstance(changed, Packet)
+    if changed.dst != packet.dst or changed.src != packet.src or f.mark != before.mark:
+        # ip_route_me_harder; a local source stays a hint, not a demand
+        known = changed.src if ns.local_device(changed.src) is not None else ""
+        again, _, problem = route_output(ns, changed.dst, known, f.mark)
+        if problem or again is None:
+            from .sockets import local_failure
+
+            local_failure(w, f, "EHOSTUNREACH")
+            return w.end(f, "route.none", entry=again, errno=problem)
+        if again != route:
+            f = w.note(f, "route.again", major=False, entry=again, dev=again.dev)
+        route = again
+        f = f.to("output", dev=route.dev, route=route, nexthop=route.via or changed.dst)
+    return postrouting(w, f, route.dev)
+
+
+def postrouting(w: Walk, f: Flight, dev: str) -> Successors:
+    passed = hooks.run(w, f, "postrouting", outdev=dev, physin="")
+    if passed.stopped is not None:
+        return passed.stopped
+    return finish(w, passed.flight.to("finish", dev=dev))
+
+
+def finish(w: Walk, f: Flight) -> Successors:
+    """ip_finish_output: fragment if need be, then the neighbour's address, then the device."""
+    ns = w.ns(f.ns)
+    packet = f.packet
+    assert isinstance(packet, Packet)
+    link = ns.links.get(f.dev)
+    if link is None or not link.up:
+        return w.end(f, "link.down")
+    route = f.route
+    mtu = (route.mtu if route and route.dev == f.dev else 0) or link.mtu
+    if not f.forwarded and route is not None:
+        mtu = min(mtu, path_mtu(w, ns, packet.dst, route)) if route.dev in ns.links else mtu
+    f = f.to("xmit", physin="", bridged=False)
+    if packet.size > mtu and not (link.kind == "loopback"):
+        if packet.df and not f.dont_fragment_locally:
+            f = w.note(f, "mtu.local", failed=True, size=packet.size, mtu=mtu, entry=route)
+            w.endings.append(Ending(w.now, "mtu.local", f))
+            return icmp.error(w, f, "frag-needed", mtu=mtu)
+        out: list[Successor] = []
+        f = w.note(f, "ip.fragment", size=packet.size, mtu=mtu, major=True)
+        for piece in fragments(packet, mtu):
+            out += resolve(w, f.to("xmit", packet=piece), ns, link, f.nexthop or packet.dst, "xmit")
+        return out
+    return resolve(w, f, ns, link, f.nexthop or packet.dst, "xmit")
+
+
+def fragments(packet: Packet, mtu: int) -> list[Packet]:
+    """The fragments of a packet: every one but the last carries a multiple of 8 bytes (RFC 791)."""
+    whole = packet if packet.whole is None else packet.whole
+    overhead = packet.header_size + (8 if packet.family == 6 else 0)
+    room = (mtu - overhead) // 8 * 8
+    total = packet.l4.size
+    out = []
+    start = 0
+    ident = packet.ident or (number(packet.src) ^ number(packet.dst) ^ total) & 0xFFFF or 1
+    while start < total:
+        size = min(room, total - start)
+        last = start + size >= total
+        out.append(
+            replace(packet, l4=Raw(Filler(size)), whole=replace(whole, ident=ident), frag=packet.frag + start, more=packet.more or not last, ident=ident, df=False)
+        )
+        start += size
+    return out

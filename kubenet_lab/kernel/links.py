@@ -1,0 +1,104 @@
+"""Links (interfaces) and their addresses, as values.
+
+A link is replaced, never changed: `Namespace.set_link` is the door. Kinds: "loopback", "physical"
+(a NIC on a `Segment`), "veth", "bridge", "vxlan". Options carry the names iproute2 gives them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+from .address import family, number, prefix
+
+__all__ = ["Address", "BridgeOptions", "BridgePort", "Link", "LinkKind", "VxlanOptions", "mac_of"]
+
+LinkKind = Literal["loopback", "physical", "veth", "bridge", "vxlan"]
+
+
+def mac_of(text: str) -> str:
+    """A stable, locally administered unicast MAC made from a text (a real kernel draws one at random)."""
+    digest = bytearray(hashlib.sha256(text.encode()).digest()[:6])
+    digest[0] = digest[0] & 0xFC | 0x02
+    return ":".join(f"{b:02x}" for b in digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address on a link. `scope` is "global", "link" or "host"; `prefixroute` False is `noprefixroute`."""
+
+    ip: str
+    length: int
+    scope: Literal["global", "link", "host"] = "global"
+    prefixroute: bool = True
+
+    @property
+    def family(self) -> int:
+        return family(self.ip)
+
+    @property
+    def network(self) -> str:
+        return str(prefix(f"{self.ip}/{self.length}"))
+
+    @property
+    def broadcast(self) -> str | None:
+        """The directed broadcast address, as `brd +` would set it; None for /31, /32 and IPv6."""
+        if self.family == 6 or self.length >= 31:
+            return None
+        import ipaddress
+
+        return str(ipaddress.ip_address(number(self.ip) | (1 << (32 - self.length)) - 1))
+
+    def __str__(self) -> str:
+        return f"{self.ip}/{self.length}"
+
+
+@dataclass(frozen=True, slots=True)
+class BridgePort:
+    """Options of a link that has a bridge as master (`bridge -d link`)."""
+
+    hairpin: bool = False
+    isolated: bool = False
+    learning: bool = True
+    flood: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeOptions:
+    ageing: float = 300.0  # seconds a learned entry lives
+
+
+@dataclass(frozen=True, slots=True)
+class VxlanOptions:
+    vni: int
+    local: str
+    dev: str  # the underlay device
+    port: int = 8472
+    learning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One interface of one namespace. `peer` is (namespace id, link name) of a veth's other end; `segment` names a NIC's wire."""
+
+    name: str
+    kind: LinkKind
+    index: int
+    mac: str
+    mtu: int = 1500
+    up: bool = True
+    master: str = ""
+    peer: tuple[str, str] | None = None
+    segment: str = ""
+    addresses: tuple[Address, ...] = ()
+    port: BridgePort = BridgePort()
+    bridge: BridgeOptions = BridgeOptions()
+    vxlan: VxlanOptions | None = None
+    promisc: bool = False
+    arp: bool = True
+    origin: str = ""
+
+    @property
+    def header_size(self) -> int:
+        return 14

@@ -1,0 +1,465 @@
+"""`Namespace`: one network namespace's programmed state, changed through few doors.
+
+Everything here is what agents and people program (links, addresses, routes, neighbours, FDB, rules, sockets,
+sysctls). What traffic leaves behind is in `state.State`. A namespace knows no Kubernetes: `origin` texts are
+stored and handed back, never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import CommandError
+from .address import canonical, family, number, prefix
+from .links import Address, BridgeOptions, BridgePort, Link, LinkKind, VxlanOptions, mac_of
+from .process import Process
+from .routing import Fib, Route, RoutingRule, default_rules
+
+if TYPE_CHECKING:
+    from .ipset import IpSets
+    from .iptables import Ruleset
+
+__all__ = ["FdbEntry", "Listener", "Namespace", "Neighbour"]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """An entry of `ip neigh`. State PERMANENT never ages and is never asked for again."""
+
+    ip: str
+    dev: str
+    mac: str
+    state: Literal["PERMANENT", "NOARP", "REACHABLE", "STALE", "FAILED", "INCOMPLETE"] = "PERMANENT"
+    origin: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.ip} dev {self.dev}" + (f" lladdr {self.mac}" if self.mac else "") + f" {self.state}"
+
+
+@dataclass(frozen=True, slots=True)
+class FdbEntry:
+    """An entry of `bridge fdb`. `dst` is the remote address of a VXLAN entry; `self_` is the device's own table, else the bridge's."""
+
+    mac: str
+    dev: str
+    dst: str = ""
+    state: Literal["permanent", "static", "dynamic"] = "permanent"
+    self_: bool = True
+    master: str = ""
+    origin: str = ""
+
+    def __str__(self) -> str:
+        words = [self.mac, "dev", self.dev]
+        if self.dst:
+            words += ["dst", self.dst]
+        if self.self_:
+            words.append("self")
+        if self.master:
+            words += ["master", self.master]
+        if self.state != "dynamic":
+            words.append(self.state)
+        return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket. `address` "" is the wildcard; `owner` names who answers ("shop/web-0", "node:worker-1")."""
+
+    protocol: Literal["TCP", "UDP"]
+    port: int
+    process: Process
+    owner: str
+    address: str = ""
+    assumed: str = ""  # why it is believed to listen; "" when it is known
+
+
+#: sysctl values that differ from 0, as a Kubernetes node has them; the rest of the known keys are 0
+SYSCTL_DEFAULTS: dict[str, int] = {
+    "net.ipv4.ip_forward": 0,
+    "net.ipv6.conf.all.forwarding": 0,
+    "net.bridge.bridge-nf-call-iptables": 1,
+    "net.bridge.bridge-nf-call-ip6tables": 1,
+    "net.bridge.bridge-nf-call-arptables": 1,
+    "net.ipv4.conf.all.rp_filter": 0,
+    "net.ipv4.conf.default.rp_filter": 0,
+    "net.ipv4.conf.all.route_localnet": 0,
+    "net.ipv4.conf.all.proxy_arp": 0,
+    "net.ipv4.conf.all.accept_local": 0,
+    "net.ipv4.ip_default_ttl": 64,
+    "net.ipv4.tcp_syn_retries": 6,
+    "net.ipv4.tcp_mtu_probing": 0,
+    "net.ipv4.icmp_echo_ignore_all": 0,
+    "net.ipv4.ip_no_pmtu_disc": 0,
+    "net.netfilter.nf_conntrack_tcp_loose": 1,
+    "net.netfilter.nf_conntrack_tcp_be_liberal": 0,
+}
+
+
+class Namespace:
+    """One namespace. `id` is its name in the network ("worker-1", "pod:shop/web-0"), `host` the machine it is on."""
+
+    def __init__(self, id: str, host: str, origin: str = "", label: str = ""):
+        self.id, self.host, self.origin = id, host, origin
+        self.label = label or id  # who speaks from here, in a trace's words: "shop/web-0", "node:worker-1"
+        self.links: dict[str, Link] = {}
+        self.routes: list[Route] = []  # of every table but `local`, which is made from the addresses
+        self.rules: list[RoutingRule] = [*default_rules(4), *default_rules(6)]
+        self.neighbours: dict[tuple[str, str], Neighbour] = {}  # (dev, ip)
+        self.fdb: list[FdbEntry] = []
+        self.listeners: list[Listener] = []
+        self.sysctls: dict[str, int] = {}
+        self.ipsets: IpSets | None = None
+        self._rulesets: dict[int, Ruleset] = {}
+        self._rules_source: Callable[[Namespace], None] | None = None
+        self._next_index = 1
+        self._fibs: dict[int, Fib] = {}
+        self._local: dict[str, str] = {}
+        self._hooks: dict[Any, Any] = {}  # compiled by hooks.py
+        self.version = 0
+        self.add_link("lo", "loopback", mac="00:00:00:00:00:00", mtu=65536)
+        self.add_address("lo", "127.0.0.1/8", scope="host")
+        self.add_address("lo", "::1/128", scope="host")
+
+    # ------------------------------------------------------------------------------------------------- links
+    def add_link(
+        self,
+        name: str,
+        kind: LinkKind,
+        *,
+        mac: str = "",
+        mtu: int = 1500,
+        up: bool = True,
+        peer: tuple[str, str] | None = None,
+        segment: str = "",
+        vxlan: VxlanOptions | None = None,
+        master: str = "",
+        port: BridgePort | None = None,
+        bridge: BridgeOptions | None = None,
+        origin: str = "",
+    ) -> Link:
+        """A new link. `mac` is made from the namespace and the name when it is not given."""
+        if name in self.links:
+            raise CommandError("RTNETLINK answers: File exists")
+        link = Link(
+            name, kind, self._next_index, mac or mac_of(f"{self.id}/{name}"), mtu, up, master, peer, segment, (),
+            port or BridgePort(), bridge or BridgeOptions(), vxlan, origin=origin,
+        )  # fmt: skip
+        self._next_index += 1
+        self.links[name] = link
+        self._changed()
+        return link
+
+    def set_link(self, name: str, **changes: Any) -> Link:
+        """Replace fields of a link. Setting it down removes the routes that use it, as Linux does; up again restores only the connected ones."""
+        old = self.link(name)
+        new = replace(old, **changes)
+        self.links[name] = new
+        if old.up and not new.up:
+            self.routes = [r for r in self.routes if r.dev != name]
+            self.neighbours = {k: v for k, v in self.neighbours.items() if k[0] != name or v.state == "PERMANENT"}
+        elif new.up and not old.up:
+            for a in new.addresses:
+                self._connect(name, a)
+        self._changed()
+        return new
+
+    def remove_link(self, name: str) -> Link:
+        """Remove a link with its addresses, routes, neighbours and FDB entries. The other end of a veth is the caller's."""
+        link = self.link(name)
+        del self.links[name]
+        self.routes = [r for r in self.routes if r.dev != name]
+        self.neighbours = {k: v for k, v in self.neighbours.items() if k[0] != name}
+        self.fdb = [e for e in self.fdb if e.dev != name]
+        for other in [n for n, k in self.links.items() if k.master == name]:
+            self.links[other] = replace(self.links[other], master="")
+        self._changed()
+        return link
+
+    def link(self, name: str) -> Link:
+        """The link of that name. Raises CommandError in ip's words."""
+        try:
+            return self.links[name]
+        except KeyError:
+            raise CommandError(f'Cannot find device "{name}"') from None
+
+    def ports(self, bridge: str) -> list[Link]:
+        """The links whose master is `bridge`, in order of index."""
+        return [k for k in self.links.values() if k.master == bridge]
+
+    # --------------------------------------------------------------------------------------------- addresses
+    def add_address(self, dev: str, address: str, *, scope: Literal["global", "link", "host"] = "global", prefixroute: bool = True) -> None:
+        """`address` as CIDR. Adds the connected route (`proto kernel scope link`) like Linux."""
+        ip, _, length = address.partition("/")
+        full = Address(canonical(ip), int(length or (32 if family(ip) == 4 else 128)), scope, prefixroute)
+        link = self.link(dev)
+        if any(a.ip == full.ip and a.length == full.length for a in link.addresses):
+            raise CommandError("RTNETLINK answers: File exists")
+        self.links[dev] = replace(link, addresses=(*link.addresses, full))
+        if link.up:
+            self._connect(dev, full)
+        self._changed()
+
+    def remove_address(self, dev: str, address: str) -> None:
+        link = self.link(dev)
+        gone = [a for a in link.addresses if str(a) == address or a.ip == address]
+        if not gone:
+            raise CommandError("RTNETLINK answers: Cannot assign requested address")
+        self.links[dev] = replace(link, addresses=tuple(a for a in link.addresses if a not in gone))
+        for a in gone:
+            self.routes = [
+                r for r in self.routes
+                if not (r.dev == dev and r.proto == "kernel" and r.dst == a.network and r.src in (a.ip, "")) and r.src != a.ip
+            ]  # fmt: skip
+        self._changed()
+
+    def _connect(self, dev: str, a: Address) -> None:
+        if not a.prefixroute or a.scope == "host" or (a.family == 4 and a.length == 32):
+            return
+        self.routes.append(
+            Route(a.network, dev, scope="link", src=a.ip if a.family == 4 else "", proto="kernel", metric=0 if a.family == 4 else 256)
+        )
+
+    def local_device(self, ip: str) -> str | None:
+        """The device that holds `ip`, or None: is it one of this namespace's own addresses?"""
+        if not self._local:
+            for link in self.links.values():
+                for a in link.addresses:
+                    self._local.setdefault(a.ip, link.name)
+        found = self._local.get(ip)
+        if found is None and ip.startswith("127."):
+            return "lo" if self.links["lo"].up else None
+        return found
+
+    def addresses(self, fam: int | None = None) -> list[tuple[str, Address]]:
+        """(device, address) of every address, in order of link and of adding."""
+        return [(k.name, a) for k in self.links.values() for a in k.addresses if fam in (None, a.family)]
+
+    # ------------------------------------------------------------------------------------------------ routes
+    def add_route(
+        self,
+        dst: str,
+        *,
+        dev: str = "",
+        via: str = "",
+        type: Literal["unicast", "blackhole", "unreachable", "prohibit", "throw"] = "unicast",
+        scope: Literal["global", "link", "host"] | None = None,
+        src: str = "",
+        metric: int | None = None,
+        proto: str = "boot",
+        onlink: bool = False,
+        mtu: int = 0,
+        table: int = 254,
+        origin: str = "",
+        replace_existing: bool = False,
+    ) -> Route:
+        """A new route; checks what `ip route add` checks, and fails in its words (CommandError).
+
+        `dst` is a CIDR, an address or "default". Without `onlink` a `via` must be reachable on a connected network.
+        """
+        fam = family(via or src or dst) if dst == "default" else family(dst)
+        dst = ("0.0.0.0/0" if fam == 4 else "::/0") if dst == "default" else dst if "/" in dst else f"{dst}/{32 if fam == 4 else 128}"
+        p = prefix(dst)
+        if number(p.address) != p.network:
+            raise CommandError("Error: Invalid prefix for given prefix length.")
+        if type == "unicast":
+            if dev and dev not in self.links:
+                raise CommandError(f'Cannot find device "{dev}"')
+            if via and not onlink:
+                towards = self.fib(fam).lookup(canonical(via), oif=dev)
+                if towards is None or towards.via or towards.type != "unicast":
+                    raise CommandError("Error: Nexthop has invalid gateway.")
+                dev = dev or towards.dev
+            if not dev:
+                raise CommandError("RTNETLINK answers: No such device")
+            if not self.links[dev].up:
+                raise CommandError("RTNETLINK answers: Network is down" if fam == 4 else "Error: Nexthop device is not up.")
+        if metric is None:
+            metric = 1024 if fam == 6 else 0
+        if scope is None:
+            scope = "link" if type == "unicast" and not via and fam == 4 else "global"
+        route = Route(str(p), dev, canonical(via) if via else "", type, scope, src, metric, proto, onlink, mtu, table, origin)
+        same = [i for i, r in enumerate(self.routes) if r.key == route.key and r.family == route.family]
+        if same:
+            if not replace_existing:
+                raise CommandError("RTNETLINK answers: File exists")
+            self.routes[same[0]] = route
+        else:
+            self.routes.append(route)
+        self._changed()
+        return route
+
+    def remove_route(self, dst: str, *, dev: str = "", via: str = "", table: int = 254, type: str = "", metric: int | None = None) -> Route:
+        fam = 6 if ":" in dst + via else 4
+        dst = ("0.0.0.0/0" if fam == 4 else "::/0") if dst == "default" else str(prefix(dst))
+        for i, r in enumerate(self.routes):
+            if (
+                r.dst == dst and r.table == table and dev in ("", r.dev) and via in ("", r.via)
+                and type in ("", r.type) and metric in (None, r.metric)
+            ):  # fmt: skip
+                del self.routes[i]
+                self._changed()
+                return r
+        raise CommandError("RTNETLINK answers: No such process")
+
+    def local_routes(self, fam: int) -> list[Route]:
+        """Table `local`, made from the addresses."""
+        out = []
+        for dev, a in self.addresses(fam):
+            bits = 32 if fam == 4 else 128
+            if a.ip == "127.0.0.1":
+                out.append(Route("127.0.0.0/8", "lo", type="local", scope="host", src=a.ip, proto="kernel", table=255))
+            out.append(Route(f"{a.ip}/{bits}", dev, type="local", scope="host", src=a.ip if fam == 4 else "", proto="kernel", table=255))
+            if a.broadcast and self.links[dev].up:
+                out.append(Route(f"{a.broadcast}/32", dev, type="broadcast", scope="link", src=a.ip, proto="kernel", table=255))
+        return out
+
+    def fib(self, fam: int) -> Fib:
+        if fam not in self._fibs:
+            routes = [*self.local_routes(fam), *(r for r in self.routes if r.family == fam)]
+            self._fibs[fam] = Fib(routes, [r for r in self.rules if r.family == fam])
+        return self._fibs[fam]
+
+    def add_rule(self, rule: RoutingRule) -> None:
+        if rule in self.rules:
+            raise CommandError("RTNETLINK answers: File exists")
+        self.rules.append(rule)
+        self._changed()
+
+    def remove_rule(self, rule: RoutingRule) -> None:
+        if rule not in self.rules:
+            raise CommandError("RTNETLINK answers: No such file or directory")
+        self.rules.remove(rule)
+        self._changed()
+
+    # ------------------------------------------------------------------------------------ neighbours and FDB
+    def add_neighbour(self, ip: str, mac: str, dev: str, *, state: Any = "PERMANENT", origin: str = "", replace_existing: bool = True) -> None:
+        self.link(dev)
+        key = (dev, canonical(ip))
+        if key in self.neighbours and not replace_existing:
+            raise CommandError("RTNETLINK answers: File exists")
+        self.neighbours[key] = Neighbour(key[1], dev, mac, state, origin)
+        self._changed()
+
+    def remove_neighbour(self, ip: str, dev: str) -> Neighbour:
+        try:
+            gone = self.neighbours.pop((dev, canonical(ip)))
+        except KeyError:
+            raise CommandError("RTNETLINK answers: No such file or directory") from None
+        self._changed()
+        return gone
+
+    def add_fdb(self, mac: str, dev: str, *, dst: str = "", state: Any = "permanent", master: str = "", origin: str = "") -> None:
+        """A VXLAN entry (`dst`, the device's own table) or a static entry of a bridge (`master`)."""
+        self.link(dev)
+        entry = FdbEntry(mac.lower(), dev, dst, state, not master, master, origin)
+        if any(e.mac == entry.mac and e.dev == dev and e.dst == dst and e.master == master for e in self.fdb):
+            raise CommandError("RTNETLINK answers: File exists")
+        self.fdb.append(entry)
+        self._changed()
+
+    def remove_fdb(self, mac: str, dev: str, *, dst: str = "", master: str = "") -> FdbEntry:
+        for i, e in enumerate(self.fdb):
+            if e.mac == mac.lower() and e.dev == dev and dst in ("", e.dst) and bool(master) == bool(e.master):
+                del self.fdb[i]
+                self._changed()
+                return e
+        raise CommandError("RTNETLINK answers: No such file or directory")
+
+    # ------------------------------------------------------------------------------------- sysctls and rules
+    def sysctl(self, key: str) -> int:
+        """The value in force; unknown keys are 0."""
+        value = self.sysctls.get(key)
+        return value if value is not None else SYSCTL_DEFAULTS.get(key, 0)
+
+    def dev_sysctl(self, dev: str, name: str, fam: int = 4) -> int:
+        """net.ipvN.conf: the larger of `all` and the device's own, which is how rp_filter, proxy_arp and route_localnet combine."""
+        base = f"net.ipv{fam}.conf"
+        return max(self.sysctl(f"{base}.all.{name}"), self.sysctls.get(f"{base}.{dev}.{name}", self.sysctl(f"{base}.default.{name}")))
+
+    def set_sysctl(self, key: str, value: int) -> None:
+        self.sysctls[key] = int(value)
+        self.version += 1
+
+    def forwards(self, fam: int) -> bool:
+        return bool(self.sysctl("net.ipv4.ip_forward" if fam == 4 else "net.ipv6.conf.all.forwarding"))
+
+    def program_rules_with(self, source: Callable[[Namespace], None]) -> None:
+        """`source` fills the rulesets when they are first looked at (a node with thousands of Services costs nothing until then)."""
+        self._rules_source = source
+
+    def ruleset(self, fam: int = 4) -> Ruleset:
+        """The iptables (4) or ip6tables (6) rules. Change them through the Ruleset's own doors, then `rules_changed()`."""
+        source, self._rules_source = self._rules_source, None
+        if source is not None:
+            source(self)
+        if fam not in self._rulesets:
+            from .iptables import Ruleset
+
+            self._rulesets[fam] = Ruleset(fam, sets=lambda name: self.ipsets.get(name) if self.ipsets is not None else None)
+        return self._rulesets[fam]
+
+    def rules_changed(self) -> None:
+        self._hooks.clear()
+        self.version += 1
+
+    # ---------------------------------------------------------------------------------------------- sockets
+    def listen(self, listener: Listener) -> None:
+        if any(
+            k.protocol == listener.protocol and k.port == listener.port and (k.address == listener.address or not k.address or not listener.address)
+            for k in self.listeners
+        ):
+            raise CommandError(f"bind: Address already in use ({listener.protocol} {listener.port})")
+        self.listeners.append(listener)
+
+    def listener(self, protocol: str, address: str, port: int) -> Listener | None:
+        """The socket that takes a packet to (address, port): one bound to the address before a wildcard."""
+        best = None
+        for k in self.listeners:
+            if k.protocol == protocol and k.port == port:
+                if k.address == address:
+                    return k
+                if not k.address:
+                    best = k
+        return best
+
+    # ------------------------------------------------------------------------------------------------- misc
+    def _changed(self) -> None:
+        self._fibs.clear()
+        self._local.clear()
+        self.version += 1
+
+    def select_source(self, dev: str, dst: str, scope: str = "global") -> str | None:
+        """inet_select_addr: an address of `dev` on the network of `dst` first, then any of `dev`, then of another device.
+
+        Addresses of scope link and host are used only when the destination's scope allows it.
+        Source: Linux net/ipv4/devinet.c.
+        """
+        fam = family(dst)
+        allowed = {"global": ("global",), "link": ("global", "link"), "host": ("global", "link", "host")}[scope]
+        first = None
+        link = self.links.get(dev)
+        for a in link.addresses if link else ():
+            if a.family == fam and a.scope in allowed:
+                if dst in prefix(f"{a.ip}/{a.length}"):
+                    return a.ip
+                first = first or a.ip
+        if first:
+            return first
+        for name, a in self.addresses(fam):
+            if name != dev and a.scope in allowed and a.scope != "link" and self.links[name].up:
+                return a.ip
+        return None
+
+    def wire_veth(self, name: str, other: Namespace, other_name: str, **options: Any) -> tuple[Link, Link]:
+        """A veth pair: `name` here and `other_name` in `other`. `options` go to both ends (mtu, origin)."""
+        here = self.add_link(name, "veth", peer=(other.id, other_name), **options)
+        there = other.add_link(other_name, "veth", peer=(self.id, name), **options)
+        return here, there
+
+    def copy_sockets(self, listeners: Iterable[Listener]) -> None:
+        self.listeners = list(listeners)
+
+    def __repr__(self) -> str:
+        return f"Namespace({self.id}: {', '.join(self.links)})"

@@ -1,0 +1,155 @@
+"""`Network`: machines, the wires between them, and the world outside.
+
+A `Segment` is one layer-2 network (a switch): NICs on it reach each other. The node network has a gateway
+machine whose other side is the outside world; external clients stand there, or on the node network itself
+when their address belongs to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..errors import KubenetError
+from .address import family, prefix
+from .links import Link
+from .namespace import Namespace
+
+__all__ = ["Host", "Network", "Segment"]
+
+#: the router's address towards the world outside (RFC 6598 shared space, RFC 4193), where every external machine sends
+OUTSIDE_GATEWAY, OUTSIDE_GATEWAY6 = "100.64.0.1", "fd64::1"
+
+#: one way over a wire, in lab seconds; veth, bridge and local work count as nothing
+WIRE_DELAY = 0.0002
+OUTSIDE_DELAY = 0.01
+
+
+@dataclass(slots=True)
+class Segment:
+    """A wire: `cidr` is what it is used for (documentation and external placement), `delay` one way in lab seconds."""
+
+    name: str
+    cidr: str = ""
+    mtu: int = 1500
+    delay: float = WIRE_DELAY
+    ports: list[tuple[str, str]] = field(default_factory=list)  # (namespace id, link name)
+
+
+@dataclass(slots=True)
+class Host:
+    """A machine: "node", "router" or "external". Its own namespace has the machine's name."""
+
+    name: str
+    role: str
+    root: Namespace
+    pods: dict[str, Namespace] = field(default_factory=dict)
+
+
+class Network:
+    """Everything programmed. `seed` decides every draw of walks over it."""
+
+    def __init__(self, seed: int = 0):
+        self.seed = seed
+        self.hosts: dict[str, Host] = {}
+        self.namespaces: dict[str, Namespace] = {}
+        self.segments: dict[str, Segment] = {}
+
+    def add_segment(self, name: str, *, cidr: str = "", mtu: int = 1500, delay: float = WIRE_DELAY) -> Segment:
+        if name in self.segments:
+            raise KubenetError(f"segment {name!r} exists")
+        self.segments[name] = Segment(name, cidr, mtu, delay)
+        return self.segments[name]
+
+    def add_host(self, name: str, role: str = "node") -> Host:
+        if name in self.namespaces:
+            raise KubenetError(f"host {name!r} exists")
+        root = Namespace(name, name)
+        self.hosts[name] = Host(name, role, root)
+        self.namespaces[name] = root
+        return self.hosts[name]
+
+    def add_namespace(self, host: str, id: str, origin: str = "") -> Namespace:
+        """A namespace of its own on a machine (a pod's)."""
+        if id in self.namespaces:
+            raise KubenetError(f"namespace {id!r} exists")
+        ns = Namespace(id, host, origin)
+        self.hosts[host].pods[id] = ns
+        self.namespaces[id] = ns
+        return ns
+
+    def remove_namespace(self, id: str) -> None:
+        """Take a pod's namespace away with both ends of its veth pairs."""
+        ns = self.namespaces.pop(id)
+        self.hosts[ns.host].pods.pop(id, None)
+        for link in ns.links.values():
+            if link.peer and link.peer[0] in self.namespaces and link.peer[1] in self.namespaces[link.peer[0]].links:
+                self.namespaces[link.peer[0]].remove_link(link.peer[1])
+
+    def namespace(self, id: str) -> Namespace:
+        return self.namespaces[id]
+
+    def plug(self, host: str, segment: str, name: str = "eth0", *, address: str = "", mtu: int = 0, mac: str = "") -> Link:
+        """A NIC of `host` on `segment`, with an address in CIDR form."""
+        ns, seg = self.namespaces[host], self.segments[segment]
+        link = ns.add_link(name, "physical", segment=segment, mtu=mtu or seg.mtu, mac=mac)
+        seg.ports.append((host, name))
+        if address:
+            ns.add_address(name, address)
+        return ns.links[name]
+
+    # ---------------------------------------------------------------------------------------- the outside world
+    def add_gateway(self, segment: str, address: str, *, outside: str = "outside", address6: str = "") -> Host:
+        """The router between `segment` and the outside world. Outside, every address that nobody has stays silent."""
+        gateway = self.add_host("gateway", "router")
+        self.add_segment(outside, delay=OUTSIDE_DELAY)
+        self.plug("gateway", segment, "lan", address=address)
+        self.plug("gateway", outside, "wan", address=f"{OUTSIDE_GATEWAY}/32")
+        gateway.root.add_address("wan", f"{OUTSIDE_GATEWAY6}/128")
+        gateway.root.set_sysctl("net.ipv4.ip_forward", 1)
+        gateway.root.set_sysctl("net.ipv6.conf.all.forwarding", 1)
+        # a provider's network does not say that it does not know an address: the packet is lost
+        gateway.root.add_route("0.0.0.0/0", type="blackhole", metric=4278198272)
+        gateway.root.add_route("::/0", type="blackhole", metric=4278198272)
+        if address6:
+            gateway.root.add_address("lan", address6)
+        return gateway
+
+    def external(self, address: str) -> Namespace:
+        """The machine outside that has `address`; it is there as soon as it is asked for.
+
+        On the node network if the address belongs to it, else behind the gateway.
+        """
+        name = f"external:{address}"
+        if name in self.namespaces:
+            return self.namespaces[name]
+        bits = 32 if family(address) == 4 else 128
+        any_prefix = "0.0.0.0/0" if bits == 32 else "::/0"
+        for seg in self.segments.values():
+            if seg.cidr and address in prefix(seg.cidr):
+                host = self.add_host(name, "external")
+                self.plug(name, seg.name, "eth0", address=f"{address}/{prefix(seg.cidr).length}")
+                gateway = self.gateway_address(seg.name, family(address))
+                if gateway:
+                    host.root.add_route(any_prefix, via=gateway)
+                return host.root
+        if "gateway" not in self.hosts:
+            raise KubenetError(f"no way to {address}: the network has no gateway")
+        host = self.add_host(name, "external")
+        self.plug(name, "outside", "eth0", address=f"{address}/{bits}")
+        host.root.add_route(any_prefix, dev="eth0", via=OUTSIDE_GATEWAY if bits == 32 else OUTSIDE_GATEWAY6, onlink=True)
+        gateway_ns = self.namespaces["gateway"]
+        gateway_ns.add_route(f"{address}/{bits}", dev="wan", scope="link")
+        return host.root
+
+    def gateway_address(self, segment: str, fam: int = 4) -> str | None:
+        for id, name in self.segments[segment].ports:
+            if id == "gateway":
+                return next((a.ip for a in self.namespaces[id].links[name].addresses if a.family == fam), None)
+        return None
+
+    def owner_of(self, address: str) -> Namespace | None:
+        """The first namespace that has this address, nodes before pods; None if nobody has."""
+        for ns in self.namespaces.values():
+            if ns.local_device(address) not in (None, "lo"):
+                return ns
+        return None

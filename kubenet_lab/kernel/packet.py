@@ -1,0 +1,215 @@
+"""Packets as values: Ethernet frames, ARP, IP with TCP, UDP and ICMP, VXLAN.
+
+Everything is frozen: a hop that changes a packet makes a new one, so a trace can
+keep every stage without copying. Addresses are canonical strings
+(`10.244.0.5`, `fd00::5`, `0a:58:0a:f4:00:05`). A payload is any object with
+`len()` and `bytes()`: the kernel never looks inside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+from .address import family
+
+__all__ = ["BROADCAST", "EMPTY", "Arp", "Filler", "Frame", "Icmp", "Packet", "Payload", "Raw", "Tcp", "Udp", "Vxlan"]
+
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+
+
+class Payload(Protocol):
+    """Application bytes: opaque to the kernel."""
+
+    def __len__(self) -> int: ...
+    def __bytes__(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Filler:
+    """`size` bytes that carry no meaning (probe data), not stored byte by byte."""
+
+    size: int = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __bytes__(self) -> bytes:
+        return (b"kubenet-lab " * (self.size // 12 + 1))[: self.size]
+
+
+EMPTY = Filler(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """A TCP segment. `flags` is a subset of "FSRPA" in that order; `mss` only on SYN segments."""
+
+    sport: int
+    dport: int
+    flags: str = "S"
+    seq: int = 0
+    ack: int = 0
+    mss: int | None = None
+    payload: Payload = EMPTY
+
+    @property
+    def header_size(self) -> int:
+        # as Linux sends it: SYN carries MSS, SACK-permitted, timestamps, window scale (40); later segments timestamps (32); RST none
+        return 40 if self.mss is not None else 20 if "R" in self.flags else 32
+
+    @property
+    def size(self) -> int:
+        return self.header_size + len(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Udp:
+    sport: int
+    dport: int
+    payload: Payload = EMPTY
+
+    @property
+    def header_size(self) -> int:
+        return 8
+
+    @property
+    def size(self) -> int:
+        return 8 + len(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Icmp:
+    """ICMP (or ICMPv6, by the packet's family). `quote` is the packet that an error is about."""
+
+    type: int
+    code: int = 0
+    id: int = 0
+    seq: int = 0
+    mtu: int = 0
+    quote: Packet | None = None
+    payload: Payload = EMPTY
+
+    @property
+    def header_size(self) -> int:
+        return 8
+
+    @property
+    def size(self) -> int:
+        if self.quote is not None:
+            # Linux quotes as much as keeps an IPv4 error within 576 bytes, an IPv6 error within 1280
+            room = 576 - 28 if self.quote.family == 4 else 1280 - 48
+            return 8 + min(self.quote.size, room)
+        return 8 + len(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Any other transport, or a fragment that carries no transport header."""
+
+    payload: Payload = EMPTY
+
+    @property
+    def header_size(self) -> int:
+        return 0
+
+    @property
+    def size(self) -> int:
+        return len(self.payload)
+
+
+Transport: TypeAlias = Tcp | Udp | Icmp | Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """An IP packet. `proto` is "TCP", "UDP", "ICMP", "ICMPv6", "SCTP" or a number as text.
+
+    `frag` is the fragment offset in bytes, `more` the more-fragments bit; `whole` is kept on
+    fragments so that reassembly is exact.
+    """
+
+    src: str
+    dst: str
+    proto: str
+    l4: Transport
+    ttl: int = 64
+    tos: int = 0
+    df: bool = True
+    ident: int = 0
+    frag: int = 0
+    more: bool = False
+    whole: Packet | None = None
+
+    @property
+    def family(self) -> int:
+        return family(self.dst)
+
+    @property
+    def header_size(self) -> int:
+        return 20 if self.family == 4 else 40
+
+    @property
+    def size(self) -> int:
+        """Bytes of the IP packet: what an MTU is compared with."""
+        if self.whole is not None and self.family == 6:
+            return 48 + self.l4.size  # fragment extension header
+        return self.header_size + self.l4.size
+
+    @property
+    def sport(self) -> int | None:
+        return self.l4.sport if isinstance(self.l4, Tcp | Udp) else None
+
+    @property
+    def dport(self) -> int | None:
+        return self.l4.dport if isinstance(self.l4, Tcp | Udp) else None
+
+    @property
+    def is_fragment(self) -> bool:
+        return self.whole is not None
+
+    def but(self, **changes: object) -> Packet:
+        """This packet with some fields replaced."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Arp:
+    """ARP, and for IPv6 the neighbour solicitation and advertisement that do its work."""
+
+    op: str  # "request" | "reply"
+    sender_mac: str
+    sender_ip: str
+    target_mac: str
+    target_ip: str
+
+    @property
+    def size(self) -> int:
+        return 28 if family(self.target_ip) == 4 else 72
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    src: str
+    dst: str
+    body: Packet | Arp
+
+    @property
+    def size(self) -> int:
+        return 14 + self.body.size
+
+
+@dataclass(frozen=True, slots=True)
+class Vxlan:
+    """A VXLAN payload: 8 bytes of header and a whole inner frame."""
+
+    vni: int
+    frame: Frame
+
+    def __len__(self) -> int:
+        return 8 + self.frame.size
+
+    def __bytes__(self) -> bytes:
+        from .wire import frame_bytes
+
+        return bytes([8, 0, 0, 0]) + (self.vni << 8).to_bytes(4, "big") + frame_bytes(self.frame)

@@ -1,0 +1,89 @@
+"""Dynamic state: what traffic leaves behind, as a copy-on-write overlay.
+
+Conntrack entries, learned neighbours and FDB entries, path MTUs, counters, sockets' connections, the memory of
+processes and the clock. Programmed state is elsewhere (`namespace`). A fork costs one dictionary copy; values in
+the tables are immutable, so forks never see each other's changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+__all__ = ["Memory", "State"]
+
+Key = tuple[str, ...]
+
+
+class State:
+    __slots__ = ("_owned", "_tables", "clock", "serial")
+
+    def __init__(self) -> None:
+        self.clock = 0.0
+        self.serial = 0  # orders events of one instant, numbers conntrack entries
+        self._tables: dict[Key, dict[Any, Any]] = {}
+        self._owned: set[Key] = set()
+
+    def fork(self) -> State:
+        """A state that starts as this one; each goes its own way."""
+        other = State()
+        other.clock, other.serial = self.clock, self.serial
+        other._tables = dict(self._tables)
+        self._owned = set()  # both now share every table
+        return other
+
+    def read(self, *key: str) -> dict[Any, Any]:
+        """A table, not to be changed."""
+        return self._tables.get(key, _EMPTY)
+
+    def write(self, *key: str) -> dict[Any, Any]:
+        """A table that this state may change."""
+        table = self._tables.get(key)
+        if key not in self._owned:
+            table = dict(table) if table else {}
+            self._tables[key] = table
+            self._owned.add(key)
+        return table  # type: ignore[return-value]
+
+    def keys(self) -> Iterator[Key]:
+        return iter(self._tables)
+
+    def drop(self, *key: str) -> None:
+        self._tables.pop(key, None)
+        self._owned.discard(key)
+
+    def flush(self) -> None:
+        """Forget everything but the clock."""
+        self._tables.clear()
+        self._owned.clear()
+
+    def next_serial(self) -> int:
+        self.serial += 1
+        return self.serial
+
+
+_EMPTY: dict[Any, Any] = {}
+
+
+class Memory(MutableMapping[str, Any]):
+    """One table of a state as a mapping: what a process remembers, or a list of `recent` addresses."""
+
+    __slots__ = ("_key", "_state")
+
+    def __init__(self, state: State, *key: str):
+        self._state, self._key = state, key
+
+    def __getitem__(self, key: str) -> Any:
+        return self._state.read(*self._key)[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._state.write(*self._key)[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._state.write(*self._key)[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._state.read(*self._key)))
+
+    def __len__(self) -> int:
+        return len(self._state.read(*self._key))

@@ -1,0 +1,84 @@
+"""VXLAN devices: the whole frame goes into a UDP packet to the node that the FDB names.
+
+Sources: Linux drivers/net/vxlan/vxlan_core.c; RFC 7348.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from .flight import Flight
+from .links import Link
+from .namespace import FdbEntry, Namespace
+from .packet import BROADCAST, Arp, Frame, Packet, Udp, Vxlan
+from .walk import Successor, Walk, stage
+
+__all__ = ["device_for", "encapsulate"]
+
+_ALL = "00:00:00:00:00:00"
+
+
+def flow_source_port(packet: Packet | Arp, smac: str, dmac: str) -> int:
+    """udp_flow_src_port: a hash of the inner flow, in the local port range, so that each flow keeps one path."""
+    key = f"{packet.src}{packet.dst}{packet.proto}{packet.sport}{packet.dport}" if isinstance(packet, Packet) else f"{smac}{dmac}"
+    return 32768 + int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "big") % 28232
+
+
+def encapsulate(w: Walk, f: Flight, ns: Namespace, link: Link) -> Iterable[Successor]:
+    w.tap(f)
+    assert link.vxlan is not None
+    remotes = [e for e in ns.fdb if e.dev == link.name and e.mac == f.dmac and e.dst]
+    if not remotes and link.vxlan.learning:
+        found = w.state.read("fdb", ns.id).get((link.name, f.dmac))
+        if found:
+            remotes = [FdbEntry(f.dmac, link.name, found[0], "dynamic")]
+    if not remotes:
+        remotes = [e for e in ns.fdb if e.dev == link.name and e.mac == _ALL and e.dst]
+    elif f.dmac != BROADCAST:
+        remotes = remotes[:1]
+    if not remotes:
+        return w.end(f, "fdb.miss", mac=f.dmac, via=f.nexthop) if isinstance(f.packet, Packet) else ()
+    out: list[Successor] = []
+    for e in remotes:
+        inner = Vxlan(link.vxlan.vni, Frame(f.smac, f.dmac, f.packet))
+        udp = Udp(flow_source_port(f.packet, f.smac, f.dmac), link.vxlan.port, inner)
+        outer = Packet(link.vxlan.local, e.dst, "UDP", udp, ttl=64, df=False)
+        g = f
+        if isinstance(f.packet, Packet):
+            g = w.note(f, "vxlan.encap", after=outer, entry=e, remote=e.dst, vni=link.vxlan.vni, port=link.vxlan.port, smac="", dmac="")
+        # the mark stays on the skb; conntrack and the route are those of the outer packet now
+        out.append((0.0, g.to("output", dev="", packet=outer, indev="", physin="", ct=None, ctinfo="", bridged=False, forwarded=False, route=None, nexthop="", smac="", dmac="")))
+    return out
+
+
+def device_for(ns: Namespace, packet: Packet) -> Link | None:
+    """The VXLAN device whose socket takes this UDP packet: by port and VNI."""
+    l4 = packet.l4
+    if not (isinstance(l4, Udp) and isinstance(l4.payload, Vxlan)):
+        return None
+    for link in ns.links.values():
+        if link.vxlan is not None and link.up and link.vxlan.port == l4.dport and link.vxlan.vni == l4.payload.vni:
+            return link
+    return None
+
+
+@stage("vxlan_rcv")
+def vxlan_rcv(w: Walk, f: Flight) -> Iterable[Successor]:
+    """The inner frame appears on the VXLAN device."""
+    packet = f.packet
+    assert isinstance(packet, Packet) and isinstance(packet.l4, Udp) and isinstance(packet.l4.payload, Vxlan)
+    ns = w.ns(f.ns)
+    link = device_for(ns, packet)
+    inner = packet.l4.payload.frame
+    if link is None:
+        return w.end(f, "vxlan.unknown_vni", vni=packet.l4.payload.vni)
+    if inner.src == link.mac:
+        return ()
+    assert link.vxlan is not None
+    if link.vxlan.learning:
+        w.state.write("fdb", ns.id)[link.name, inner.src] = (packet.src, w.now)
+    body = inner.body
+    if isinstance(body, Packet):
+        f = w.note(f, "vxlan.decap", after=body, dev=link.name, remote=packet.src, vni=link.vxlan.vni, smac=inner.src, dmac=inner.dst)
+    return ((0.0, f.to("rx", dev=link.name, packet=body, smac=inner.src, dmac=inner.dst, mark=0, indev="", physin="", ct=None, ctinfo="", route=None, bridged=False, forwarded=False, nexthop="")),)

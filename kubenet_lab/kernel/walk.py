@@ -1,0 +1,199 @@
+"""The walk: a small discrete-event machine over a `Network` and a `State`.
+
+`step(flight)` gives successors; those of the same instant run in order, later ones wait in a heap ordered by
+(lab time, sequence). No generator and no recursion holds the state of a walk. Every random choice passes
+`choose`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import KubenetError
+from .flight import Flight, Timer, Trail
+from .namespace import Namespace
+from .network import Network
+from .packet import Arp, Packet
+from .state import State
+
+__all__ = ["Draws", "Ending", "Event", "Script", "Walk"]
+
+#: a walk that does more than this is a loop that no TTL ends (a bug of the lab, or a bridging loop)
+STEP_LIMIT = 200_000
+
+Successor = tuple[float, Flight | Timer]
+Handler = Callable[["Walk", Any], Iterable[Successor]]
+
+_STAGES: dict[str, Handler] = {}
+
+
+def stage(name: str) -> Callable[[Handler], Handler]:
+    """Register the function that handles flights (or timers) of this stage."""
+
+    def register(fn: Handler) -> Handler:
+        _STAGES[name] = fn
+        return fn
+
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a socket's owner hears of: "connected", "answer", "acked", "reset", "error", "reply"..."""
+
+    time: float
+    ns: str
+    key: tuple[Any, ...]
+    what: str
+    flight: Flight | None
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A packet that came to its end without being taken by anyone who expected it."""
+
+    time: float
+    code: str
+    flight: Flight
+
+
+class Draws:
+    """Choices drawn by a hash of (seed, identity of the question, chooser): the same question gives the same draws."""
+
+    def __init__(self, *identity: object):
+        self._base = "\0".join(map(str, identity))
+        self._counts: dict[str, int] = {}
+
+    def choose(self, weights: Sequence[int], chooser: str) -> int:
+        n = self._counts.get(chooser, 0)
+        self._counts[chooser] = n + 1
+        digest = hashlib.blake2b(f"{self._base}\0{chooser}\0{n}".encode(), digest_size=8).digest()
+        ticket = int.from_bytes(digest, "big") % sum(weights)
+        for i, w in enumerate(weights):
+            ticket -= w
+            if ticket < 0:
+                return i
+        raise AssertionError("weights sum to their own total")
+
+
+class Script:
+    """Choices told in advance; beyond them the first possible one. Records what could have been chosen, for `outcomes`."""
+
+    def __init__(self, told: Sequence[int] = ()):
+        self.told = list(told)
+        self.made: list[tuple[int, tuple[int, ...]]] = []
+
+    def choose(self, weights: Sequence[int], chooser: str) -> int:
+        i = len(self.made)
+        pick = self.told[i] if i < len(self.told) else next(k for k, w in enumerate(weights) if w)
+        self.made.append((pick, tuple(weights)))
+        return pick
+
+
+class Walk:
+    """One run over a network and a state (which it changes)."""
+
+    def __init__(self, network: Network, state: State, chooser: Draws | Script | None = None, depth: int = 0, capture: bool = True):
+        self.net, self.state = network, state
+        self.chooser = chooser or Draws(network.seed)
+        self.depth = depth  # how many processes are waiting for this walk
+        self.events: list[Event] = []
+        self.endings: list[Ending] = []
+        self.frames: list[tuple[float, str, str, str, Packet | Arp]] | None = [] if capture else None
+        self.exchanges: list[tuple[str, Any]] = []  # what processes asked for on the way: (process name, Exchange)
+        self.asking: dict[tuple[str, str, str], tuple[Flight, ...]] = {}  # (ns, dev, ip) -> packets that wait for ARP
+        self._now: deque[Flight | Timer] = deque()
+        self._later: list[tuple[float, int, Flight | Timer]] = []
+        self._sequence = 0
+        self.steps = 0
+
+    # ------------------------------------------------------------------------------------------------ machine
+    def send(self, item: Flight | Timer, delay: float = 0.0) -> None:
+        if delay <= 0.0:
+            self._now.append(item)
+        else:
+            self._sequence += 1
+            heapq.heappush(self._later, (self.state.clock + delay, self._sequence, item))
+
+    def run(self, until: Callable[[], bool], deadline: float) -> None:
+        """Until `until()` holds, nothing is left to happen, or the lab's clock would pass `deadline`."""
+        while not until():
+            if self._now:
+                item = self._now.popleft()
+            elif self._later and self._later[0][0] <= deadline:
+                self.state.clock, _, item = heapq.heappop(self._later)
+            else:
+                self.state.clock = max(self.state.clock, deadline)  # the one who asked waits to the end
+                return
+            self.steps += 1
+            if self.steps > STEP_LIMIT:
+                raise KubenetError(f"the walk does not end: {STEP_LIMIT} steps; a forwarding loop without TTL?")
+            handler = _STAGES[item.stage if isinstance(item, Flight) else item.handler]
+            for delay, successor in handler(self, item):
+                self.send(successor, delay)
+
+    def settle(self) -> None:
+        """Let everything of this instant happen (the last ACK, say), nothing later."""
+        self.run(lambda: not self._now, self.state.clock)
+
+    # ------------------------------------------------------------------------------------------------- helpers
+    @property
+    def now(self) -> float:
+        return self.state.clock
+
+    def ns(self, id: str) -> Namespace:
+        return self.net.namespaces[id]
+
+    def choose(self, weights: Sequence[int], chooser: str) -> int:
+        """The one door of chance. A single possibility is no choice."""
+        possible = [i for i, w in enumerate(weights) if w]
+        if len(possible) == 1:
+            return possible[0]
+        return self.chooser.choose(weights, chooser)
+
+    def note(
+        self,
+        f: Flight,
+        code: str,
+        *,
+        entry: Any = None,
+        after: Packet | Arp | None = None,
+        smac: str | None = None,
+        dmac: str | None = None,
+        dev: str | None = None,
+        major: bool = True,
+        failed: bool = False,
+        **params: Any,
+    ) -> Flight:
+        """The flight with one more event on its trail, and with the packet and MACs as they are after it."""
+        new = f.packet if after is None else after
+        s, d = f.smac if smac is None else smac, f.dmac if dmac is None else dmac
+        trail = Trail(
+            f.trail, code, self.state.clock, f.ns, f.dev if dev is None else dev, f.packet, new, (f.smac, s), (f.dmac, d),
+            entry, params, major, failed,
+        )  # fmt: skip
+        return f.to(f.stage, packet=new, smac=s, dmac=d, trail=trail)
+
+    def end(self, f: Flight, code: str, **options: Any) -> Iterable[Successor]:
+        """The packet ends here. Gives no successors."""
+        f = self.note(f, code, failed=True, **options)
+        if not f.aux:
+            self.endings.append(Ending(self.state.clock, code, f))
+        return ()
+
+    def tell(self, f: Flight | None, ns: str, key: tuple[Any, ...], what: str, value: Any = None) -> None:
+        self.events.append(Event(self.state.clock, ns, key, what, f, value))
+
+    def tap(self, f: Flight) -> None:
+        """A frame seen on a link, for captures."""
+        if self.frames is not None:
+            self.frames.append((self.state.clock, f"{f.ns}/{f.dev}", f.smac, f.dmac, f.packet))
+
+    def trails(self) -> list[Trail]:
+        return [e.flight.trail for e in self.endings if e.flight.trail]

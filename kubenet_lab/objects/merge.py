@@ -1,0 +1,119 @@
+"""Applying a manifest to an object that stands: kubectl's three-way merge, and the Service's allocated fields.
+
+A field that the manifest gives is set; one that the last applied manifest gave and this one does not is removed; all others
+(allocated, defaulted, written by controllers) stay.
+Source: kubectl apply's strategic merge patch (merge keys of the API types); pkg/registry/core/service/strategy.go
+(NormalizeClusterIPs, dropTypeDependentFields).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+__all__ = ["merge", "settle_service"]
+
+Doc = dict[str, Any]
+
+#: lists that merge item by item, and the field that names an item
+_MERGE_KEYS: dict[str, tuple[str, ...]] = {
+    "containers": ("name",), "initContainers": ("name",), "ephemeralContainers": ("name",), "env": ("name",), "volumes": ("name",),
+    "volumeMounts": ("mountPath",), "hostAliases": ("ip",), "imagePullSecrets": ("name",), "ownerReferences": ("uid",),
+    "taints": ("key",), "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+}  # fmt: skip
+#: structs of which one member only may stand: what the manifest does not name is cleared (retainKeys)
+_RETAIN = ("strategy", "updateStrategy")
+
+
+def merge(live: Doc, last: Doc, new: Doc) -> Doc:
+    """The object after `kubectl apply` of `new`. None of the arguments is changed."""
+    merged: Doc = _dict(live, last, new, new.get("kind", ""))
+    return merged
+
+
+def _dict(live: Doc, last: Doc, new: Doc, kind: str) -> Doc:
+    out: Doc = {}
+    for key, value in live.items():
+        if key in new:
+            before = last.get(key)
+            out[key] = _retained(key, value, new[key]) if key in _RETAIN else _value(key, value, before, new[key], kind)
+        elif key not in last:
+            out[key] = copy.deepcopy(value)
+    for key, value in new.items():
+        if key not in live:
+            out[key] = copy.deepcopy(value)
+    return out
+
+
+def _retained(key: str, live: Any, new: Any) -> Any:
+    if isinstance(live, dict) and isinstance(new, dict):
+        return {**{k: copy.deepcopy(v) for k, v in live.items() if k in new}, **copy.deepcopy(new)}
+    return copy.deepcopy(new)
+
+
+def _value(key: str, live: Any, last: Any, new: Any, kind: str) -> Any:
+    if isinstance(live, dict) and isinstance(new, dict):
+        return _dict(live, last if isinstance(last, dict) else {}, new, kind)
+    if isinstance(live, list) and isinstance(new, list):
+        names = _list_keys(key, kind)
+        if names is not None:
+            return _list(live, last if isinstance(last, list) else [], new, names, kind)
+    return copy.deepcopy(new)
+
+
+def _list_keys(key: str, kind: str) -> tuple[str, ...] | None:
+    if key == "ports":
+        if kind == "Service":
+            return ("port", "protocol")
+        return ("containerPort", "protocol") if kind not in ("NetworkPolicy", "EndpointSlice", "Endpoints") else None
+    return _MERGE_KEYS.get(key)
+
+
+def _list(live: list[Any], last: list[Any], new: list[Any], names: tuple[str, ...], kind: str) -> list[Any]:
+    def identity(item: Any) -> tuple[Any, ...] | None:
+        if not isinstance(item, dict):
+            return None
+        return tuple(item.get(n) or ("TCP" if n == "protocol" else "") for n in names)
+
+    before, applied = {identity(i): i for i in live}, {identity(i): i for i in last}
+    out = []
+    given = set()
+    for item in new:
+        key = identity(item)
+        given.add(key)
+        if key is not None and key in before:
+            was = applied.get(key)
+            out.append(_dict(before[key], was if isinstance(was, dict) else {}, item, kind))
+        else:
+            out.append(copy.deepcopy(item))
+    out.extend(copy.deepcopy(i) for i in live if identity(i) not in given and identity(i) not in applied)
+    return out
+
+
+def settle_service(new: Doc, old: Doc) -> None:
+    """What the Service strategy does before an update is validated: `new` is changed in place."""
+    after, before = new.setdefault("spec", {}), old.get("spec") or {}
+    if after.get("clusterIP") != before.get("clusterIP") and after.get("clusterIPs") == before.get("clusterIPs"):
+        rest = list(after.get("clusterIPs") or [])[1:]
+        after["clusterIPs"] = [after["clusterIP"], *rest] if after.get("clusterIP") else []
+    was, is_ = before.get("type"), after.get("type")
+    if was == is_:
+        return
+    if is_ == "ExternalName":
+        for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+            if after.get(name) == before.get(name):
+                after.pop(name, None)
+        if after.get("internalTrafficPolicy") == before.get("internalTrafficPolicy"):
+            after.pop("internalTrafficPolicy", None)
+    if is_ in ("ClusterIP", "ExternalName"):
+        kept = {p.get("nodePort") for p in before.get("ports") or []}
+        for port in after.get("ports") or []:
+            if port.get("nodePort") in kept:
+                port.pop("nodePort", None)
+        reachable = is_ == "ClusterIP" and after.get("externalIPs")
+        if not reachable and after.get("externalTrafficPolicy") == before.get("externalTrafficPolicy"):
+            after.pop("externalTrafficPolicy", None)
+    if was == "LoadBalancer":
+        for name in ("healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"):
+            if after.get(name) == before.get(name):
+                after.pop(name, None)

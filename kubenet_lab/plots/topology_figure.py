@@ -1,0 +1,97 @@
+"""The topology figure: nodes, pods, bridges, tunnels and the network between the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..cluster.topology import Topology, TopologyPod
+from .canvas import Canvas
+from .figure import Figure
+from .paint import BACK, halo, paint
+from .scene import TRACK, Box, Scene, scene
+from .style import ThemeName
+
+__all__ = ["describe", "draw_back", "draw_front", "topology_figure", "topology_of"]
+
+def topology_of(source: Any) -> Topology:
+    """The Topology of a cluster, or the one given."""
+    return source if isinstance(source, Topology) else source.topology()
+
+
+def _paint(canvas: Canvas, box: Box) -> None:
+    for p in paint(box):
+        canvas.rect(p.x, p.y, p.w, p.h, fill=p.fill, stroke=p.stroke, width=p.width, radius=p.radius, dash=p.dash)
+
+
+def draw_back(canvas: Canvas, s: Scene) -> None:
+    """What a packet's way runs over."""
+    for box in s.boxes:
+        if box.kind in BACK:
+            _paint(canvas, box)
+    for line in s.lines:
+        wide = line.kind == "wire"
+        canvas.line(line.points, stroke="wire" if line.kind in ("wire", "uplink") else "line", width=2.2 if wide else 1.4, cap="butt" if line.kind == "veth" else "round")  # fmt: skip
+
+
+def draw_front(canvas: Canvas, s: Scene, *, track: bool = True) -> None:
+    """What stands above the way: boxes and every text. Without a way, the tracks of the bars are not kept free."""
+    for box in s.boxes:
+        if box.kind not in BACK:
+            _paint(canvas, box)
+    boxes = {b.id: b for b in s.boxes}
+    for t in s.labels:
+        outline = halo(t, boxes)
+        y = t.y if track or not outline else t.y - TRACK / 2 - 1
+        canvas.text(t.text, t.x, y, t.size, role=t.role, bold=t.bold, mono=t.mono, anchor=t.anchor, halo=outline if track else "")
+
+
+def _count(n: int, one: str) -> str:
+    return f"{n} {one}{'' if n == 1 else 's'}"
+
+
+def _pod_words(pod: TopologyPod) -> str:
+    return f"{pod.key} {pod.address}" + ("" if pod.ready else " (not ready)")
+
+
+def describe(t: Topology, services: Iterable[str] = ()) -> str:
+    """The picture in words: every node, device and pod with its address; workloads with counts where pods are too many to name."""
+    lines = [
+        f"{_count(len(t.nodes), 'node')} and {_count(len(t.pods), 'pod')} on the node network {t.node_network} (MTU {t.node_mtu}); pod network: {t.pod_network}."
+    ]  # fmt: skip
+    for node in t.nodes:
+        devices = ", ".join(f"{d.name} {d.address}".strip() for d in node.devices)
+        lines.append(f"{node.name}{' (control plane)' if node.control_plane else ''}: {node.address}, pod CIDR {node.pod_cidr or 'none'}; {devices or 'no devices'}.")  # fmt: skip
+        mine = sorted((p for p in t.pods if p.node == node.name), key=lambda p: (p.host_network, p.namespace.startswith("kube-"), p.key))
+        if len(t.pods) <= 60:
+            own = [_pod_words(p) for p in mine if not p.host_network]
+            host = [p.key for p in mine if p.host_network]
+            lines.append(f"  pods: {', '.join(own) or 'none'}")
+            if host:
+                lines.append(f"  in the node's own network: {', '.join(host)}")
+        else:
+            counts: dict[str, int] = {}
+            for p in mine:
+                counts[f"{p.namespace}/{p.workload}"] = counts.get(f"{p.namespace}/{p.workload}", 0) + 1
+            lines.append(f"  pods by workload: {', '.join(f'{w} ×{n}' for w, n in counts.items()) or 'none'}")
+    names = frozenset(services)
+    if shown := [f"{name} {address}" for name, address in t.services if name in names]:
+        lines.append(f"Services: {', '.join(shown)}.")
+    if t.externals:
+        lines.append(f"Outside the cluster: {', '.join(e.address for e in t.externals)}.")
+    return "\n".join(lines)
+
+
+def topology_figure(
+    source: Any, *, focus: Iterable[str] = (), services: bool | Iterable[str] = False, columns: int | None = None, theme: ThemeName = "light"
+) -> Figure:
+    t = topology_of(source)
+    names = [n for n, _ in t.services] if services is True else [] if services is False else list(services)
+    s = scene(t, focus, columns=columns, services=services)
+
+    def draw(canvas: Canvas) -> None:
+        draw_back(canvas, s)
+        draw_front(canvas, s, track=False)
+
+    title = f"{_count(len(t.nodes), 'node')}, {_count(len(t.pods), 'pod')}: {t.pod_network}"
+    return Figure(title, describe(t, names), s.size, draw, theme)

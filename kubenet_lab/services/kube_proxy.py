@@ -1,0 +1,120 @@
+"""kube-proxy's options, and how it tells a pod's traffic from other traffic.
+
+Source: kube-proxy 1.34, pkg/proxy/apis/config (KubeProxyConfiguration), cmd/kube-proxy/app/server_linux.go
+(getLocalDetectors), pkg/proxy/util/{localdetector,nodeport_addresses}.go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from ..errors import KubenetError, NotModelled
+from .node import NodeView
+
+__all__ = ["KubeProxy", "LocalDetector", "local_detector", "node_port_addresses", "serves_loopback"]
+
+MODES = ("iptables", "nftables", "ipvs")
+DETECT = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")
+
+
+@dataclass(frozen=True, slots=True)
+class KubeProxy:
+    """How kube-proxy is run; the names are those of KubeProxyConfiguration.
+
+    `cluster_cidr`: the pod network, one CIDR a family, separated by a comma. None: the cluster fills in its pod CIDR;
+    "": not set, then kube-proxy cannot tell pods from others and masquerades no ClusterIP traffic.
+    `node_port_addresses`: CIDRs in which node ports are served; empty: on every address; ("primary",): on the node IPs.
+    `random_fully`: iptables can do --random-fully (1.6.2 and later). `nfacct`: the kernel has nfnetlink_acct, so kube-proxy adds counters.
+    `large_cluster_endpoints`: above so many endpoints the comments of endpoint rules are left out.
+    """
+
+    mode: str = "iptables"
+    masquerade_all: bool = False
+    cluster_cidr: str | None = None
+    node_port_addresses: tuple[str, ...] = ()
+    localhost_node_ports: bool = True
+    masquerade_bit: int = 14
+    detect_local_mode: str = "ClusterCIDR"
+    bridge_interface: str = ""
+    interface_name_prefix: str = ""
+    random_fully: bool = True
+    nfacct: bool = False
+    tcp_be_liberal: bool = False  # net.netfilter.nf_conntrack_tcp_be_liberal: no DROP of INVALID then
+    large_cluster_endpoints: int = 1000
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "node_port_addresses", tuple(self.node_port_addresses))
+        if self.mode not in MODES:
+            raise KubenetError(f"kube-proxy mode: found {self.mode!r}, expected one of {', '.join(MODES)}")
+        if self.detect_local_mode not in DETECT:
+            raise KubenetError(f"detectLocalMode: found {self.detect_local_mode!r}, expected one of {', '.join(DETECT)}")
+        if not 0 <= self.masquerade_bit <= 31:
+            raise KubenetError(f"iptables.masqueradeBit: found {self.masquerade_bit}, expected a number from 0 to 31")
+        for cidr in [c for c in (self.cluster_cidr or "").split(",") if c]:
+            _cidr("clusterCIDR", cidr)
+        if self.node_port_addresses != ("primary",):
+            for cidr in self.node_port_addresses:
+                _cidr("nodePortAddresses", cidr)
+
+    @property
+    def mark(self) -> str:
+        """The masquerade mark, as iptables prints it (kube-proxy itself pads it with zeros to 0x00004000)."""
+        return f"{1 << self.masquerade_bit:#x}"
+
+    def only_iptables(self) -> None:
+        if self.mode != "iptables":
+            raise NotModelled(f"kube-proxy mode {self.mode}")
+
+
+def _cidr(field: str, text: str) -> None:
+    try:
+        ip_network(text.strip(), strict=False)
+    except ValueError:
+        raise KubenetError(f"{field}: found {text!r}, expected a CIDR like 10.244.0.0/16") from None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDetector:
+    """The match that tells traffic of this cluster's pods from all other traffic, as iptables arguments."""
+
+    if_local: str
+    if_not_local: str
+
+
+def local_detector(options: KubeProxy, node: NodeView, family: int) -> LocalDetector | None:
+    """None where kube-proxy has no way to tell: it warns, and masquerades nothing for ClusterIPs."""
+    mode = options.detect_local_mode
+    if mode == "BridgeInterface":
+        return LocalDetector(f"-i {options.bridge_interface}", f"! -i {options.bridge_interface}") if options.bridge_interface else None
+    if mode == "InterfaceNamePrefix":
+        prefix = options.interface_name_prefix
+        return LocalDetector(f"-i {prefix}+", f"! -i {prefix}+") if prefix else None
+    cidrs = node.pod_cidrs if mode == "NodeCIDR" else [c.strip() for c in (options.cluster_cidr or "").split(",")]
+    cidr = next((c for c in cidrs if c and (6 if ":" in c else 4) == family), None)
+    if cidr is None:
+        return None
+    network = ip_network(cidr, strict=False)
+    return LocalDetector(f"-s {network}", f"! -s {network}")
+
+
+def serves_loopback(options: KubeProxy, family: int) -> bool:
+    """Whether node ports are served on 127.0.0.1: IPv4 only, switched on, and not excluded by nodePortAddresses."""
+    if family != 4 or not options.localhost_node_ports:
+        return False
+    if options.node_port_addresses == ("primary",):
+        return False
+    networks = [ip_network(c, strict=False) for c in options.node_port_addresses if ":" not in c]
+    return not networks or any(n.is_loopback or ip_address("127.0.0.0") in n for n in networks)
+
+
+def node_port_addresses(options: KubeProxy, node: NodeView, family: int) -> tuple[str, ...] | None:
+    """The addresses on which node ports are served; None: on every local address."""
+    if options.node_port_addresses == ("primary",):
+        own = node.primary_ip(family)
+        return (own,) if own else None  # no address of this family: as if nothing was given
+    networks = [ip_network(c, strict=False) for c in options.node_port_addresses if (6 if ":" in c else 4) == family]
+    if not networks or any(n.prefixlen == 0 for n in networks):
+        return None
+    matched = [a for n in networks for a in node.all_addresses(family) if ip_address(a) in n]
+    return tuple(dict.fromkeys(matched))

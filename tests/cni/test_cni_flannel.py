@@ -1,0 +1,193 @@
+"""Flannel: leases, entries per remote node, options, what it leaves on disk; and which network a dump shows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from kubenet_lab.cni import CniError, Flannel
+from kubenet_lab.cni.detect import detect, flannel_options
+from kubenet_lab.cni.flannel import ORIGIN, conflist, leases, net_conf, node_annotations, program, subnet_env
+from kubenet_lab.errors import KubenetError, NotModelled
+from kubenet_lab.objects.snapshot import Snapshot
+from kubenet_lab.objects.views import KINDS, Object
+from tests.cni.cni_lab import flannel_cluster, network, node
+
+
+def test_three_entries_per_remote_node() -> None:
+    net, all_leases, _ = flannel_cluster(3)
+    one = net.namespaces["worker-1"]
+    two = all_leases[1]
+    assert str(one.link("flannel.1").addresses[0]) == "10.244.1.0/32" and one.link("flannel.1").mac == all_leases[0].vtep_mac
+    ours = [str(r) for r in one.routes if r.dev == "flannel.1"]
+    assert ours == ["10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink", "10.244.3.0/24 via 10.244.3.0 dev flannel.1 onlink"]
+    assert str(one.neighbours["flannel.1", "10.244.2.0"]) == f"10.244.2.0 dev flannel.1 lladdr {two.vtep_mac} PERMANENT"
+    assert str(one.fdb[0]) == f"{two.vtep_mac} dev flannel.1 dst 192.168.50.12 self permanent"
+    assert len(one.neighbours) == len(one.fdb) == 2
+    v = one.link("flannel.1").vxlan
+    assert v is not None and (v.vni, v.local, v.dev, v.port, v.learning) == (1, "192.168.50.11", "eth0", 8472, False)
+    assert one.forwards(4)
+
+
+def test_programming_again_changes_nothing_and_keeps_what_others_wrote() -> None:
+    net, all_leases, _ = flannel_cluster()
+    one = net.namespaces["worker-1"]
+    one.add_route("10.99.0.0/16", via="192.168.50.12")
+    one.remove_fdb(all_leases[1].vtep_mac, "flannel.1")
+    before = [str(r) for r in one.routes]
+    program(net, all_leases, Flannel())
+    assert sorted(map(str, one.routes)) == sorted(before) and len(one.fdb) == 1 and list(one.links) == ["lo", "eth0", "flannel.1"]
+    # a node that is gone takes its entries along
+    program(net, all_leases[:1], Flannel())
+    assert [r for r in one.routes if r.origin == ORIGIN] == [] and one.fdb == [] and one.neighbours == {}
+    assert any(r.dst == "10.99.0.0/16" for r in one.routes)
+
+
+def test_direct_routing_only_on_one_network() -> None:
+    options = Flannel(direct_routing=True)
+    net = network(2)
+    net.add_segment("far", cidr="192.168.60.0/24")
+    net.add_host("worker-3")
+    net.plug("worker-3", "far", address="192.168.60.13/24")
+    net.namespaces["worker-3"].add_route("default", via="192.168.60.1")
+    for n in (1, 2):
+        net.namespaces[f"worker-{n}"].add_route("default", via="192.168.50.1")
+    third = msgspec.structs.replace(
+        node(3), status=msgspec.convert({"addresses": [{"type": "InternalIP", "address": "192.168.60.13"}]}, type(node(3).status))
+    )
+    program(net, leases([node(1), node(2), third], options), options)
+    routes = [str(r) for r in net.namespaces["worker-1"].routes if r.origin == ORIGIN]
+    assert routes == ["10.244.2.0/24 via 192.168.50.12 dev eth0", "10.244.3.0/24 via 10.244.3.0 dev flannel.1 onlink"]
+    assert len(net.namespaces["worker-1"].fdb) == 1
+
+
+def test_mtu_and_vni() -> None:
+    options = Flannel(vni=7, port=4789, mtu=1400)
+    net, _, hosts = flannel_cluster(options=options)
+    link = net.namespaces["worker-1"].link("flannel.7")
+    assert link.mtu == 1350 and link.vxlan is not None and (link.vxlan.vni, link.vxlan.port) == (7, 4789)
+    assert "FLANNEL_MTU=1350\n" in hosts["worker-1"].disk["/run/flannel/subnet.env"]
+    # another VNI: another device; the same device with other options is made anew
+    program(net, leases([node(1), node(2)], options), Flannel(vni=7))
+    assert net.namespaces["worker-1"].link("flannel.7").mtu == 1450
+
+
+def test_what_a_dump_says_is_used() -> None:
+    stated = {
+        "flannel.alpha.coreos.com/backend-data": '{"VNI":1,"VtepMAC":"AA:bb:cc:00:11:22"}',
+        "flannel.alpha.coreos.com/public-ip": "203.0.113.9",
+    }
+    lease = leases([node(1, annotations=stated)], Flannel())[0]
+    assert (lease.vtep_mac, lease.public_ip) == ("aa:bb:cc:00:11:22", "203.0.113.9")
+    assert node_annotations(lease, Flannel())["flannel.alpha.coreos.com/backend-data"] == '{"VNI":1,"VtepMAC":"aa:bb:cc:00:11:22"}'
+    overwritten = leases([node(1, annotations={**stated, "flannel.alpha.coreos.com/public-ip-overwrite": "198.51.100.7"})], Flannel())[0]
+    assert overwritten.public_ip == "198.51.100.7"
+
+
+def test_nodes_that_can_have_no_lease() -> None:
+    bare = msgspec.convert({"kind": "Node", "metadata": {"name": "x"}}, KINDS["Node"][0])
+    with pytest.raises(CniError, match='failed to acquire lease: node "x" pod cidr not assigned'):
+        leases([bare], Flannel())  # type: ignore[list-item]
+    with pytest.raises(CniError, match="not in the flannel network"):
+        leases([node(1)], Flannel(network="10.0.0.0/16"))
+    with pytest.raises(CniError, match="failed to find interface with address 192.168.50.19"):
+        program(network(1), leases([msgspec.structs.replace(node(1), status=node(9).status)], Flannel()), Flannel())
+
+
+def test_subnet_env_and_conflist() -> None:
+    lease = leases([node(1)], Flannel())[0]
+    want = "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+    assert subnet_env(lease, Flannel(), 1450) == want
+    # flannel-io/flannel Documentation/kube-flannel.yml, cni-conf.json
+    assert conflist(Flannel()) == {
+        "name": "cbr0",
+        "cniVersion": "0.3.1",
+        "plugins": [
+            {"type": "flannel", "delegate": {"hairpinMode": True, "isDefaultGateway": True}},
+            {"type": "portmap", "capabilities": {"portMappings": True}},
+        ],
+    }
+
+
+def test_options() -> None:
+    text = '{"Network": "10.5.0.0/16", "EnableNFTables": false, "Backend": {"Type": "vxlan", "VNI": 3, "DirectRouting": true}}'
+    options = Flannel.from_net_conf(text)
+    assert (options.network, options.vni, options.direct_routing, options.port) == ("10.5.0.0/16", 3, True, 8472)
+    assert Flannel.from_net_conf(json.dumps(net_conf(options))) == options
+    for backend in ("host-gw", "wireguard", "udp", "ipip"):
+        with pytest.raises(NotModelled, match=f"flannel backend {backend}"):
+            Flannel(backend=backend)
+    with pytest.raises(NotModelled, match="flannel backend udp"):
+        Flannel.from_net_conf('{"Network": "10.5.0.0/16"}')  # without a Backend it is udp
+    for bad in ("{", '{"Network": "x", "Backend": {"Type": "vxlan"}}', '{"Network": "10.5.0.0/16", "Backend": "vxlan"}'):
+        with pytest.raises(KubenetError):
+            Flannel.from_net_conf(bad)
+    for conf in ({"EnableIPv6": True}, {"EnableNFTables": True}):
+        with pytest.raises(NotModelled):
+            Flannel.from_net_conf(json.dumps({"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}, **conf}))
+    with pytest.raises(KubenetError, match="flannel has no backend 'vlan'"):
+        Flannel(backend="vlan")
+    with pytest.raises(KubenetError, match="VNI"):
+        Flannel(vni=0)
+
+
+def objects(*docs: dict[str, Any]) -> Snapshot:
+    views: list[Object] = [msgspec.convert({"metadata": {}, **d}, KINDS[d["kind"]][0]) for d in docs]
+    return Snapshot(views)
+
+
+def daemon_set(name: str, namespace: str = "kube-system", image: str = "", args: list[str] | None = None) -> dict[str, Any]:
+    spec = {"template": {"spec": {"containers": [{"name": "c", "image": image, "args": args or []}]}}}
+    return {"kind": "DaemonSet", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "want"),
+    [
+        ("kube-flannel-ds", "flannel-io/flannel:v0.27.0", "flannel"),
+        ("calico-node", "calico/node:v3.30.0", "calico"),
+        ("cilium", "cilium/cilium:v1.17.0", "cilium"),
+        ("weave-net", "weaveworks/weave-kube:2.8.1", "weave-net"),
+        ("kube-router", "cloudnativelabs/kube-router:v2.5.0", "kube-router"),
+        ("aws-node", "amazon-k8s-cni:v1.19.0", "aws-node"),
+        ("antrea-agent", "antrea/antrea-agent-ubuntu:v2.3.0", "antrea"),
+        ("kindnet", "kindest/kindnetd:v20250512", "kindnet"),
+        ("canal", "calico/node:v3.30.0", "canal"),
+        ("renamed", "calico/node:v3.30.0", "calico"),
+        ("node-exporter", "prom/node-exporter:v1", ""),
+        ("netdata", "netdata/netdata:v2", ""),
+    ],
+)
+def test_which_network_a_dump_shows(name: str, image: str, want: str) -> None:
+    found = detect(objects(daemon_set(name, image=image)))
+    assert found.name == want and found.modelled == (want == "flannel") and bool(found) == bool(want)
+    if want:
+        assert found.evidence == (f"DaemonSet kube-system/{name}",)
+
+
+def test_what_shows_a_network_besides_its_agent() -> None:
+    config = {"kind": "ConfigMap", "metadata": {"name": "cilium-config", "namespace": "kube-system"}}
+    assert detect(objects(config)).evidence == ("ConfigMap kube-system/cilium-config",)
+    noted = {"kind": "Node", "metadata": {"name": "n", "annotations": {"flannel.alpha.coreos.com/backend-type": "vxlan"}}}
+    assert detect(objects(noted)).name == "flannel"
+    # an agent that runs is surer than a configuration left behind
+    both = detect(objects(config, noted, daemon_set("kube-flannel-ds", "kube-flannel")))
+    assert both.name == "flannel" and both.others == ("cilium",) and len(both.evidence) == 2
+    # kube-router that only enforces policies is not the pod network
+    policy_only = daemon_set("kube-router", args=["--run-router=false", "--run-firewall=true"])
+    assert detect(objects(policy_only)).name == ""
+    assert detect(objects(policy_only, daemon_set("kube-flannel-ds"))).name == "flannel"
+    assert not detect(objects())
+
+
+def test_flannels_options_in_a_dump() -> None:
+    data = {"net-conf.json": '{"Network": "10.9.0.0/16", "Backend": {"Type": "vxlan"}}'}
+    config = {"kind": "ConfigMap", "metadata": {"name": "kube-flannel-cfg", "namespace": "kube-flannel"}, "data": data}
+    options = flannel_options(objects(config))
+    assert options is not None and options.network == "10.9.0.0/16" and options.ip_masq
+    without = flannel_options(objects(config, daemon_set("kube-flannel-ds", "kube-flannel", args=["--kube-subnet-mgr"])))
+    assert without is not None and not without.ip_masq
+    assert flannel_options(objects()) is None

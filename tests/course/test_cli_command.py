@@ -1,0 +1,217 @@
+"""`kubenet-lab`: what it prints, its exit status, and that bad input never ends in a traceback."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import kubenet_lab
+from kubenet_lab import cli
+from kubenet_lab.course.doctor import TOOLS, Finding, examine
+from kubenet_lab.errors import KubenetError, NotModelled
+
+Run = Callable[..., tuple[int, str, str]]
+PLACE = ("trace", "bookshop", "shop/web", "svc:shop/cart", "--port", "8080")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def go(*words: str) -> tuple[int, str, str]:
+        try:
+            status = cli.main(words)
+        except SystemExit as end:  # argparse
+            status = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return go
+
+
+@pytest.mark.parametrize("command", ["", "start", "lab", "doctor", "trace"])
+def test_help_by_example(run: Run, command: str) -> None:
+    status, out, _ = run(*filter(None, [command, "--help"]))
+    assert status == 0 and ("examples:" in out or "exit status:" in out)
+    assert all(len(line) <= 160 for line in out.splitlines())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["walk"], ["trace"], ["trace", "bookshop"], ["trace", "bookshop", "a", "b", "--size", "big"], ["start", "a", "b"], ["--nonsense"]],
+    ids=" ".join,
+)
+def test_bad_words_are_answered_with_a_hint(run: Run, words: list[str]) -> None:
+    status, out, err = run(*words)
+    assert status == 2 and not out and "--help shows examples" in err and "Traceback" not in err
+
+
+def test_version(run: Run) -> None:
+    assert run("--version")[1].startswith("kubenet-lab ")
+
+
+def test_a_request_that_arrives(run: Run) -> None:
+    status, out, err = run(*PLACE)
+    assert status == 0 and not err
+    lines = out.splitlines()
+    assert "✓ delivered" in lines[1] and any("flannel.1" in line for line in lines)
+
+
+def test_the_short_form_has_a_line_per_hop(run: Run) -> None:
+    trace = kubenet_lab.example("bookshop").connect("shop/web", "svc:shop/cart", port=8080)
+    out = run(*PLACE)[1]
+    for hop in trace.hops:
+        assert any(line.split()[:1] == [str(hop.number)] and hop.title in line for line in out.splitlines())
+
+
+def test_a_url_is_asked(run: Run) -> None:
+    status, out, err = run("trace", "bookshop", "shop/web", "http://cart:8080")
+    assert status == 0, err
+    assert "resolve:" in out and "delivered" in out
+    status, _, err = run("trace", "bookshop", "shop/web", "http://cart:8080", "--port", "80")
+    assert status == 2 and "URL carries its port" in err
+
+
+def test_explain(run: Run) -> None:
+    status, out, _ = run(*PLACE, "--explain")
+    assert status == 0 and "on a real node: " in out
+
+
+def test_json(run: Run) -> None:
+    status, out, _ = run(*PLACE, "--json")
+    data = json.loads(out)
+    assert status == 0 and data["verdict"] == "delivered" and len(data["hops"]) > 3
+
+
+def test_pcap(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "way.pcap"
+    status, out, _ = run(*PLACE, "--pcap", str(file))
+    assert status == 0 and f"wrote {file}" in out
+    assert file.read_bytes()[:4] in (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1")
+    assert run(*PLACE, "--pcap", str(file), "--json")[1].rstrip().endswith("}"), "JSON stays JSON"
+
+
+def test_a_request_that_does_not_arrive(run: Run) -> None:
+    status, out, err = run("trace", "bookshop", "shop/web", "shop/cart", "--port", "9999")
+    assert status == 1 and not err and "✗ refused" in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bookshop", "shop/wbe", "svc:shop/cart"],
+        ["bookshop", "shop/web", "svc:shop/none"],
+        ["bokshop", "shop/web", "shop/cart"],
+        ["no/such/file.yaml", "a/b", "c/d"],
+        ["bookshop", "shop/web", "shop/cart", "--port", "70000"],
+        ["bookshop", "shop/web", "shop/cart", "--port", "nosuchport"],
+        ["bookshop", "shop/web", "shop/cart", "--protocol", "carrier-pigeon"],
+        ["bookshop", "shop/web", "shop/cart", "--cni", "string-and-cans"],
+        ["bookshop", "", ""],
+        ["bookshop", "shop/web", "http://"],
+        ["bookshop", "shop/web", "shop/cart", "--pcap", "no/such/folder/x.pcap"],
+    ],
+    ids=" ".join,
+)
+def test_bad_input_is_one_clear_message(run: Run, words: list[str]) -> None:
+    status, _, err = run("trace", *words)
+    assert status == 2 and err.startswith("kubenet-lab: ") and "Traceback" not in err and len(err) < 2000
+
+
+def test_a_folder_a_file_and_standard_input(run: Run, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bookshop = root / "datasets" / "bookshop"
+    manifests = sorted(p for p in bookshop.rglob("*.yaml") if "dump" not in p.name)
+    text = "\n---\n".join(p.read_text("utf-8") for p in manifests)
+    (tmp_path / "all.yaml").write_text(text, encoding="utf-8")
+    assert run("trace", str(tmp_path / "all.yaml"), *PLACE[2:])[0] == 0
+    assert run("trace", str(tmp_path), *PLACE[2:])[0] == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    assert run("trace", "-", *PLACE[2:])[0] == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO("kind: [unclosed"))
+    status, _, err = run("trace", "-", "a/b", "c/d")
+    assert status == 2 and "line" in err
+
+
+def test_start(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = run("start")
+    assert status == 0 and "course: wrote" in out and "Open course/00_" in out
+    assert run("start")[1].startswith("course: kept")
+    (tmp_path / "blocked").write_text("")
+    status, _, err = run("start", "blocked")
+    assert status == 2 and "cannot be written" in err
+
+
+def test_lab_opens_the_first_notebook(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[list[str]] = []
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", SimpleNamespace(main=opened.append))  # type: ignore[arg-type]
+    monkeypatch.chdir(tmp_path)
+    assert run("lab")[0] == 0
+    assert run("lab", "mine", "--", "--no-browser", "--port", "9999")[0] == 0
+    assert run("lab", "--", "--no-browser")[0] == 0
+    first, second, third = opened
+    assert first[0].startswith("course") and "00_" in first[0] and len(first) == 1
+    assert second[0].startswith("mine") and second[1:] == ["--no-browser", "--port", "9999"] and third[1:] == ["--no-browser"]
+
+
+def test_doctor(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = run("doctor")
+    assert status == 0, out
+    assert "the lab answers" in out and "anywidget in JupyterLab" in out and "All that the course needs is here." in out
+    assert {f"{name} (optional)" for name in TOOLS} <= {f.what for f in examine()}
+    assert not list(tmp_path.iterdir()), "looking leaves nothing"
+
+
+def test_doctor_reports_what_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise NotModelled("anything")
+
+    monkeypatch.setattr(kubenet_lab, "example", broken)
+    status, out, err = run("doctor")
+    assert status == 1 and "✗ missing  the lab answers" in out and "NotModelled: not modelled: anything" in out and not err
+
+
+def test_optional_tools_never_fail_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    tools = [f for f in examine() if f.what.endswith("(optional)")]
+    assert tools and not any(f.ok or f.essential for f in tools) and str(tools[0]).startswith("— absent")
+    assert str(Finding("x", True)) == "✓ ok       x"
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(max_size=12).filter(lambda t: not t.startswith("-") and "\x00" not in t), min_size=2, max_size=2))
+def test_whatever_is_typed_is_answered(words: list[str]) -> None:
+    try:
+        status = cli.main(["trace", "bookshop", *words])
+    except SystemExit as end:
+        status = int(end.code or 0)
+    assert status in (0, 1, 2)
+
+
+def test_surprises_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of ours is a bug, and shows its traceback; an error on purpose is a message."""
+    monkeypatch.setattr(kubenet_lab, "example", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(PLACE)
+    monkeypatch.setattr(kubenet_lab, "example", lambda *_, **__: (_ for _ in ()).throw(KubenetError("no")))
+    assert cli.main(PLACE) == 2
+
+
+def test_as_a_module_and_into_a_pipe(root: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-m", "kubenet_lab", *PLACE], capture_output=True, env=environment, cwd=root)
+    assert done.returncode == 0 and b"? delivered" in done.stdout, done.stderr
+    piped = f"'{sys.executable}' -m kubenet_lab {' '.join(PLACE)} --explain | head -1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {piped}"], capture_output=True, env=environment, cwd=root)
+    assert done.returncode == 0 and not done.stderr

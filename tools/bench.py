@@ -1,0 +1,178 @@
+"""Measure the benchmark cases and print a table (`make bench`).
+
+Each case has a goal, where the design names one; nothing in the test suite asserts a time. Read the numbers as
+upper bounds on a machine that does other things too: the best of a few runs is shown.
+
+    python tools/bench.py [--quick] [CASE ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dumps import dump
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+
+@dataclass(frozen=True)
+class Row:
+    case: str
+    value: str
+    goal: str = ""
+    met: bool | None = None
+
+    def __str__(self) -> str:
+        mark = "" if self.met is None else "  ok" if self.met else "  NOT MET"
+        return f"{self.case:<52} {self.value:>16}   {self.goal:<28}{mark}".rstrip()
+
+
+def best(action: Callable[[], Any], times: int = 3) -> float:
+    """Seconds of the quickest of a few runs."""
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        action()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def process(code: str, *argv: str) -> dict[str, Any]:
+    """Run code in a new process; its last line is JSON."""
+    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True, cwd=ROOT)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def import_time(quick: bool) -> Iterator[Row]:
+    code = "import time, json; t = time.perf_counter(); import {0}; print(json.dumps({{'s': time.perf_counter() - t}}))"
+    times = 3 if quick else 7
+    ours = min(process(code.format("kubenet_lab"))["s"] for _ in range(times))
+    pandas = min(process(code.format("pandas"))["s"] for _ in range(times))
+    yield Row("import kubenet_lab", f"{ours * 1000:.0f} ms", f"< half of pandas ({pandas * 500:.0f} ms)", ours < pandas / 2)
+
+
+def first_answer(quick: bool) -> Iterator[Row]:
+    code = (
+        "import time, json; t = time.perf_counter(); import kubenet_lab as kn; a = time.perf_counter() - t\n"
+        "c = kn.example('bookshop'); b = time.perf_counter() - t\n"
+        "c.connect('shop/web', 'svc:shop/cart', port=8080).hops; d = time.perf_counter() - t\n"
+        "print(json.dumps({'load': b - a, 'first': d - b, 'all': d}))"
+    )
+    runs = [process(code) for _ in range(2 if quick else 5)]
+    for key, label in (("load", "load the bookshop"), ("first", "first connect and its hops"), ("all", "import to first trace")):
+        value = min(run[key] for run in runs)
+        yield Row(label, f"{value * 1000:.0f} ms", "< 3 s" if key == "all" else "", value < 3 if key == "all" else None)
+
+
+def many_services(count: int) -> list[dict[str, Any]]:
+    """Manifests of a two-node cluster with `count` Services, one endpoint each on the other node: `count` rules to pass."""
+    labels = {"app": "server"}
+    port = {"containerPort": 8080}
+    documents: list[dict[str, Any]] = []
+    for name, node, app in (("client", "worker-1", {"app": "client"}), ("server", "worker-2", labels)):
+        documents.append(
+            {
+                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default", "labels": app},
+                "spec": {"nodeName": node, "containers": [{"name": "c", "image": "c", "ports": [port]}]},
+            }
+        )  # fmt: skip
+    for n in range(count):
+        documents.append(
+            {
+                "apiVersion": "v1", "kind": "Service", "metadata": {"name": f"svc-{n:04d}", "namespace": "default"},
+                "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]},
+            }
+        )  # fmt: skip
+    return documents
+
+
+def walks(quick: bool) -> Iterator[Row]:
+    import kubenet_lab as kn
+
+    cluster = kn.load(many_services(300), cni="flannel", policy="kube-router")
+    count = 300 if quick else 1500
+    for label, target, goal in (
+        ("connect over vxlan to a Service, past 300 rules", "svc:default/svc-0299", 700),
+        ("connect over vxlan to a pod", "default/server", None),
+    ):
+        port = 80 if target.startswith("svc:") else 8080
+        assert cluster.connect("default/client", target, port=port)
+
+        def run(target: str = target, port: int = port) -> None:
+            for _ in range(count):
+                cluster.connect("default/client", target, port=port)
+
+        rate = count / best(run, 2)
+        yield Row(label, f"{rate:,.0f} /s", f">= {goal} /s" if goal else "", rate >= goal if goal else None)
+
+    trace = cluster.connect("default/client", "svc:default/svc-0299", port=80)
+    ways = _one_way_walks(trace)
+
+    def one_way() -> None:
+        for _ in range(count):
+            cluster.connect("default/client", "svc:default/svc-0299", port=80)
+
+    rate = count * ways / best(one_way, 2)
+    yield Row(f"one-way walks ({ways} per connect)", f"{rate:,.0f} /s", ">= 4000 /s", rate >= 4000)
+
+
+def _one_way_walks(trace: Any) -> int:
+    """How many packets crossed the wire between the nodes for one connect."""
+    wires = [where for _, where, frame in trace.frames if where.endswith("/eth0")]
+    return max(1, len(wires) // 2)
+
+
+BIG = """
+import json, sys, time, resource
+t = time.perf_counter()
+import kubenet_lab as kn
+c = kn.load(sys.argv[1])
+loaded = time.perf_counter() - t
+t = time.perf_counter()
+trace = c.connect("pod/" + c.objects("Pod")[0].key, "svc:" + c.objects("Service")[-1].key, port=80)
+first = time.perf_counter() - t
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"loaded": loaded, "first": first, "mb": peak, "verdict": trace.verdict}))
+"""
+
+
+def big_dump(quick: bool) -> Iterator[Row]:
+    shape = (20, 600, 100) if quick else (100, 3000, 500)
+    text = json.dumps(dump(*shape))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "dump.json"
+        file.write_text(text, encoding="utf-8")
+        found = process(BIG, str(file))
+    label = f"{shape[0]} nodes, {shape[1]} pods, {shape[2]} Services"
+    yield Row(f"load {label} ({len(text) / 1e6:.1f} MB)", f"{found['loaded']:.1f} s", "< 10 s", found["loaded"] < 10)
+    yield Row("  peak memory of that process", f"{found['mb']:.0f} MB", "< 400 MB", found["mb"] < 400)
+    yield Row(f"  first connect in it ({found['verdict']})", f"{found['first']:.2f} s")
+
+
+CASES: dict[str, Callable[[bool], Iterator[Row]]] = {"import": import_time, "first": first_answer, "walks": walks, "big": big_dump}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="smaller and fewer")
+    args = parser.parse_args()
+    for name in args.cases or CASES:
+        for row in CASES[name](args.quick):
+            print(row, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
