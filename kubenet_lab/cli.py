@@ -210,15 +210,19 @@ def _cluster(args: argparse.Namespace) -> Any:
     return kn.load(args.source, **options) if looks_like_path else kn.example(args.source, **options)
 
 
-def _lines(trace: Any, indent: str = "") -> list[str]:
+def _lines(trace: Any, indent: str = "", *, nested: bool = False) -> list[str]:
     """The short form: the verdict, why, and one line per hop."""
     lines = [f"{indent}{trace.question}", f"{indent}{trace.summary}"]
     lines += [f"{indent}  because: {reason}" for reason in trace.reasons]
-    lines += [f"{indent}  assumed: {text}" for text in trace.assumptions]
+    if not nested:
+        lines += [f"{indent}  assumed: {text}" for text in trace.assumptions]
     if trace.stages:
         for name, stage in trace.stages:
             lines.append(f"{indent}{name}:")
-            lines += _lines(stage, indent + "  ") if hasattr(stage, "hops") else [f"{indent}  {stage}"]
+            if hasattr(stage, "hops"):
+                lines += _lines(stage, indent + "  ", nested=True)
+            else:
+                lines += [f"{indent}  {line}" for line in str(stage).splitlines() if line.strip()]
         return lines
     where = max((len(hop.host) for hop in trace.hops), default=0)
     for hop in trace.hops:

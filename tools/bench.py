@@ -49,7 +49,9 @@ def best(action: Callable[[], Any], times: int = 3) -> float:
 
 def process(code: str, *argv: str) -> dict[str, Any]:
     """Run code in a new process; its last line is JSON."""
-    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise SystemExit(done.stderr)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -137,10 +139,10 @@ BIG = """
 import json, sys, time, resource
 t = time.perf_counter()
 import kubenet_lab as kn
-c = kn.load(sys.argv[1])
+c = kn.load(sys.argv[1], cni="flannel")
 loaded = time.perf_counter() - t
 t = time.perf_counter()
-trace = c.connect("pod/" + c.objects("Pod")[0].key, "svc:" + c.objects("Service")[-1].key, port=80)
+trace = c.connect("pod/" + c.objects("Pod")[-1].key, "svc:ns-0/svc-000", port=80)
 first = time.perf_counter() - t
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"loaded": loaded, "first": first, "mb": peak, "verdict": trace.verdict}))

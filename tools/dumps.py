@@ -23,16 +23,20 @@ def _host(n: int) -> str:
     return f"192.168.{50 + n // 250}.{n % 250 + 2}"
 
 
+def _labels(n: int) -> dict[str, str]:
+    return {"kubernetes.io/hostname": f"node-{n:03d}", "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
+
+
 def _node(n: int) -> dict[str, Any]:
     cidr = f"10.{16 + n // 256}.{n % 256}.0/24"
     return {
-        "apiVersion": "v1", "kind": "Node", "metadata": _meta("n", f"node-{n:03d}", labels={"kubernetes.io/hostname": f"node-{n:03d}"}),
+        "apiVersion": "v1", "kind": "Node", "metadata": _meta("n", f"node-{n:03d}", labels=_labels(n)),
         "spec": {"podCIDR": cidr, "podCIDRs": [cidr]}, "status": {"addresses": [{"type": "InternalIP", "address": _host(n)}]},
     }  # fmt: skip
 
 
 def _service(s: int) -> dict[str, Any]:
-    address = f"10.96.{s // 250}.{s % 250 + 2}"
+    address = f"10.96.{s // 250 + 1}.{s % 250 + 2}"
     return {
         "apiVersion": "v1", "kind": "Service", "metadata": _meta("s", f"svc-{s:03d}", f"ns-{s % 20}"),
         "spec": {

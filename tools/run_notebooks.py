@@ -35,6 +35,7 @@ def run(notebook: dict[str, Any], folder: Path, timeout: int = 60) -> dict[str, 
     with tempfile.TemporaryDirectory() as scratch:
         environment = {
             "PYTHONHASHSEED": "0",
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
             "KUBENET_PROGRESS": str(Path(scratch) / "progress.json"),
             "IPYTHONDIR": scratch,
             "MPLCONFIGDIR": scratch,

@@ -26,12 +26,16 @@ def mac_of(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address on a link. `scope` is "global", "link" or "host"; `prefixroute` False is `noprefixroute`."""
+    """An address on a link. `scope` is "global", "link" or "host"; `prefixroute` False is `noprefixroute`.
+
+    `brd`: it carries its broadcast address, as with `brd +` (and as CNI plugins and DHCP clients set it).
+    """
 
     ip: str
     length: int
     scope: Literal["global", "link", "host"] = "global"
     prefixroute: bool = True
+    brd: bool = True
 
     @property
     def family(self) -> int:

@@ -8,7 +8,7 @@ keep every stage without copying. Addresses are canonical strings
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from .address import family
@@ -121,7 +121,7 @@ class Raw:
 Transport: TypeAlias = Tcp | Udp | Icmp | Raw
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `but` copies the instance dictionary
 class Packet:
     """An IP packet. `proto` is "TCP", "UDP", "ICMP", "ICMPv6", "SCTP" or a number as text.
 
@@ -170,7 +170,11 @@ class Packet:
 
     def but(self, **changes: object) -> Packet:
         """This packet with some fields replaced."""
-        return replace(self, **changes)  # type: ignore[arg-type]
+        other = object.__new__(Packet)
+        fields = other.__dict__
+        fields.update(self.__dict__)
+        fields.update(changes)
+        return other
 
 
 @dataclass(frozen=True, slots=True)

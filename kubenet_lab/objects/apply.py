@@ -190,14 +190,9 @@ class Apply:
 
     def _namespaces(self) -> None:
         """A real API server refuses an object in a namespace that does not exist; here it is made, and said."""
-        used = sorted({i[1] for i in (*self.changed, *self.ignored) if i[1]})
-        for namespace in used:
+        used = [i[1] for i in (*self.changed, *self.ignored)]
+        for namespace in self.state.add_namespaces(used, self.now):
             identity = ("Namespace", "", namespace)
-            if identity in self.state.docs:
-                continue
-            new: Doc = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-            default_in_place(new)
-            self.state.keep(identity, new, KIND_INFO["Namespace"], self.now)
             self.changed[identity] = self.created[identity] = None
             if namespace not in _SYSTEM_NAMESPACES:
                 self.assumptions.append(f'namespace "{namespace}" is used but not declared: made it (an API server would refuse)')

@@ -121,12 +121,16 @@ class _Cluster:
         self.nodes = snapshot.list(Node)
         self.on: dict[str, list[Pod]] = {n.name: [] for n in self.nodes}
         self.kin: dict[tuple[str, tuple[str, str, str]], int] = {}
+        self.wary: list[tuple[str, Pod]] = []  # placed pods that shun others
+        self.labels = {n.name: n.labels for n in self.nodes}
         for pod in snapshot.list(Pod):
             if pod.spec.node_name in self.on and not pod.terminated:
                 self.place(pod, pod.spec.node_name)
 
     def place(self, pod: Pod, node: str) -> None:
         self.on[node].append(pod)
+        if _terms(pod, "podAntiAffinity"):
+            self.wary.append((node, pod))
         owner = _owner(pod)
         if owner is not None:
             self.kin[node, owner] = self.kin.get((node, owner), 0) + 1
@@ -198,13 +202,14 @@ def _terms(pod: Pod, kind: str) -> list[Mapping[str, Any]]:
 
 def _pod_affinity_breaks(pod: Pod, node: Node, cluster: _Cluster) -> str:
     wanted, shunned = _terms(pod, "podAffinity"), _terms(pod, "podAntiAffinity")
-    domains = {n.name: n.labels for n in cluster.nodes}
-    placed = [(name, other) for name, group in cluster.on.items() for other in group]
+    if not wanted and not shunned and not cluster.wary:
+        return ""
+    placed = [(name, other) for name, group in cluster.on.items() for other in group] if wanted or shunned else []
 
     def same_domain(key: str, name: str) -> bool:
-        return key in node.labels and domains[name].get(key) == node.labels[key]
+        return key in node.labels and cluster.labels[name].get(key) == node.labels[key]
 
-    for name, other in placed:
+    for name, other in cluster.wary:
         for term in _terms(other, "podAntiAffinity"):
             if same_domain(term.get("topologyKey", ""), name) and _term_matches(term, other, pod, cluster.snapshot):
                 return "node(s) didn't satisfy existing pods anti-affinity rules"

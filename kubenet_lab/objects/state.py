@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from . import stamps
-from .kinds import Kind
+from .defaults import default_in_place
+from .kinds import KIND_INFO, Kind
 from .ownership import Gap, ObjectId
 from .views import Object
 
@@ -106,6 +108,15 @@ class State:
         view = _view(new, info)
         self.docs[identity], self.views[identity] = new, view
         return True
+
+    def add_namespaces(self, used: Iterable[str], now: float) -> tuple[str, ...]:
+        """Make the namespaces among `used` that do not stand yet. Returns their names, sorted."""
+        made = tuple(n for n in sorted(set(used)) if n and ("Namespace", "", n) not in self.docs)
+        for name in made:
+            new: Doc = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            default_in_place(new)
+            self.keep(("Namespace", "", name), new, KIND_INFO["Namespace"], now)
+        return made
 
     def remove(self, doomed: list[ObjectId], *, cascade: bool) -> tuple[ObjectKey, ...]:
         """Delete objects, then what they own, until nothing more falls."""

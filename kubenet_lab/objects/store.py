@@ -178,9 +178,10 @@ class Store:
         return self.commit(Changes(write=tuple(documents)), by=by)
 
     def commit(self, changes: Changes, *, by: str) -> tuple[ObjectKey, ...]:
-        """Write and delete together. Deleting what is gone already is no error."""
+        """Write and delete together; namespaces that are written to are made. Deleting what is gone already is no error."""
         state = self._state.copy()
         changed: list[ObjectKey] = []
+        written: list[str] = []
         doomed = [(k, *split_key(key)) for k, key in changes.delete]
         changed.extend(state.remove([i for i in doomed if i in state.docs], cascade=True))
         for document in changes.write:
@@ -190,11 +191,13 @@ class Store:
             new = copy.deepcopy(document)
             default_in_place(new, ip_families=self.ip_families)
             identity = identity_of(new, info)
+            written.append(identity[1])
             try:
                 if state.keep(identity, new, info, self.clock()):
                     changed.append((identity[0], key_of(identity)))
             except msgspec.ValidationError as error:
                 raise KubenetError(f"{by} wrote a {info.name} that does not decode: {error}") from None
+        changed.extend(("Namespace", n) for n in state.add_namespaces(written, self.clock()))
         if changed:
             self._commit(state)
         return tuple(changed)

@@ -10,7 +10,7 @@ from typing import Any
 from ..cluster.topology import Topology
 from .canvas import Canvas
 from .figure import Figure
-from .metrics import fit, shorten, text_width
+from .metrics import fit, text_width
 from .scene import display_name
 from .style import ThemeName
 from .topology_figure import topology_of
@@ -157,7 +157,8 @@ def _cells(canvas: Canvas, r: Range, left: float, y: float, cell: float) -> None
         text, size = fit(address, min(digits, room * 0.62), (10.5, 9.5, 9), mono=True, keep="end")
         canvas.text(text, x + 9, base, size, role="ink", mono=True)
         at = x + 9 + min(digits, room * 0.62) + 6
-        canvas.text(shorten(who, x + cell - 6 - at, 10.5), at, base, 10.5, role="soft")
+        said, points = fit(who, x + cell - 6 - at, (10.5, 9.5, 9))
+        canvas.text(said, at, base, points, role="soft")
     if rest := len(r.used) - len(shown):
         column, row = divmod(len(shown), per)
         canvas.text(f"and {rest} more", left + column * cell + 9, y + row * 19 + 6, 10.5, role="soft")

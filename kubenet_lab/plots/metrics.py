@@ -38,12 +38,15 @@ def text_width(text: str, size: float, *, bold: bool = False, mono: bool = False
     return sum(table[ord(c) - 32] if 32 <= ord(c) < 127 else table[0] if c == "·" else 1000 for c in text) * size / 1000
 
 
-def shorten(text: str, width: float, size: float, *, bold: bool = False, mono: bool = False, keep: Literal["start", "end"] = "start") -> str:
-    """`text`, or as much of it as fits `width` with an ellipsis. `keep` says which end stays (addresses differ at their end)."""
+def shorten(text: str, width: float, size: float, *, bold: bool = False, mono: bool = False, keep: Literal["start", "end", "both"] = "start") -> str:
+    """`text`, or as much of it as fits `width` with an ellipsis. `keep` says which end stays (addresses differ at their end, rules tell by both)."""
     if text_width(text, size, bold=bold, mono=mono) <= width:
         return text
     for n in range(len(text) - 1, 0, -1):
-        part = text[:n].rstrip() + ELLIPSIS if keep == "start" else ELLIPSIS + text[-n:].lstrip()
+        if keep == "both":
+            part = text[: n - n * 3 // 5].rstrip() + ELLIPSIS + (text[-(n * 3 // 5) :].lstrip() if n > 1 else "")
+        else:
+            part = text[:n].rstrip() + ELLIPSIS if keep == "start" else ELLIPSIS + text[-n:].lstrip()
         if text_width(part, size, bold=bold, mono=mono) <= width:
             return part
     return ELLIPSIS

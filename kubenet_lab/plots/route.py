@@ -95,6 +95,8 @@ def place(scene: Scene, hop: Hop, answered_by: str | None = None) -> str | None:
         return device.id if device and device.kind == "bridge" else _first(scene, node, "bridge") or f"kernel:{node}"
     if hop.layer == "wire":
         return device.id if device and device.kind == "nic" else _first(scene, node, "nic") or f"kernel:{node}"
+    if hop.layer in ("nat", "policy") and hop.device and not device and (bridge := _first(scene, node, "bridge")):
+        return bridge  # at a bridge port: br_netfilter runs the rules there, before the node takes the frame in
     process = scene.box(f"pod:{answered_by}")
     if hop.layer == "pod" and process and process.kind == "process":
         return process.id
@@ -150,11 +152,15 @@ def _anchor(box: Box, points: Sequence[Point], hop: Hop) -> Point:
     return (x, box.y + box.h + 6.5)
 
 
-def route(scene: Scene, hops: Sequence[Hop], answered_by: str | None = None) -> tuple[Step, ...]:
-    """A step for each hop, in order. A hop in a place that the scene does not show stays where the packet was."""
+def route(scene: Scene, hops: Sequence[Hop], answered_by: str | None = None, start: str | None = None) -> tuple[Step, ...]:
+    """A step for each hop, in order. A hop in a place that the scene does not show stays where the packet was.
+
+    `start`: where the packet is before the first hop, where that is known (an answer starts where the question ended).
+    """
     out: list[Step] = []
-    here: str | None = None
-    last: Point = (0.0, 0.0)
+    box = scene.box(start) if start else None
+    here = box.id if box else None
+    last: Point = box.centre if box else (0.0, 0.0)
     headers: tuple[Header, ...] = ()
     for hop in hops:
         there = place(scene, hop, answered_by) or here

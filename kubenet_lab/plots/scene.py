@@ -299,7 +299,8 @@ class _Builder:
             box = self.box(id, "process", cx, cy, POD_W, CHIP_H, "pod", f"{pod.key}, in the node's own network", f"kernel:{node.name}", marked, not pod.ready)
             self.label(box, display_name(pod), cx + POD_W / 2, cy + 15, POD_W - 8, (11, 10, 9.5), bold=marked, anchor="middle")
             self.members[id] = id
-            self.link(id, f"kernel:{node.name}", (cx + POD_W / 2, cy + 4), (cx + POD_W / 2, y - BAR_H + 1 + TRACK))
+            lane, side = (x + TUNNEL_LANE, cx if column else cx + POD_W) if column < 2 else (x + PLAIN_LANE + (column - 2) * (POD_W + COLUMN_GAP), cx)
+            self.link(id, f"kernel:{node.name}", (side, cy + CHIP_H / 2), (lane, cy + CHIP_H / 2), (lane, y - BAR_H + 1 + TRACK))
         if rest := mine[len(shown) :]:
             row, column = divmod(len(shown), self.columns)
             cx, cy = x + column * (POD_W + COLUMN_GAP), y + row * (CHIP_H + 5)

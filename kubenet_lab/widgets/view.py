@@ -112,11 +112,15 @@ def trace_view(t: Topology, trace: Trace) -> dict[str, Any]:
     node = next((p.node for p in t.pods if p.key == trace.answered_by), "")
     hops: dict[str, list[dict[str, Any]]] = {"forward": [], "reply": []}
     steps: dict[str, dict[str, list[Any]]] = {name: {"forward": [], "reply": []} for name in pictures}
+    ends: dict[str, str] = {}
     for stage, walk in walks(trace):
         for direction, legs in (("forward", walk.hops), ("reply", walk.reply_hops)):
             hops[direction] += [_hop(len(hops[direction]) + n, hop, stage) for n, hop in enumerate(legs, 1)]
             for name, picture in pictures.items():
-                steps[name][direction] += [s.to_dict() for s in route(picture, legs, walk.answered_by)]
+                made = route(picture, legs, walk.answered_by, ends.get(name) if direction == "reply" else None)
+                steps[name][direction] += [s.to_dict() for s in made]
+                if made:
+                    ends[name] = made[-1].place
     return {
         "question": trace.question, "ok": bool(trace), "symbol": symbol, "verdict": trace.verdict,
         "head": rest.removeprefix(trace.verdict).strip() + (f" on {node}" if node else ""), "tail": tail,

@@ -12,12 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from conftest import PROGRAMS, Session
 from iptables_mirror import tidy
 
-TABLES = Path(__file__).parents[1] / "conformance" / "kernel_iptables"
+TABLES = Path(__file__).resolve().parents[1] / "conformance" / "kernel_iptables"
 
 
 def main() -> None:

@@ -313,7 +313,7 @@ def test_delete_without_cascade_and_a_new_life() -> None:
 def test_write_is_trusted_defaulted_and_atomic() -> None:
     store = Store()
     pod = changed(POD, metadata={"name": "NOT VALID"})
-    assert store.write([pod], by="test") == (("Pod", "shop/NOT VALID"),)
+    assert store.write([pod], by="test") == (("Pod", "shop/NOT VALID"), ("Namespace", "shop"))
     assert store.get("pod", "shop/NOT VALID").metadata.generation == 1
     assert store.write([pod], by="test") == ()
     before = store.to_yaml()

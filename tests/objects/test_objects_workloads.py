@@ -111,6 +111,20 @@ def test_a_new_template_makes_a_new_replica_set_and_empties_the_old() -> None:
     assert all(p.startswith(old) for p in pods(store)), "rolled back to the ReplicaSet that was there"
 
 
+def test_a_paused_deployment_rolls_nothing_out() -> None:
+    store = made(workload("Deployment", replicas=1))
+    before = pods(store)
+    other = workload("Deployment", replicas=1, paused=True)
+    other["spec"]["template"]["spec"]["containers"][0]["image"] = "nginx:2"
+    store.apply(other)
+    settle(store)
+    assert pods(store) == before
+    other["spec"]["paused"] = False
+    store.apply(other)
+    settle(store)
+    assert len(pods(store)) == 1 and pods(store) != before
+
+
 def test_a_deleted_pod_comes_back_under_another_name() -> None:
     store = made(workload("Deployment", replicas=2))
     first = pods(store)

@@ -27,12 +27,20 @@ FORBIDDEN = {
 TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ".ipynb", ".css", ".js", ".svg", ".cfg", ".html", ""}
 LARGEST = 500_000
 #: larger files, and why
-LARGE: dict[str, str] = {}
+LARGE = {"tests/conformance/kernel_iptables/rules.json": "upstream rules with the answers of the real tool, one line each"}
 
-LINES = 400
-#: longer modules, and why
+LINES, NEVER = 400, 600
+#: modules past the first limit, and why they are not split; none passes the second
 LONG = {
+    "cluster/cluster.py": "the public interface: one method per name that people type",
+    "cluster/questions.py": "one function per kind of question, on one fork",
+    "kernel/ipset.py": "one set type after the other, with their common parsing",
+    "kernel/iptables/match_place.py": "a catalogue: one small class per match",
+    "kernel/iptables/match_transport.py": "a catalogue: one small class per match",
+    "kernel/iptables/targets.py": "a catalogue: one small class per target",
+    "kernel/namespace.py": "the one noun that holds a namespace's tables",
     "objects/views.py": "one view per kind of the API: fields, no behaviour",
+    "plots/scene.py": "the layout that figures and widgets share",
 }
 
 
@@ -60,7 +68,8 @@ def test_no_file_is_too_large() -> None:
 def test_no_module_is_too_long() -> None:
     long = {p.relative_to(PACKAGE).as_posix(): n for p in modules() if (n := len(p.read_text(encoding="utf-8").splitlines())) > LINES}
     assert long.keys() <= LONG.keys(), f"over {LINES} lines and not listed with a reason: {long}"
-    assert LONG.keys() <= long.keys(), "listed as long, and not long any more"
+    assert LONG.keys() <= long.keys(), f"listed as long, and not long any more: {LONG.keys() - long.keys()}"
+    assert max(long.values()) <= NEVER
 
 
 def test_every_module_says_what_it_is() -> None:

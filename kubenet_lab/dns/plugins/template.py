@@ -132,10 +132,11 @@ def _texts(d: Dispenser) -> list[str]:
 
 
 #: what an action of Go's template language may begin with
-_WORDS = frozenset(
+_ACTIONS = (
     "and block break call continue define else end eq ge gt html if index js le len lt ne not or parseInt print printf println range slice "
-    "template urlquery with nil true false".split()
+    "template urlquery with nil true false"
 )
+_WORDS = frozenset(_ACTIONS.split())
 
 
 def _compile(d: Dispenser, text: str) -> None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .match_chance import Limit
+from .match_chance import HashLimit, Limit
 from .model import BUILTIN, Rule
 from .spec import Spec
+from .targets import Standard
 
 __all__ = ["EINVAL", "ELOOP", "EMLINK", "ERANGE", "problem", "rule_problem"]
 
 EINVAL, ELOOP, EMLINK, ERANGE = "Invalid argument", "Too many levels of symbolic links", "Too many links", "Numerical result out of range"
-ENOTSUP = "Operation not supported"
+ENOTSUP, ENOENT = "Operation not supported", "No such file or directory"
 NFT_DEPTH = 16
 
 def rule_problem(spec: Spec, table: str, hooks: frozenset[str], backend: str) -> str:
@@ -26,6 +27,8 @@ def rule_problem(spec: Spec, table: str, hooks: frozenset[str], backend: str) ->
         return EINVAL
     if spec.jump in BUILTIN[table]:
         return EINVAL if backend == "legacy" else ENOTSUP
+    if backend == "nft" and isinstance(spec.target, Standard) and spec.target.verdict == "QUEUE":
+        return ENOENT
     for part in spec.limited:
         if (part.TABLES and table not in part.TABLES) or (part.HOOKS and hooks - part.HOOKS):
             return EINVAL
@@ -34,9 +37,13 @@ def rule_problem(spec: Spec, table: str, hooks: frozenset[str], backend: str) ->
             return EINVAL
         if part.refuses(hooks, spec, backend):
             return EINVAL
-    if backend == "legacy":
-        for match in spec.matches:
-            if isinstance(match, Limit) and match.period * max(match.burst, 1) > 0xFFFFFFFF:
+    for match in spec.matches:
+        if isinstance(match, Limit) and backend == "legacy" and (not match.burst or match.period * match.burst > 0xFFFFFFFF):
+            return ERANGE
+        if isinstance(match, HashLimit) and match.period:
+            # the kernel's 64-bit credits hold one day, then wrap
+            each, total = match.period // 1_000_000, match.period * int(match.burst) // 1_000_000
+            if total >= 86400 and total % 86400 < each:
                 return ERANGE
     return ""
 
@@ -45,7 +52,7 @@ def problem(table: str, chains: Mapping[str, Sequence[Rule]], backend: str) -> s
     """Why the kernel refuses the table as a whole, or "": what jumps lead to is judged by the hooks they come from."""
     reached: dict[str, set[str]] = {}
     for hook in BUILTIN[table]:
-        trouble = _walk(hook, chains, reached, backend)
+        trouble = _walk(table, hook, chains, reached, backend)
         if trouble:
             return trouble
     for name, rules in chains.items():
@@ -57,7 +64,7 @@ def problem(table: str, chains: Mapping[str, Sequence[Rule]], backend: str) -> s
     return ""
 
 
-def _walk(hook: str, chains: Mapping[str, Sequence[Rule]], reached: dict[str, set[str]], backend: str) -> str:
+def _walk(table: str, hook: str, chains: Mapping[str, Sequence[Rule]], reached: dict[str, set[str]], backend: str) -> str:
     """Mark what `hook` reaches; the trouble if there is a loop or a way that is too deep."""
     open_chains: dict[str, int] = {}
     height: dict[str, int] = {}  # jumps that may follow, once known
@@ -70,6 +77,8 @@ def _walk(hook: str, chains: Mapping[str, Sequence[Rule]], reached: dict[str, se
             open_chains[name] = 1
             reached.setdefault(name, set()).add(hook)
         for target in jumps[name]:
+            if target in BUILTIN[table] and backend == "legacy":
+                return EINVAL
             if target in open_chains:
                 return ELOOP if backend == "legacy" else EMLINK
             if target not in height:

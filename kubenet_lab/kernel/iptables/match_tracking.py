@@ -266,7 +266,9 @@ def _address_test(given: Given, name: str, family: int) -> _Tuple:
     value = address_value(text, family)
     if value is None:
         raise Bad(f"host/network `{text}' not found")
-    mask = mask_value(mask_text if slash else str(32 if family == 4 else 128), family)
+    bits = 32 if family == 4 else 128
+    length = integer(mask_text) if slash else bits
+    mask = mask_value(mask_text if length is None else str(min(length, bits)), family)  # too long a length is let pass
     return _Tuple(name, value, mask, given[name].inverted)
 
 

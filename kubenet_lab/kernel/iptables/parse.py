@@ -30,7 +30,7 @@ def usage_error(e: Bad, program: str, backend: str, line: int = 0) -> IptablesEr
     """A complaint about arguments as the tool prints it."""
     head = e.message if e.bare else f"{program} v1.8.9 ({'nf_tables' if backend == 'nft' else 'legacy'}): {e.message}"
     where = f"\nError occurred at line: {line}" if line else ""
-    return IptablesError(f"{head}{where}\nTry `{program} -h' or '{program} --help' for more information.", e.status)
+    return IptablesError(f"{e.before}{head}{where}\nTry `{program} -h' or '{program} --help' for more information.", e.status)
 
 
 @lru_cache(maxsize=1 << 15)

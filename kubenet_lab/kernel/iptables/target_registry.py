@@ -15,26 +15,26 @@ __all__ = ["STANDARD", "TARGETS", "find_target"]
 STANDARD = frozenset({"ACCEPT", "DROP", "RETURN", "QUEUE"})
 
 
-class Checksum(Target):
+class Checksum(Silent):
     NAME: ClassVar[str] = "CHECKSUM"
     TABLES: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
     OPTIONS: ClassVar[tuple[Opt, ...]] = (Opt("checksum-fill", 0, mandatory=True),)
 
     @classmethod
     def build(cls, given: Given, env: Env) -> Silent:
-        return Silent(cls.NAME, "--checksum-fill", " CHECKSUM fill")
+        return cls(cls.NAME, "--checksum-fill", " CHECKSUM fill")
 
 
-class Trace(Target):
+class Trace(Silent):
     NAME: ClassVar[str] = "TRACE"
     TABLES: ClassVar[frozenset[str] | None] = frozenset({"raw"})
 
     @classmethod
     def build(cls, given: Given, env: Env) -> Silent:
-        return Silent(cls.NAME, "", "")
+        return cls(cls.NAME, "", "")
 
 
-class NfQueue(Target):
+class NfQueue(Silent):
     NAME: ClassVar[str] = "NFQUEUE"
     OPTIONS: ClassVar[tuple[Opt, ...]] = (
         Opt("queue-num", excludes=("queue-balance",)), Opt("queue-balance", excludes=("queue-num",)), Opt("queue-bypass", 0),
@@ -47,10 +47,10 @@ class NfQueue(Target):
             saved = f"--queue-balance {given['queue-balance'].text}"
         shown = " NFQUEUE " + saved.removeprefix("--queue-")
         bypass = "queue-bypass" in given
-        return Silent(cls.NAME, saved + " --queue-bypass" * bypass, shown + " bypass" * bypass, "iptables -j NFQUEUE")
+        return cls(cls.NAME, saved + " --queue-bypass" * bypass, shown + " bypass" * bypass, "iptables -j NFQUEUE")
 
 
-class TProxy(Target):
+class TProxy(Silent):
     NAME: ClassVar[str] = "TPROXY"
     TABLES: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
     HOOKS: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING"})
@@ -70,10 +70,10 @@ class TProxy(Target):
         if mask:
             words.append(f"--tproxy-mark 0x{value:x}/0x{mask:x}")
         shown = f" TPROXY redirect {address_text(ip, env.family)}:{port} mark 0x{value:x}/0x{mask:x}"
-        return Silent(cls.NAME, " ".join(words), shown, "iptables -j TPROXY")
+        return cls(cls.NAME, " ".join(words), shown, "iptables -j TPROXY")
 
 
-class NetMap(Target):
+class NetMap(Silent):
     NAME: ClassVar[str] = "NETMAP"
     TABLES: ClassVar[frozenset[str] | None] = frozenset({"nat"})
     OPTIONS: ClassVar[tuple[Opt, ...]] = (Opt("to", mandatory=True),)
@@ -83,7 +83,7 @@ class NetMap(Target):
         value, mask = network(given["to"].text, env.family)
         text = network_text(value, mask, env.family)
         text = text.removesuffix("/32" if env.family == 4 else "/128")
-        return Silent(cls.NAME, f"--to {text}", f" to:{text}", "iptables -j NETMAP")
+        return cls(cls.NAME, f"--to {text}", f" to:{text}", "iptables -j NETMAP")
 
 
 TARGETS: dict[str, type[Target]] = {

@@ -129,7 +129,8 @@ class Reject(Target):
         for name, alias in _REJECT4 if env.family == 4 else _REJECT6:
             if name.startswith(text.lower()) or alias.startswith(text.lower()):
                 return cls(name)
-        raise Bad(f'unknown reject type "{text}"')
+        gone = "--reject-with echo-reply no longer supported\n" if "echo-reply".startswith(text.lower()) and env.family == 4 else ""
+        raise Bad(f'unknown reject type "{text}"', before=gone)
 
     @property
     def params(self) -> str:

@@ -19,12 +19,12 @@ __all__ = [
 class Bad(Exception):
     """The tool's complaint about an argument, without its program name.
 
-    `bare`: printed without the program name in front. `status` is the tool's exit status.
+    `bare`: printed without the program name in front; `before`: what is printed ahead of it. `status` is the tool's exit status.
     """
 
-    def __init__(self, message: str, bare: bool = False, status: int = 2):
+    def __init__(self, message: str, bare: bool = False, status: int = 2, before: str = ""):
         super().__init__(message)
-        self.message, self.bare, self.status = message, bare, status
+        self.message, self.bare, self.status, self.before = message, bare, status, before
 
 
 # name -> number; the first name of a number is the one that is printed (/etc/protocols of Debian 12, then the tool's own table)

@@ -1,0 +1,50 @@
+"""What `ip -j` prints. Source: iproute2 6.1 lib/json_writer.c and the print functions of ip/; measured."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from .devices import flags, netnsid, operstate, peer_of, qdisc
+
+if TYPE_CHECKING:
+    from ..links import Link
+    from .terminal import Terminal
+
+__all__ = ["dumps", "link"]
+
+
+def dumps(value: Any, pretty: bool = False) -> str:
+    """One line, or as `-p` indents it."""
+    if pretty:
+        return json.dumps(value, indent=4) + "\n"
+    return json.dumps(value, separators=(",", ":")) + "\n"
+
+
+def link(t: Terminal, k: Link, details: bool = False, mode: bool = True) -> dict[str, Any]:
+    from ...errors import NotModelled
+
+    if details:
+        raise NotModelled("ip -d -j link")
+    out: dict[str, Any] = {"ifindex": k.index}
+    peer = peer_of(t.network, k)
+    if k.kind == "veth" and peer is not None and k.peer is not None:
+        if k.peer[0] == t.ns.id:
+            out["link"] = k.peer[1]
+        else:
+            out["link_index"] = peer.index
+    out |= {"ifname": k.name, "flags": flags(t.network, t.ns, k), "mtu": k.mtu, "qdisc": qdisc(k)}
+    if k.master:
+        out["master"] = k.master
+    out["operstate"] = operstate(t.network, t.ns, k)
+    if mode:
+        out["linkmode"] = "DEFAULT"
+    lo = k.kind == "loopback"
+    out |= {
+        "group": "default", "txqlen": 1000, "link_type": "loopback" if lo else "ether", "address": k.mac,
+        "broadcast": "00:00:00:00:00:00" if lo else "ff:ff:ff:ff:ff:ff",
+    }  # fmt: skip
+    nsid = netnsid(t.network, t.ns, k)
+    if nsid is not None:
+        out["link_netnsid"] = nsid
+    return out

@@ -1,0 +1,568 @@
+"""`ip link`. Source: iproute2 6.1 ip/iplink.c, ip/ipaddress.c, ip/iplink_{bridge,vxlan,bridge_slave}.c; output and errors are measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ...errors import NotModelled
+from ..links import BridgeOptions, BridgePort, Link, VxlanOptions
+from ..namespace import Namespace
+from . import as_json
+from .devices import by_index, flags, netnsid, operstate, peer_of, qdisc, shown_name
+from .terminal import Terminal, ToolError
+from .words import Words, address, begins, garbage, integer, invalid, mac_address
+
+if TYPE_CHECKING:
+    from .ip import Options
+
+__all__ = ["find_device", "head", "link_lines", "run", "selected"]
+
+_KINDS = ("bridge", "veth", "vxlan")
+_BRIDGE_SLAVE = {"hairpin": "hairpin", "isolated": "isolated", "learning": "learning", "flood": "flood"}
+_SIZES = "gso_max_size 65536 gso_max_segs 65535 tso_max_size 524280 tso_max_segs 65535 gro_max_size 65536 "
+
+
+def run(t: Terminal, words: Words, o: Options) -> str:
+    command = words.command(("add", "set", "change", "replace", "delete", "show", "lst", "list", "xstats", "afstats", "property", "help"), "show", "ip link")
+    match command:
+        case "add" | "replace":
+            return _add(t, words)
+        case "set" | "change":
+            return _set(t, words)
+        case "delete":
+            return _delete(t, words)
+        case "show" | "lst" | "list":
+            return _show(t, words, o)
+    raise NotModelled(f"ip link {command}")
+
+
+def find_device(t: Terminal, name: str, status: int = 1) -> Link:
+    if name not in t.ns.links:
+        raise ToolError(f'Cannot find device "{name}"', status)
+    return t.ns.links[name]
+
+
+# ----------------------------------------------------------------------------------------------------------- printing
+def selected(t: Terminal, words: Words) -> list[Link]:
+    """The links that a `show` asks for: dev, up, master, type."""
+    chosen = by_index(t.ns)
+    while words:
+        word = words.take()
+        if word == "up":
+            chosen = [k for k in chosen if k.up]
+        elif begins(word, "master"):
+            name = words.take()
+            if name not in t.ns.links:
+                invalid(name, "Device does not exist\n")
+            chosen = [k for k in chosen if k.master == name]
+        elif begins(word, "type"):
+            kind = words.take()
+            chosen = [k for k in chosen if k.kind == kind or (kind == "bridge_slave" and k.master)]
+        elif begins(word, "group"):
+            chosen = chosen if words.take() in ("default", "0") else []
+        elif word in ("vrf", "nomaster", "novf"):
+            raise NotModelled(f"ip link show {word}")
+        else:
+            name = words.take() if word == "dev" else word
+            if words.peek() and words.peek() in ("dev",):
+                garbage("dev", words.peek())
+            if name not in t.ns.links:
+                raise ToolError(f'Device "{name}" does not exist.', 1)
+            chosen = [k for k in chosen if k.name == name]
+    return chosen
+
+
+def head(t: Terminal, link: Link, *, mode: bool, short: bool = False) -> str:
+    """The first line: `3: eth0@if7: <BROADCAST,...> mtu 1500 ...`. `short` as with -6, which asks for less."""
+    net, ns = t.network, t.ns
+    text = f"{link.index}: {shown_name(net, ns, link)}: <{','.join(flags(net, ns, link))}> mtu {link.mtu} "
+    if not short:
+        text += f"qdisc {qdisc(link)} "
+        if link.master:
+            text += f"master {link.master} "
+    text += f"state {operstate(net, ns, link)} "
+    if mode:
+        text += "mode DEFAULT "
+    if not short:
+        text += "group default "
+    return text + "qlen 1000"
+
+
+def second(t: Terminal, link: Link) -> str:
+    kind = "loopback" if link.kind == "loopback" else "ether"
+    everyone = "00:00:00:00:00:00" if kind == "loopback" else "ff:ff:ff:ff:ff:ff"
+    nsid = netnsid(t.network, t.ns, link)
+    return f"    link/{kind} {link.mac} brd {everyone}" + (f" link-netnsid {nsid}" if nsid is not None else "")
+
+
+def link_lines(t: Terminal, link: Link, o: Options, *, mode: bool) -> list[str]:
+    out = [head(t, link, mode=mode), second(t, link)]
+    if o.details:
+        out = [out[0], *_details(t.ns, link, out[1])]
+    if o.statistics:
+        out += _statistics(t, link)
+    return out
+
+
+def _details(ns: Namespace, link: Link, line: str) -> list[str]:
+    low, high = (0, 0) if link.kind == "loopback" else (68, 65535)
+    port = bool(link.master)
+    line += f" promiscuity {int(port or link.promisc)}  allmulti {int(port)} minmtu {low} maxmtu {high} "
+    queues = 2 if link.kind == "veth" else 1
+    tail = f"addrgenmode none numtxqueues {queues} numrxqueues {queues} {_SIZES}"
+    kind = {"veth": "veth ", "bridge": _bridge_details(ns, link), "vxlan": _vxlan_details(link)}.get(link.kind, "")
+    if port:
+        # the slave's line ends the record; the kind's own ends where it ends
+        return [line, f"    {kind}", f"    {_port_details(ns, link)}{tail}"] if kind else [line, f"    {_port_details(ns, link)}{tail}"]
+    return [line, f"    {kind}{tail}"] if kind else [line + tail]
+
+
+def _vxlan_details(link: Link) -> str:
+    v = link.vxlan
+    if v is None:
+        return ""
+    dev = f"dev {v.dev} " if v.dev else ""
+    local = (f"local{6 if ':' in v.local else ''} {v.local} ".replace("local6", "local")) if v.local else ""
+    learning = "" if v.learning else "nolearning "
+    return f"vxlan id {v.vni} {local}{dev}srcport 0 0 dstport {v.port} {learning}ttl auto ageing 300 udpcsum noudp6zerocsumtx noudp6zerocsumrx "
+
+
+def _bridge_id(ns: Namespace, bridge: Link) -> str:
+    return f"8000.{bridge.mac}"
+
+
+def _bridge_details(ns: Namespace, link: Link) -> str:
+    if link.kind != "bridge":
+        return ""
+    calls = {k: ns.sysctl(f"net.bridge.bridge-nf-call-{k}") for k in ("iptables", "ip6tables", "arptables")}
+    del calls  # nf_call_* are the bridge's own switches; the sysctls are the namespace's
+    me = _bridge_id(ns, link)
+    return (
+        f"bridge forward_delay 1500 hello_time 200 max_age 2000 ageing_time {round(link.bridge.ageing * 100)} stp_state 0 priority 32768 vlan_filtering 0 "
+        f"bridge_id {me} designated_root {me} root_port 0 root_path_cost 0 topology_change 0 topology_change_detected 0 hello_timer    0.00 "
+        "tcn_timer    0.00 topology_change_timer    0.00 gc_timer    0.00 group_fwd_mask 0 group_address 01:80:c2:00:00:00 mcast_snooping 1 "
+        "no_linklocal_learn 0 mcast_vlan_snooping 0 mcast_router 1 mcast_query_use_ifaddr 0 mcast_querier 0 mcast_hash_elasticity 16 "
+        "mcast_hash_max 4096 mcast_last_member_count 2 mcast_startup_query_count 2 mcast_last_member_interval 100 mcast_membership_interval 26000 "
+        "mcast_querier_interval 25500 mcast_query_interval 12500 mcast_query_response_interval 1000 mcast_startup_query_interval 3124 "
+        "mcast_stats_enabled 0 mcast_igmp_version 2 mcast_mld_version 1 nf_call_iptables 0 nf_call_ip6tables 0 nf_call_arptables 0 "
+    )
+
+
+def _on(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def _port_details(ns: Namespace, link: Link) -> str:
+    number = [k.name for k in sorted(ns.ports(link.master), key=lambda k: k.index)].index(link.name) + 1
+    me = _bridge_id(ns, ns.links[link.master])
+    p = link.port
+    state = "forwarding" if link.up and ns.links[link.master].up else "disabled"
+    return (
+        f"bridge_slave state {state} priority 32 cost 2 hairpin {_on(p.hairpin)} guard off root_block off fastleave off learning {_on(p.learning)} "
+        f"flood {_on(p.flood)} port_id {0x8000 + number:#x} port_no {number:#x} designated_port {0x8000 + number} designated_cost 0 "
+        f"designated_bridge {me} designated_root {me} hold_timer    0.00 message_age_timer    0.00 forward_delay_timer    0.00 "
+        "topology_change_ack 0 config_pending 0 proxy_arp off proxy_arp_wifi off mcast_router 1 mcast_fast_leave off mcast_flood on bcast_flood on "
+        "mcast_to_unicast off neigh_suppress off group_fwd_mask 0 group_fwd_mask_str 0x0 vlan_tunnel off "
+        f"isolated {_on(p.isolated)} locked off "
+    )
+
+
+def _statistics(t: Terminal, link: Link) -> list[str]:
+    raise NotModelled("ip -s: interface counters (iptables and conntrack count packets in the lab)")
+
+
+def _show(t: Terminal, words: Words, o: Options) -> str:
+    chosen = selected(t, words)
+    if o.json:
+        return as_json.dumps([as_json.link(t, k, o.details) for k in chosen], o.pretty)
+    out = []
+    for k in chosen:
+        if o.brief:
+            shown = ",".join(flags(t.network, t.ns, k))
+            out.append(f"{shown_name(t.network, t.ns, k):<16} {operstate(t.network, t.ns, k):<14} {k.mac} <{shown}> ")
+        else:
+            out.append(("\\" if o.oneline else "\n").join(link_lines(t, k, o, mode=True)))
+    return "".join(f"{line}\n" for line in out)
+
+
+# ----------------------------------------------------------------------------------------------------------- changing
+def _mtu(text: str) -> int:
+    if not text.isdigit():
+        invalid(text, 'Invalid "mtu" value\n')
+    return int(text)
+
+
+def _check_mtu(kind: str, mtu: int) -> None:
+    if kind != "loopback" and mtu < 68:
+        raise ToolError("Error: mtu less than device minimum.", 2)
+    if kind != "loopback" and mtu > 65535:
+        raise ToolError("Error: mtu greater than device maximum.", 2)
+
+
+def _add(t: Terminal, words: Words) -> str:
+    name = kind = mac = ""
+    mtu = 0
+    master = ""
+    up = False
+    while words:
+        word = words.take()
+        if begins(word, "link"):
+            raise NotModelled("ip link add link: vlan, macvlan and ipvlan devices")
+        if begins(word, "name") or begins(word, "dev"):
+            name = words.take()
+        elif begins(word, "mtu"):
+            mtu = _mtu(words.take())
+        elif begins(word, "address"):
+            text = words.take()
+            mac = _lladdr(text)
+        elif begins(word, "up"):
+            up = True
+        elif begins(word, "type"):
+            kind = words.take()
+            break
+        elif word == "master":
+            master = words.take()
+        elif word in ("index", "txqueuelen", "txqlen", "numtxqueues", "numrxqueues", "group", "netns", "alias"):
+            raise NotModelled(f"ip link add ... {word}")
+        elif not name:
+            name = word
+        else:
+            garbage("name", word)
+    if not kind:
+        raise ToolError('Not enough information: "type" argument is required', 1)
+    if kind not in _KINDS:
+        if kind in ("dummy", "vlan", "macvlan", "ipvlan", "bond", "ipip", "gre", "geneve", "wireguard", "vrf", "tun", "ifb", "macvtap"):
+            raise NotModelled(f"links of type {kind}; kubenet-lab knows {', '.join(_KINDS)}")
+        raise ToolError("Error: Unknown device type.", 2)
+    if kind == "veth":
+        _add_veth(t, words, name, mac, mtu)
+        name = name or _free(t.ns, "veth")
+    else:
+        options = _kind_options(t, words, kind)
+        if options.get("vxlan") is None and kind == "vxlan":
+            raise ToolError("vxlan: missing virtual network identifier", 255)
+        name = name or _free(t.ns, kind if kind != "bridge" else "br")
+        _new_name(t.ns, name)
+        default = 1500
+        if kind == "vxlan":
+            under = t.ns.links.get(options["vxlan"].dev)
+            default = (under.mtu if under else 1500) - 50
+        if mtu:
+            _check_mtu(kind, mtu)
+        t.ns.add_link(name, kind, mac=mac, mtu=mtu or default, up=False, **{k: v for k, v in options.items() if k in ("vxlan", "bridge")})  # type: ignore[arg-type]
+        remote = options.get("remote")
+        if remote:
+            t.ns.add_fdb("00:00:00:00:00:00", name, dst=remote)
+    t.changed = True
+    if master:
+        _enslave(t, name, master)
+    if up:
+        _raise(t, name)
+    return str(options.get("warning", "")) if kind != "veth" else ""
+
+
+def _free(ns: Namespace, stem: str) -> str:
+    i = 0
+    while f"{stem}{i}" in ns.links:
+        i += 1
+    return f"{stem}{i}"
+
+
+def _new_name(ns: Namespace, name: str) -> None:
+    if len(name.encode()) > 15 or not name or "/" in name or any(c.isspace() for c in name) or name in (".", ".."):
+        raise ToolError(f'Error: argument "{name}" is wrong: "name" not a valid ifname', 255)
+    if name in ns.links:
+        raise ToolError("RTNETLINK answers: File exists", 2)
+
+
+def _lladdr(text: str) -> str:
+    mac = mac_address(text)
+    if mac is None:
+        raise ToolError(f'"{text}" is invalid lladdr.', 1)
+    return mac
+
+
+def _add_veth(t: Terminal, words: Words, name: str, mac: str, mtu: int) -> None:
+    ns = t.ns
+    other, other_mac, other_mtu = "", "", 0
+    if words:
+        word = words.take()
+        if word != "peer":
+            raise ToolError(f'veth: unknown option "{word}"?', 255)
+        while words:
+            word = words.take()
+            if begins(word, "name") or word == "dev":
+                other = words.take()
+            elif begins(word, "address"):
+                other_mac = _lladdr(words.take())
+            elif begins(word, "mtu"):
+                other_mtu = _mtu(words.take())
+            elif word == "netns":
+                raise NotModelled("moving a link to another namespace")
+            elif not other:
+                other = word
+            else:
+                garbage("name", word)
+    name = name or _free(ns, "veth")
+    other = other or next(n for i in range(1000) if (n := f"veth{i}") not in ns.links and n != name)
+    _new_name(ns, other)
+    _new_name(ns, name)
+    if name == other:
+        raise ToolError("RTNETLINK answers: File exists", 2)
+    for size in (mtu, other_mtu):
+        if size:
+            _check_mtu("veth", size)
+    # the kernel makes the peer first
+    ns.add_link(other, "veth", mac=other_mac, mtu=other_mtu or 1500, up=False, peer=(ns.id, name))
+    ns.add_link(name, "veth", mac=mac, mtu=mtu or 1500, up=False, peer=(ns.id, other))
+
+
+def _kind_options(t: Terminal, words: Words, kind: str) -> dict[str, Any]:
+    if kind == "bridge":
+        ageing = 300.0
+        while words:
+            word = words.take()
+            if begins(word, "ageing_time"):
+                text = words.take()
+                ageing = integer(text, "ageing_time") / 100
+            elif begins(word, "forward_delay") or begins(word, "stp_state") or begins(word, "vlan_filtering") or begins(word, "mcast_snooping"):
+                if integer(words.take(), word) and word in ("stp_state", "vlan_filtering"):
+                    raise NotModelled(f"a bridge with {word} 1")
+            else:
+                raise ToolError(f'bridge: unknown command "{word}"?', 255)
+        return {"bridge": BridgeOptions(ageing)}
+    vni: int | None = None
+    local = dev = remote = ""
+    port, learning = 0, True
+    given = False
+    while words:
+        word = words.take()
+        if begins(word, "id") or begins(word, "vni"):
+            text = words.take()
+            vni = integer(text, "invalid id")
+            if vni >= 1 << 24:
+                invalid(text, "invalid id")
+        elif begins(word, "local"):
+            local = address(words.take())
+        elif begins(word, "remote"):
+            remote = address(words.take())
+        elif begins(word, "dev"):
+            dev = words.take()
+            find_device(t, dev)
+        elif begins(word, "dstport"):
+            text = words.take()
+            port, given = integer(text, "dst port"), True
+        elif begins(word, "nolearning"):
+            learning = False
+        elif begins(word, "learning"):
+            learning = True
+        elif begins(word, "ttl") or begins(word, "ageing") or begins(word, "df") or begins(word, "tos"):
+            words.take()
+        elif word in ("udpcsum", "noudpcsum", "noproxy", "norsc", "nol2miss", "nol3miss"):
+            pass
+        elif begins(word, "group") or word in ("proxy", "rsc", "l2miss", "l3miss", "external", "gbp", "gpe"):
+            raise NotModelled(f"vxlan {word}")
+        else:
+            raise ToolError(f"vxlan: unknown command \"{word}\"?", 255)
+    if vni is None:
+        return {}
+    if given and port == 0:
+        port = 8472
+    warning = "" if given else (
+        "vxlan: destination port not specified\nWill use Linux kernel default (non-standard value)\n"
+        "Use 'dstport 4789' to get the IANA assigned value\nUse 'dstport 0' to get default and quiet this message\n"
+    )  # fmt: skip
+    return {"vxlan": VxlanOptions(vni, local, dev, port or 8472, learning), "remote": remote, "warning": warning}
+
+
+def _delete(t: Terminal, words: Words) -> str:
+    name = ""
+    while words:
+        word = words.take()
+        if word == "dev":
+            name = words.take()
+        elif begins(word, "type"):
+            words.take()
+        elif name:
+            garbage("dev", word)
+        else:
+            name = word
+    if not name:
+        raise ToolError('Not enough information: "dev" argument is required.', 255)
+    link = find_device(t, name)
+    if link.kind in ("loopback", "physical"):
+        raise ToolError("RTNETLINK answers: Operation not supported", 2)
+    peer = link.peer if peer_of(t.network, link) is not None else None
+    _forget(t, t.ns, name)
+    t.ns.remove_link(name)
+    if peer is not None:
+        other = t.network.namespaces[peer[0]]
+        _forget(t, other, peer[1])
+        other.remove_link(peer[1])
+    t.changed = True
+    return ""
+
+
+def _forget(t: Terminal, ns: Namespace, dev: str) -> None:
+    """What was learned by way of a device is forgotten with it."""
+    if any(k[0] == dev for k in t.state.read("neigh", ns.id)):
+        table = t.state.write("neigh", ns.id)
+        for key in [k for k in table if k[0] == dev]:
+            del table[key]
+    if any(k[0] == dev or v[0] == dev for k, v in t.state.read("fdb", ns.id).items()):
+        fdb = t.state.write("fdb", ns.id)
+        for key in [k for k, v in fdb.items() if k[0] == dev or v[0] == dev]:
+            del fdb[key]
+
+
+def _lower(t: Terminal, name: str) -> None:
+    ns = t.ns
+    was = ns.links[name]
+    if not was.up:
+        return
+    ns.set_link(name, up=False)
+    # the kernel forgets all neighbours of a device that goes down, and its IPv6 addresses
+    for key in [k for k in ns.neighbours if k[0] == name]:
+        ns.remove_neighbour(key[1], name)
+    if any(a.family == 6 for a in was.addresses):
+        ns.set_link(name, addresses=tuple(a for a in was.addresses if a.family == 4))
+    _forget(t, ns, name)
+    t.changed = True
+
+
+def _raise(t: Terminal, name: str) -> None:
+    link = t.ns.links[name]
+    if link.up:
+        return
+    t.ns.set_link(name, up=True)
+    if link.kind == "loopback" and not any(a.ip == "::1" for a in link.addresses):
+        t.ns.add_address(name, "::1/128", scope="host")
+    t.changed = True
+
+
+def _enslave(t: Terminal, name: str, master: str) -> None:
+    ns = t.ns
+    link, bridge = ns.links[name], ns.links[master]
+    if link.master == master:
+        return
+    if bridge.kind != "bridge":
+        raise ToolError("RTNETLINK answers: Operation not supported", 2)
+    if link.kind == "bridge":
+        raise ToolError("Error: Can not enslave a bridge to a bridge.", 2)
+    if link.kind == "loopback":
+        raise ToolError("RTNETLINK answers: Invalid argument", 2)
+    _forget(t, ns, name)
+    ns.set_link(name, master=master, port=BridgePort())
+    t.changed = True
+
+
+def _set(t: Terminal, words: Words) -> str:
+    name = ""
+    steps: list[tuple[str, Any]] = []
+    while words:
+        word = words.take()
+        if word == "up" or word == "down":
+            steps.append((word, None))
+        elif begins(word, "name"):
+            steps.append(("name", words.take()))
+        elif begins(word, "address"):
+            steps.append(("mac", _lladdr(words.take())))
+        elif begins(word, "mtu"):
+            steps.append(("mtu", _mtu(words.take())))
+        elif word == "arp" or word == "promisc":
+            value = words.take()
+            if value not in ("on", "off"):
+                raise ToolError(f'Error: argument of "{word}" must be one of "off", "on", not "{value}"', 234)
+            steps.append((word, value == "on"))
+        elif word == "master":
+            value = words.take()
+            if value not in t.ns.links:
+                invalid(value, "Device does not exist\n")
+            steps.append(("master", value))
+        elif word == "nomaster":
+            steps.append(("master", ""))
+        elif word == "type":
+            kind = words.take()
+            if kind != "bridge_slave":
+                raise NotModelled(f"ip link set ... type {kind}; kubenet-lab knows type bridge_slave")
+            steps.append(("port", _slave_options(words)))
+        elif word in ("netns", "addrgenmode", "txqueuelen", "txqlen", "qlen", "group", "alias", "multicast", "allmulticast", "vf", "xdp", "state", "mode",
+                      "protodown", "carrier", "trailers", "dynamic", "gso_max_size", "vrf"):  # fmt: skip
+            raise NotModelled(f"ip link set ... {word}")
+        else:
+            if word == "dev":
+                word = words.take()
+            if name:
+                garbage("dev", word)
+            name = word
+    if not name:
+        raise ToolError('Not enough information: "dev" argument is required.', 255)
+    link = find_device(t, name)
+    for what, value in steps:
+        if what == "mtu":
+            _check_mtu(link.kind, value)
+        if what == "name" and value != name:
+            _new_name(t.ns, value)
+        if what == "port" and not link.master:
+            raise ToolError("Error: Device is not a bridge slave.", 2)
+    for what, value in steps:
+        match what:
+            case "up":
+                _raise(t, name)
+            case "down":
+                _lower(t, name)
+            case "master":
+                if value:
+                    _enslave(t, name, value)
+                elif t.ns.links[name].master:
+                    _forget(t, t.ns, name)
+                    t.ns.set_link(name, master="", port=BridgePort())
+                    t.changed = True
+            case "port":
+                t.ns.set_link(name, port=replace(t.ns.links[name].port, **value))
+                t.changed = True
+            case "name":
+                name = _rename(t, name, value)
+            case _:
+                t.ns.set_link(name, **{what: value})
+                t.changed = True
+    return ""
+
+
+def _slave_options(words: Words) -> dict[str, bool]:
+    out = {}
+    while words:
+        word = words.take()
+        if word not in _BRIDGE_SLAVE:
+            raise ToolError(f'bridge_slave: unknown option "{word}"?', 255)
+        value = words.take()
+        if value not in ("on", "off"):
+            raise ToolError(f'Error: argument of "{word}" must be one of "off", "on", not "{value}"', 234)
+        out[_BRIDGE_SLAVE[word]] = value == "on"
+    return out
+
+
+def _rename(t: Terminal, old: str, new: str) -> str:
+    """A new name for a link, everywhere in its namespace (and at the other end of the pair)."""
+    if new == old:
+        return old
+    ns = t.ns
+    if ns.links[old].kind == "physical":
+        raise NotModelled("renaming a NIC")
+    links = dict(ns.links)
+    ns.links.clear()
+    for name, link in links.items():
+        vxlan = replace(link.vxlan, dev=new) if link.vxlan is not None and link.vxlan.dev == old else link.vxlan
+        link = replace(link, name=new if name == old else name, master=new if link.master == old else link.master, vxlan=vxlan)
+        ns.links[link.name] = link
+    ns.routes = [replace(r, dev=new) if r.dev == old else r for r in ns.routes]
+    ns.neighbours = {(new if d == old else d, ip): replace(n, dev=new) if d == old else n for (d, ip), n in ns.neighbours.items()}
+    ns.fdb = [replace(e, dev=new if e.dev == old else e.dev, master=new if e.master == old else e.master) for e in ns.fdb]
+    link = ns.links[new]
+    if link.peer is not None and peer_of(t.network, link) is not None:
+        t.network.namespaces[link.peer[0]].set_link(link.peer[1], peer=(ns.id, new))
+    _forget(t, ns, old)
+    ns.set_link(new)
+    t.changed = True
+    return new

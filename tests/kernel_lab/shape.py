@@ -1,0 +1,128 @@
+"""A small bridge + VXLAN cluster as a JSON-able value, and the command lines that program it, as flannel does.
+
+The same lines program the real namespaces (`driver`) and the model (`doors`). Every hardware address is set
+explicitly, so both sides have the same. Nodes are 192.168.50.11+, pod networks 10.244.N.0/24, cni0 .1, flannel.1 .0.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+GATEWAY, PREFIX, CLIENT = "192.168.50.1", 24, "192.168.50.100"
+TCP_PORT, UDP_PORT, NODE_PORT, CLOSED = 8080, 53, 9100, 81
+OVERHEAD = 50  # bytes that VXLAN adds over IPv4
+
+Spec = dict[str, Any]
+Line = list[str]  # [space, command line]
+
+
+def mac_of(ip: str, kind: int = 0x0A) -> str:
+    """A hardware address made from an IPv4 address, in the manner of the CNI plugins."""
+    return f"{kind:02x}:58:" + ":".join(f"{b:02x}" for b in ipaddress.ip_address(ip).packed)
+
+
+def vtep_mac(node: dict[str, Any]) -> str:
+    return mac_of(node["ip"], 0x1A)
+
+
+def cluster(nodes: int = 2, pods: int = 2, *, pod_mtu: int = 0, under_mtu: int = 1500, hairpin: bool = True) -> Spec:
+    """`pods` per node, named pNI for address 10.244.N.I; a client `ext` on the node network with routes to the pods."""
+    return {
+        "under_mtu": under_mtu,
+        "nodes": [{"name": f"n{i}", "ip": f"192.168.50.{11 + i}", "cidr": f"10.244.{i}.0/24"} for i in range(nodes)],
+        "pods": [
+            {"name": f"p{i}{j}", "node": f"n{i}", "ip": f"10.244.{i}.{j}", "mtu": pod_mtu or under_mtu - OVERHEAD, "hairpin": hairpin, "length": 24}
+            for i in range(nodes) for j in range(2, 2 + pods)
+        ],
+        "faults": [],
+    }  # fmt: skip
+
+
+def node_of(spec: Spec, name: str) -> dict[str, Any]:
+    return next(n for n in spec["nodes"] if n["name"] == name)
+
+
+def vtep(node: dict[str, Any]) -> str:
+    return node["cidr"].replace(".0/24", ".0")
+
+
+def gateway_of(pod_or_node: dict[str, Any]) -> str:
+    ip = pod_or_node.get("cidr") or pod_or_node["ip"]
+    return ".".join(ip.split(".")[:3]) + ".1"
+
+
+def port_of(pod: dict[str, Any]) -> str:
+    return "veth" + pod["name"][1:]
+
+
+def node_lines(spec: Spec, node: dict[str, Any]) -> list[str]:
+    mine = [p for p in spec["pods"] if p["node"] == node["name"]]
+    mtu = spec["under_mtu"] - OVERHEAD
+    cni_mtu = min((p["mtu"] for p in mine), default=mtu)
+    lines = [
+        f"ip link add flannel.1 address {vtep_mac(node)} mtu {mtu} type vxlan id 1 dev eth0 local {node['ip']} dstport 8472 nolearning",
+        f"ip addr add {vtep(node)}/32 dev flannel.1",
+        "ip link set flannel.1 up",
+        f"ip link add cni0 address {mac_of(gateway_of(node))} mtu {cni_mtu} type bridge",
+        f"ip addr add {gateway_of(node)}/24 dev cni0",
+        "ip link set cni0 up",
+    ]
+    for other in spec["nodes"]:
+        if other is not node:
+            lines.append(f"ip neigh replace {vtep(other)} lladdr {vtep_mac(other)} dev flannel.1 nud permanent")
+            lines.append(f"ip route add {other['cidr']} via {vtep(other)} dev flannel.1 onlink")
+    for p in mine:
+        lines.append(f"ip link add {port_of(p)} address {mac_of(p['ip'], 0x2A)} mtu {p['mtu']} type veth peer name eth0 address {mac_of(p['ip'])} mtu {p['mtu']} netns @{p['name']}")
+        lines.append(f"ip link set {port_of(p)} master cni0 up")
+    lines += [
+        f"bridge fdb append {vtep_mac(other)} dev flannel.1 dst {other['ip']} self permanent" for other in spec["nodes"] if other is not node
+    ]
+    lines += [f"bridge link set dev {port_of(p)} hairpin on" for p in mine if p["hairpin"]]
+    return [*lines, "sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.bridge.bridge-nf-call-iptables=1"]
+
+
+def base_lines(spec: Spec) -> list[Line]:
+    """Everything but the wires: nodes, then pods, then the client's routes."""
+    lines: list[Line] = []
+    for end in [*spec["nodes"], {"name": "ext", "ip": CLIENT}]:
+        lines += [[end["name"], "ip link set eth0 up"], [end["name"], f"ip addr add {end['ip']}/{PREFIX} dev eth0"], [end["name"], f"ip route add default via {GATEWAY}"]]
+    for node in spec["nodes"]:
+        lines += [[node["name"], line] for line in node_lines(spec, node)]
+        lines.append(["ext", f"ip route add {node['cidr']} via {node['ip']}"])
+    for p in spec["pods"]:
+        lines += [
+            [p["name"], "ip link set eth0 up"],
+            [p["name"], f"ip addr add {p['ip']}/{p['length']} dev eth0"],
+            [p["name"], f"ip route add default via {gateway_of(p)}"],
+        ]
+    return lines
+
+
+def fault_lines(spec: Spec) -> list[Line]:
+    return [line for fault in spec["faults"] for line in fault["lines"]]
+
+
+def listeners(spec: Spec) -> list[list[Any]]:
+    """[space, label, protocol, port]"""
+    out: list[list[Any]] = []
+    for p in spec["pods"]:
+        out += [[p["name"], p["name"], "TCP", TCP_PORT], [p["name"], p["name"], "UDP", UDP_PORT]]
+    for n in [*spec["nodes"], {"name": "ext"}]:
+        out += [[n["name"], n["name"], "TCP", NODE_PORT], [n["name"], n["name"], "UDP", NODE_PORT]]
+    return out
+
+
+def real_spec(spec: Spec) -> Spec:
+    """What the driver wants to know."""
+    ends = [*spec["nodes"], {"name": "ext", "ip": CLIENT}]
+    return {
+        "underlay": {
+            "mac": mac_of(GATEWAY, 0x3A), "mtu": spec["under_mtu"], "gateway": f"{GATEWAY}/{PREFIX}",
+            "ends": [{"name": e["name"], "mac": mac_of(e["ip"], 0x3A)} for e in ends],
+        },
+        "spaces": [e["name"] for e in ends] + [p["name"] for p in spec["pods"]],
+        "lines": base_lines(spec),
+        "listen": listeners(spec),
+        "iptables": spec.get("iptables", "legacy"),
+    }  # fmt: skip
