@@ -16,7 +16,7 @@ help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 lab: $(VENV)/.learner ## open JupyterLab on your own copy of the first notebook
-	env -u KUBENET_PROGRESS $(BIN)/kubenet-lab lab
+	env -u KUBENET_PROGRESS $(BIN)/kubenet-lab lab $(if $(LAB_ARGS),-- $(LAB_ARGS))
 
 test: unit nbval ## run everything: unit, conformance and browser tests, then all notebooks under strict nbval
 

@@ -11,6 +11,7 @@ from .cluster import Cluster, Kubelet, Underlay, example, load
 from .cni import Flannel
 from .dns import CoreDNS
 from .errors import CommandError, KubenetError, LoadError, NotFound, NotModelled
+from .magics import register_if_ipython
 from .policy import PolicyEngine
 from .services import KubeProxy
 from .trace import Decision, Hop, Outcome, Reason, Trace
@@ -29,6 +30,8 @@ __all__ = [
 ]  # fmt: skip
 
 _COURSE = ("check", "hint", "learner", "predict", "progress", "reveal")
+
+register_if_ipython()
 
 
 def __getattr__(name: str) -> Any:

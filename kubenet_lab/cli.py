@@ -159,7 +159,9 @@ def _lab(args: argparse.Namespace) -> int:
         from jupyterlab.labapp import main as jupyterlab
     except ImportError as problem:
         raise KubenetError("JupyterLab is not installed here; run: pip install jupyterlab") from problem
-    jupyterlab([str(workspace.first), *args.jupyter])
+    # in a container one is often root, and nobody else is there
+    root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+    jupyterlab([str(workspace.first), *root, *args.jupyter])
     return OK
 
 

@@ -204,6 +204,11 @@ class Decision:
     def explain(self) -> str:
         return "\n".join(str(r) for r in self.reasons)
 
+    @property
+    def summary(self) -> str:
+        """The decision in one line."""
+        return next(iter(str(self.explain()).splitlines()), "yes" if self.verdict else "no")
+
 
 class Trace:
     """One question's whole walk: forward hops, reply hops, verdict and the entries that decided.

@@ -2,109 +2,165 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
-from ..dns import Upstream, Zones
+from ..cni.rules import RuleStep, replay, restore_text
+from ..dns import Upstream, Zones, parse_resolv_conf
 from ..errors import Problem
 from ..ingress import HttpServer
+from ..kernel.address import prefix
 from ..kernel.ipset import IpSets
 from ..kernel.iptables import Spec
 from ..kernel.namespace import Listener, Namespace
 from ..kernel.network import Network
 from ..kernel.process import Echo
 from ..objects.snapshot import Snapshot
-from ..objects.views import Node, Pod
+from ..objects.views import EndpointSlice, Node, Pod
 from ..policy import PolicyEngine, kube_router_rules_for
-from ..services import NodeView, rules, serves_loopback
+from ..services import KubeProxy, NodeView, rules, serves_loopback
 from .listening import bind_pod
-from .names import node_address
-from .options import Options
-from .plan import Plan
-from .pod_network import Disk, PodNetwork
+from .names import as_ip, node_address
+from .settle import Declared
 
-__all__ = ["LAN", "Builder"]
+__all__ = ["LAN", "Build", "World"]
 
 #: the segment that joins the nodes
 LAN = "lan"
 
 
 @dataclass(frozen=True, slots=True)
+class World:
+    """What processes ask for while they run: the objects as they are, the Corefile, resolv.conf of a pod, the names of the world."""
+
+    snapshot: Callable[[], Snapshot]
+    corefile: Callable[[], str]
+    resolv_of: Callable[[Pod], Any]
+    node_resolv_conf: str
+    zones: Callable[[], Zones]
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One text for iptables-restore --noflush, whose it is, and what each of its rules stands for."""
+    """What one agent writes on a node: steps of single commands, or one text for iptables-restore --noflush with what each rule stands for."""
 
     agent: str
     text: str
-    origin: Callable[[str, Spec], str]
+    steps: tuple[RuleStep, ...] = ()
+    origin: Callable[[str, Spec], str] = lambda chain, spec: ""
     ipset: str = ""
 
 
-@dataclass(slots=True)
-class Builder:
-    """Programs a network from a snapshot. `engine` is the policy engine that enforces, or None."""
+class Build:
+    """A network programmed from declared state: `network`, `problems`, and what each agent writes.
 
-    snapshot: Snapshot
-    options: Options
-    plan: Plan
-    network: PodNetwork
-    disks: MutableMapping[str, Disk]
-    engine: str | None
-    current: Callable[[], Snapshot]
-    corefile: Callable[[], str]
-    resolv_of: Callable[[Pod], Any]
-    zones: Callable[[], Zones]
+    A node's rules are made when they are first looked at, from the state at the time of building.
+    """
 
-    def build(self) -> tuple[Network, list[Problem]]:
-        net = Network(self.options.seed)
+    def __init__(self, declared: Declared, world: World):
+        assert declared.plan is not None and declared.network is not None, "nothing was loaded"
+        self.options, self.plan, self.engine = declared.options, declared.plan, declared.engine
+        self.snapshot, self.world = declared.store.snapshot(), world
+        self._proxy = declared.proxy
+        self.network = net = Network(self.options.seed)
+        self.problems: list[Problem] = []
+        self._addresses: dict[str, list[str]] = {}  # of a node's devices, as the agents found them
         under = self.options.underlay
         net.add_segment(LAN, cidr=self.plan.node_cidr, mtu=under.mtu, delay=under.delay)
-        gateway = net.add_gateway(LAN, self.plan.gateway)
-        upstream = Upstream(self.zones())
-        for protocol in ("UDP", "TCP"):
-            gateway.root.listen(Listener(protocol, 53, upstream, "gateway"))  # type: ignore[arg-type]
-        nodes = [n for n in self.snapshot.list(Node) if node_address(n)]
+        net.add_gateway(LAN, self.plan.gateway)
+        nodes = [n for n in self.snapshot.list(Node) if node_address(n) or node_address(n, 6)]
         for node in nodes:
-            self._node(net, node)
-        self._api_server(net)
+            self._node(node)
         pods = [p for p in self.snapshot.list(Pod) if p.ips and not p.terminated and p.spec.node_name in net.hosts]
-        own = [p for p in pods if not p.spec.host_network]
-        problems = self.network.program(net, nodes, own, self.disks)
-        for pod in pods:
-            ns = net.namespaces.get(pod.spec.node_name if pod.spec.host_network else f"pod:{pod.key}")
-            if ns is not None:
-                bind_pod(
-                    ns, pod, self.snapshot, self.options.listening, self.current, self.corefile, self.resolv_of, self.options.domain
-                )  # fmt: skip
+        if declared.blocked:
+            self._steps: Mapping[str, Sequence[RuleStep]] = {}
+            return
+        done = declared.network.program(net, nodes, [p for p in pods if not p.spec.host_network])
+        self._steps, self.problems = done.steps, done.problems
+        self._sockets(pods)
+        self._resolvers()
+        self._other_endpoints()
         for node in nodes:
-            net.namespaces[node.name].program_rules_with(self._rules(node))
-        return net, problems
+            ns = net.namespaces[node.name]
+            self._addresses[node.name] = [a.ip for dev, a in ns.addresses() if dev != "lo"]
+            ns.program_rules_with(self._program(node))
 
-    def _node(self, net: Network, node: Node) -> None:
-        host = net.add_host(node.name, "node")
+    # --------------------------------------------------------------------------------------------------- machines
+    def _node(self, node: Node) -> None:
+        host = self.network.add_host(node.name, "node")
         ns = host.root
         ns.label = f"node:{node.name}"
-        v4 = node_address(node, 4) or node_address(node, 6)
-        net.plug(node.name, LAN, "eth0", address=f"{v4}/{self.plan.node_prefix_length}")
-        ns.add_route("default", via=self.plan.gateway_address)
+        cidr = prefix(self.plan.node_cidr)
+        address = node_address(node, cidr.family) or node_address(node) or node_address(node, 6)
+        length = cidr.length if (":" in address) == (cidr.family == 6) else 128 if ":" in address else 32
+        self.network.plug(node.name, LAN, "eth0", address=f"{address}/{length}")
+        if address in cidr:
+            ns.add_route("default" if cidr.family == 4 else "::/0", via=self.plan.gateway_address)
         # what kubeadm's preflight asks for, and kubelet sets
         ns.set_sysctl("net.ipv4.ip_forward", 1)
         ns.set_sysctl("net.bridge.bridge-nf-call-iptables", 1)
-        if serves_loopback(self.proxy_options, 4):
+        if serves_loopback(self.proxy, 4):
             ns.set_sysctl("net.ipv4.conf.all.route_localnet", 1)  # kube-proxy's, for node ports on 127.0.0.1
         ns.listen(Listener("TCP", 10250, Echo("kubelet"), f"node:{node.name}"))
 
-    def _api_server(self, net: Network) -> None:
-        """A control plane that is not a node of this cluster stands on the node network."""
-        if net.owner_of(self.plan.api_server) is None:
-            ns = net.external(self.plan.api_server)
-            ns.label = "kube-apiserver"
-            ns.listen(Listener("TCP", 6443, HttpServer("kube-apiserver"), "kube-apiserver"))
+    def _sockets(self, pods: Sequence[Pod]) -> None:
+        w = self.world
+        for pod in pods:
+            ns = self.network.namespaces.get(pod.spec.node_name if pod.spec.host_network else f"pod:{pod.key}")
+            if ns is not None:
+                bind_pod(ns, pod, self.snapshot, self.options.listening, w.snapshot, w.corefile, w.resolv_of, self.options.domain)
 
-    def _rules(self, node: Node) -> Callable[[Namespace], None]:
+    def _resolvers(self) -> None:
+        """The resolver of the node network's router, and those that the nodes' resolv.conf or the Corefile name outside the cluster."""
+        upstream = Upstream(cache(self.world.zones))
+        named = [*parse_resolv_conf(self.world.node_resolv_conf).nameservers, *_forwards(self.world.corefile())]
+        for address in dict.fromkeys([self.plan.gateway_address, *named]):
+            ns = self.network.owner_of(address) or (self.network.external(address) if self.is_outside(address) else None)
+            if ns is not None and self.network.hosts[ns.host].role != "node":
+                for protocol in ("UDP", "TCP"):
+                    if ns.listener(protocol, address, 53) is None:
+                        ns.listen(Listener(protocol, 53, upstream, ns.id if ns.id == "gateway" else ns.label))  # type: ignore[arg-type]
+
+    def _other_endpoints(self) -> None:
+        """EndpointSlices that name machines instead of pods: the API server, and servers outside the cluster."""
+        for s in self.snapshot.list(EndpointSlice):
+            for e in s.endpoints:
+                for address in e.addresses if e.target_ref is None else ():
+                    self._machine(s, address)
+
+    def _machine(self, s: EndpointSlice, address: str) -> None:
+        api = s.key.startswith("default/") and s.service == "kubernetes"
+        if as_ip(address) is None:
+            return
+        ns = self.network.owner_of(address)
+        if ns is None and (self.is_outside(address) or address in prefix(self.plan.node_cidr)):
+            ns = self.network.external(address)
+            ns.label = "kube-apiserver" if api else ns.label
+        if ns is None or (self.network.hosts[ns.host].role != "external" and not api):
+            return
+        for p in s.ports:
+            if p.port and p.protocol in ("TCP", "UDP") and ns.listener(p.protocol, address, p.port) is None:
+                owner = "kube-apiserver" if api else ns.label
+                why = "" if api else f"{ns.label} listens on {p.port}/{p.protocol}, because EndpointSlice {s.key} names it"
+                process = HttpServer(owner) if p.protocol == "TCP" else Echo()
+                ns.listen(Listener(p.protocol, p.port, process, owner, "", why))  # type: ignore[arg-type]
+
+    def is_outside(self, address: str) -> bool:
+        """An address of the world: in none of the cluster's networks, and one that a machine can have."""
+        inside = [*self.plan.pod_cidrs, *self.plan.service_cidrs, self.plan.node_cidr]
+        return usable(address) and not any(address in prefix(c) for c in inside)
+
+    # ------------------------------------------------------------------------------------------------------ rules
+    def _program(self, node: Node) -> Callable[[Namespace], None]:
         def program(ns: Namespace) -> None:
             for fam in (4, 6):
-                for part in self._parts(ns, node, fam):
+                for part in self._parts(node, fam):
+                    if part.steps:
+                        replay(ns.ruleset(fam), part.steps)
+                        continue
                     if part.ipset:
                         ns.ipsets = ns.ipsets or IpSets()
                         ns.ipsets.restore(part.ipset)
@@ -113,18 +169,18 @@ class Builder:
 
         return program
 
-    def _parts(self, ns: Namespace, node: Node, fam: int) -> Iterator[Part]:
+    def _parts(self, node: Node, fam: int) -> Iterator[Part]:
         """What the agents of a node write, in the order in which they start: the pod network's, kube-proxy, the policy engine."""
         addresses = [a.address for a in node.status.addresses if a.type == "InternalIP"]
-        if fam == 4 and (text := self.network.rules(ns)):
-            name = self.network.name
-            yield Part(name, text, lambda chain, spec: name)
+        steps = tuple(s for s in self._steps.get(node.name, ()) if s.family == fam)
+        if steps:
+            yield Part("the pod network", restore_text(steps, fam), steps)
         if not any((":" in a) == (fam == 6) for a in addresses):
             return
-        done = rules(self.snapshot, NodeView.of(node, _device_addresses(ns)), self.proxy_options, fam)
+        done = rules(self.snapshot, NodeView.of(node, self._addresses[node.name]), self.proxy, fam)
         for name, text in (("kube-proxy: canaries", done.canaries), ("kube-proxy: jumps", done.jumps), ("kube-proxy", done.text)):
             if text:
-                yield Part(name, text, _origins(done.origins, done.rule_origins))
+                yield Part(name, text, origin=_origins(done.origins, done.rule_origins))
         if self.engine == "kube-router":
             option = self.options.policy if isinstance(self.options.policy, PolicyEngine) else PolicyEngine()
             compiled = kube_router_rules_for(
@@ -134,31 +190,43 @@ class Builder:
             text = compiled.iptables_text if fam == 4 else compiled.ip6tables_text
             if text:
                 first = fam == (4 if compiled.iptables_text else 6)  # the sets of both families are one text
-                yield Part("kube-router", text, _origins(compiled.origins, {}), compiled.ipset_text if first else "")
+                yield Part("kube-router", text, origin=_origins(compiled.origins, {}), ipset=compiled.ipset_text if first else "")
 
     def written(self, node_name: str, fam: int) -> str:
         """What the agents hand over on a node, with a comment line before each."""
         node = next(n for n in self.snapshot.list(Node) if n.name == node_name)
-        net, _ = self.build()
-        out = []
-        for part in self._parts(net.namespaces[node_name], node, fam):
-            out.append(f"# {part.agent}\n{part.text}")
-        return "\n".join(out)
+        return "\n".join(f"# {part.agent}\n{part.text}" for part in self._parts(node, fam))
 
-    @property
-    def proxy_options(self) -> Any:
-        from dataclasses import replace
+    @cached_property
+    def proxy(self) -> KubeProxy:
+        """kube-proxy's options with the cluster's pod network filled in."""
+        found = self._proxy
+        return replace(found, cluster_cidr=",".join(self.plan.pod_cidrs)) if found.cluster_cidr is None else found
 
-        proxy = self.options.kube_proxy
-        if proxy.cluster_cidr is None:
-            proxy = replace(proxy, cluster_cidr=",".join(self.plan.pod_cidrs))
-        return proxy
+
+def usable(address: str) -> bool:
+    """An address that a machine can have: not unspecified, loopback, multicast, link-local or reserved."""
+    if ":" in address:
+        return address not in ("::", "::1") and not address.lower().startswith(("ff", "fe8", "fe9", "fea", "feb"))
+    first, second = (int(x) for x in address.split(".")[:2])
+    return first not in (0, 127) and first < 224 and (first, second) != (169, 254)
+
+
+_FORWARD = re.compile(r"^[ \t]*forward[ \t]+\S+[ \t]+(?P<to>[^{#\n]+)", re.MULTILINE)
+
+
+def _forwards(corefile: str) -> list[str]:
+    """The addresses that `forward` directives of a Corefile name."""
+    found = []
+    for m in _FORWARD.finditer(corefile):
+        for word in m["to"].split():
+            word = word.removeprefix("dns://")
+            host = word[1:].split("]")[0] if word.startswith("[") else word.split(":")[0] if word.count(":") == 1 else word
+            if (ip := as_ip(host)) is not None:
+                found.append(ip)
+    return found
 
 
 def _origins(chains: Mapping[str, str], lines: Mapping[str, str]) -> Callable[[str, Spec], str]:
     """What a rule stands for: its own line's object if there is one, else its chain's."""
     return lambda chain, spec: lines.get(f"-A {chain} {spec.text}") or chains.get(chain, "")
-
-
-def _device_addresses(ns: Namespace) -> list[str]:
-    return [a.ip for dev, a in ns.addresses() if dev != "lo"]

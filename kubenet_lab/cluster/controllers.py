@@ -3,81 +3,123 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, MutableMapping
+from dataclasses import dataclass, field
 
 from ..errors import KubenetError, Problem
 from ..objects.scheduling import schedule
 from ..objects.snapshot import Snapshot
+from ..objects.status import running, workload_statuses
 from ..objects.store import Changes, Store
 from ..objects.views import Node, Pod, Service
-from ..objects.status import running, workload_statuses
 from ..objects.workloads import CONTROLLERS
 from ..services import ServiceNetwork, allocate, slices
 from .names import node_address
+from .plan import Plan, api_server_documents, missing_pod_cidrs
 from .pod_network import Disk, PodNetwork
 
-__all__ = ["allocate_services", "reconcile"]
+__all__ = ["Settled", "reconcile"]
 
 ROUNDS = 100
 
 
+@dataclass(slots=True)
+class Settled:
+    """What the controllers could not do: `refused` is what an API server would not have taken (addresses, node ports), `findings` the rest."""
+
+    findings: list[Problem] = field(default_factory=list)
+    refused: list[Problem] = field(default_factory=list)
+
+
 def reconcile(
-    store: Store, network: PodNetwork, disks: MutableMapping[str, Disk], service_network: ServiceNetwork, observed: Collection[str] = ()
-) -> list[Problem]:
-    """Run every controller until nothing changes; what they could not do. Raises KubenetError if they never agree."""
-    findings: dict[str, Problem] = {}
+    store: Store, plan: Plan, network: PodNetwork, disks: MutableMapping[str, Disk], service_network: ServiceNetwork,
+    observed: Collection[str] = (), newest: Collection[str] = (),
+) -> Settled:  # fmt: skip
+    """Run every controller until nothing changes. Raises KubenetError if they never agree.
+
+    `observed`: EndpointSlices of a dump, used as they are. `newest`: keys of Services in the order in which they were just
+    created; of two that ask for the same number the later one is refused.
+    """
     steps: tuple[tuple[str, Callable[[Snapshot], Changes]], ...] = (
+        ("kube-apiserver", lambda s: Changes(write=tuple(api_server_documents(s, plan)))),
+        ("node-ipam-controller", lambda s: _node_cidrs(s, store, plan)),
+        ("pod-garbage-collector", _orphans),
         *((f"{c.__name__} controller", c) for c in CONTROLLERS),
         ("kube-scheduler", schedule),
         ("kubelet", lambda s: _start_pods(s, store, network, disks)),
-        ("service allocator", lambda s: allocate_services(s, store, service_network)),
-        ("endpointslice controller", lambda s: _endpoint_slices(s, observed)),
+        (_ALLOCATOR, lambda s: _allocate_services(s, store, service_network, newest)),
+        ("endpointslice-controller", lambda s: _endpoint_slices(s, observed)),
         ("workload statuses", workload_statuses),
     )
     for _ in range(ROUNDS):
-        findings.clear()
-        moved = False
+        done, seen, moved = Settled(), set(), False
         for by, controller in steps:
             changes = controller(store.snapshot())
             for p in changes.findings:
-                findings.setdefault(str(p), p)
+                if str(p) not in seen:
+                    seen.add(str(p))
+                    (done.refused if by == _ALLOCATOR else done.findings).append(p)
             if changes and store.commit(changes, by=by):
                 moved = True
         if not moved:
-            return list(findings.values())
+            return done
     raise KubenetError(f"the controllers do not agree after {ROUNDS} rounds")
 
 
-def _start_pods(snapshot: Snapshot, store: Store, network: PodNetwork, disks: MutableMapping[str, Disk]) -> Changes:
-    """The kubelet: a pod that has a node gets an address and runs."""
-    nodes = {n.name: n for n in snapshot.list(Node)}
+_ALLOCATOR = "service allocator"
+
+
+def _node_cidrs(snapshot: Snapshot, store: Store, plan: Plan) -> Changes:
+    """Node IPAM: a podCIDR for every node that has none."""
     written, findings = [], []
-    seen: dict[str, set[str]] = {}
+    for name, cidrs in missing_pod_cidrs(snapshot, plan):
+        if not cidrs:
+            findings.append(Problem("CIDR allocation failed; there are no remaining CIDRs left to allocate in the accepted range", "spec.podCIDR", f"Node {name}"))
+            continue
+        document = store.document("Node", name)
+        document.setdefault("spec", {}).update(podCIDR=cidrs[0], podCIDRs=list(cidrs))
+        written.append(document)
+    return Changes(write=tuple(written), findings=tuple(findings))
+
+
+def _orphans(snapshot: Snapshot) -> Changes:
+    """Pods that are bound to a node which does not exist are deleted. Source: pkg/controller/podgc, gcOrphaned."""
+    nodes = {n.name for n in snapshot.list(Node)}
+    return Changes(delete=tuple(("Pod", p.key) for p in snapshot.list(Pod) if p.spec.node_name and p.spec.node_name not in nodes))
+
+
+def _start_pods(snapshot: Snapshot, store: Store, network: PodNetwork, disks: MutableMapping[str, Disk]) -> Changes:
+    """The kubelets: a pod that has a node gets its addresses and runs. Addresses that pods show are taken first."""
+    nodes = {n.name: n for n in snapshot.list(Node)}
+    waiting: list[tuple[Node, Pod]] = []
     for pod in snapshot.list(Pod):
         node = nodes.get(pod.spec.node_name)
         if node is None or pod.terminated:
             continue
-        disk = disks.setdefault(node.name, {})
-        if pod.ips:
-            if not pod.spec.host_network:
-                network.observed(node, pod, pod.ips[0], disk)
-                seen.setdefault(node.name, set()).add(pod.ips[0])
-            continue
-        host_ip = node_address(node)
+        if not pod.ips:
+            waiting.append((node, pod))
+        elif not pod.spec.host_network:
+            network.observed(node, pod, disks.setdefault(node.name, {}))
+    written, findings = [], []
+    for node, pod in waiting:
+        hosts = [a for a in (node_address(node), node_address(node, 6)) if a]
         try:
-            ip = host_ip if pod.spec.host_network else network.allocate(node, pod, disk)
+            if not hosts:
+                raise KubenetError(f"node {node.name} has no InternalIP")
+            ips = hosts if pod.spec.host_network else network.allocate(node, pod, disks.setdefault(node.name, {}))
         except KubenetError as e:
             findings.append(Problem(f"failed to create the pod sandbox: {e}", "status.podIP", f"Pod {pod.key}"))
             continue
-        written.append(running(store.document("Pod", pod.key), ip, host_ip, at=store.clock()))
+        written.append(running(store.document("Pod", pod.key), ips, hosts, at=store.clock()))
     return Changes(write=tuple(written), findings=tuple(findings))
 
 
-def allocate_services(snapshot: Snapshot, store: Store, network: ServiceNetwork) -> Changes:
-    """ClusterIPs and node ports for Services that lack one; those that have theirs keep them."""
-    documents = [store.document("Service", s.key) for s in snapshot.list(Service)]
+def _allocate_services(snapshot: Snapshot, store: Store, network: ServiceNetwork, newest: Collection[str]) -> Changes:
+    """ClusterIPs and node ports for Services that lack one; those that have theirs keep them, the older ones first."""
+    late = {key: i for i, key in enumerate(newest)}
+    keys = sorted((s.key for s in snapshot.list(Service)), key=lambda k: late.get(k, -1))
+    documents = [store.document("Service", k) for k in keys]
     done = allocate(documents, network)
-    before = {(d["metadata"].get("namespace"), d["metadata"]["name"]): d for d in documents}
-    changed = tuple(d for d in done.documents if d != before.get((d["metadata"].get("namespace"), d["metadata"]["name"])))
+    changed = tuple(new for new, old in zip(done.documents, documents, strict=True) if new != old)
     return Changes(write=changed, findings=done.problems)
 
 

@@ -7,16 +7,19 @@ is not given is an assumption, and answers that hang on it say so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ..dns import CoreDns
-from ..errors import CommandError, KubenetError
+from ..errors import CommandError, NotModelled
 from ..ingress import HttpServer, IngressController
 from ..kernel.namespace import Listener, Namespace
-from ..kernel.process import Echo, Process
+from ..kernel.process import Answer, Echo, Machine, Message, Process
 from ..objects.snapshot import Snapshot
 from ..objects.views import IngressClass, Pod, Service
 from .names import owner_workload
+from .options import listening_port
 
 __all__ = ["LAB_CONTROLLER", "bind_pod", "is_dns_server", "is_ingress_controller"]
 
@@ -33,6 +36,27 @@ def is_ingress_controller(snapshot: Snapshot, pod: Pod) -> bool:
     if not any(c.spec.controller == LAB_CONTROLLER for c in snapshot.list(IngressClass)):
         return False
     return pod.labels.get("app.kubernetes.io/name") == "ingress" or pod.labels.get("app.kubernetes.io/component") == "ingress-controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Unmodelled:
+    """A program whose answers the lab does not know. Connecting to it works, what it says is NotModelled."""
+
+    what: str
+    name: str = "unmodelled"
+
+    def handle(self, message: Message, machine: Machine) -> Answer | None:
+        raise NotModelled(self.what)
+
+
+#: programs that are told by their image, on the ports where they speak: (part of the image, ports, what is not modelled)
+_PROGRAMS: tuple[tuple[str, tuple[int, ...], str], ...] = (
+    ("ingress-nginx/controller", (80, 443), "the ingress controller ingress-nginx"), ("nginx-ingress", (80, 443), "the ingress controller NGINX"),
+    ("traefik", (80, 443, 8000, 8443), "the ingress controller Traefik"), ("haproxy-ingress", (80, 443), "the ingress controller HAProxy"),
+    ("projectcontour/", (80, 443, 8080, 8443), "the ingress controller Contour"), ("kong/", (80, 443, 8000, 8443), "the ingress controller Kong"),
+    ("k8s-dns-dnsmasq", (53,), "cluster DNS kube-dns (SkyDNS behind dnsmasq): CoreDNS is modelled"),
+    ("k8s-dns-node-cache", (53,), "cluster DNS NodeLocal DNSCache: CoreDNS is modelled"),
+)  # fmt: skip
 
 
 def bind_pod(
@@ -57,6 +81,9 @@ def _process(
     pod: Pod, snapshot: Snapshot, protocol: str, port: int, current: Callable[[], Snapshot], corefile: Callable[[], str],
     upstreams: Callable[[Pod], Any], domain: str,
 ) -> Process:
+    for part, ports, what in _PROGRAMS:
+        if port in ports and any(part in c.image for c in pod.spec.containers):
+            return Unmodelled(what)
     if is_dns_server(pod) and port == 53:
         return CoreDns(current, corefile, lambda: upstreams(pod), domain)
     if protocol == "TCP" and port in (80, 443) and is_ingress_controller(snapshot, pod):
@@ -69,15 +96,10 @@ def _given(pod: Pod, snapshot: Snapshot, given: Mapping[str, Sequence[int | str]
     kind_name = owner_workload(snapshot, pod)
     for key in (pod.key, f"{pod.namespace}/{kind_name[1]}"):
         if key in given:
-            return [(*_port(key, p), "") for p in given[key]]
+            return [(*listening_port(key, p), "") for p in given[key]]
     return None
 
 
-def _port(key: str, text: int | str) -> tuple[str, int]:
-    number, _, protocol = str(text).partition("/")
-    if not number.isdigit() or not 1 <= int(number) <= 65535 or (protocol or "TCP").upper() not in ("TCP", "UDP", "SCTP"):
-        raise KubenetError(f'listening[{key!r}]: found {text!r}, expected a port such as 8080 or "53/UDP"')
-    return (protocol or "TCP").upper(), int(number)
 
 
 def _assumed(pod: Pod, snapshot: Snapshot) -> Iterable[tuple[str, int, str]]:
@@ -91,13 +113,30 @@ def _assumed(pod: Pod, snapshot: Snapshot) -> Iterable[tuple[str, int, str]]:
             if port is not None:
                 word = probe.replace("_p", "P")
                 found.setdefault(("TCP", port), f"{pod.key} listens on {port}/TCP, because the {word} of container {c.name} asks there")
-    for s in snapshot.list(Service, pod.namespace):
-        if s.spec.selector and all(pod.labels.get(k) == v for k, v in s.spec.selector.items()):
+    for s in _selecting(snapshot, pod):
+        if s.spec.type != "ExternalName":
             for sp in s.spec.ports:
                 target = sp.target_port or sp.port
                 if isinstance(target, int):
                     found.setdefault((sp.protocol, target), f"{pod.key} listens on {target}/{sp.protocol}, because Service {s.key} sends its port {sp.port} there")
     return [(protocol, port, why) for (protocol, port), why in found.items()]
+
+
+@lru_cache(maxsize=4)
+def _by_selector(snapshot: Snapshot) -> dict[tuple[str, str, str], list[Service]]:
+    """Services with a selector, by namespace and the first pair of it: so a pod looks at few of them."""
+    found: dict[tuple[str, str, str], list[Service]] = {}
+    for s in snapshot.list(Service):
+        if s.spec.selector:
+            found.setdefault((s.namespace, *min(s.spec.selector.items())), []).append(s)
+    return found
+
+
+def _selecting(snapshot: Snapshot, pod: Pod) -> list[Service]:
+    """The Services that select a pod, by name."""
+    index = _by_selector(snapshot)
+    found = [s for k, v in pod.labels.items() for s in index.get((pod.namespace, k, v), ()) if s.spec.selector.items() <= pod.labels.items()]
+    return sorted(found, key=lambda s: s.name)
 
 
 def _probe_port(probe: dict[str, Any] | None, pod: Pod) -> int | None:

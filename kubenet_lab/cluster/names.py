@@ -11,19 +11,24 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from ..errors import KubenetError, NotFound
 from ..kernel.address import canonical
 from ..objects.snapshot import Snapshot
-from ..objects.views import DaemonSet, Deployment, Job, Node, Object, Pod, ReplicaSet, Service, StatefulSet
+from ..objects.views import CronJob, DaemonSet, Deployment, Job, Node, Object, Pod, ReplicaSet, Service, StatefulSet
 
-__all__ = ["Party", "as_ip", "node_address", "owner_workload", "party", "pods_of"]
+__all__ = ["Index", "Party", "as_ip", "index_of", "node_address", "owner_workload", "party", "pods_of"]
 
 _WORKLOADS: dict[str, type[Object]] = {
-    "deploy": Deployment, "deployment": Deployment, "sts": StatefulSet, "statefulset": StatefulSet, "ds": DaemonSet, "daemonset": DaemonSet,
-    "rs": ReplicaSet, "replicaset": ReplicaSet, "job": Job,
+    "deploy": Deployment, "deployment": Deployment, "deployments": Deployment, "sts": StatefulSet, "statefulset": StatefulSet,
+    "statefulsets": StatefulSet, "ds": DaemonSet, "daemonset": DaemonSet, "daemonsets": DaemonSet, "rs": ReplicaSet,
+    "replicaset": ReplicaSet, "replicasets": ReplicaSet, "job": Job, "jobs": Job, "cj": CronJob, "cronjob": CronJob, "cronjobs": CronJob,
 }  # fmt: skip
+#: kinds that "ns/name" may mean, and how they are written
+_SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds", "Job": "job", "CronJob": "cj", "ReplicaSet": "rs"}
+_NAMED: tuple[type[Object], ...] = (Deployment, StatefulSet, DaemonSet, Job, CronJob)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Party:
 
 
 def as_ip(text: str) -> str | None:
+    """The canonical address if the text is one ("[::1]" too), else None."""
     try:
         return canonical(text.strip("[]"))
     except ValueError:
@@ -71,31 +77,58 @@ def owner_workload(snapshot: Snapshot, pod: Pod) -> tuple[str, str]:
     return ref.kind, ref.name
 
 
+# ---------------------------------------------------------------------------------------------------------- the index
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What names and addresses mean in one snapshot."""
+
+    addresses: dict[str, Node | Pod]  # a node's before a pod's: pods with hostNetwork have their node's
+    workloads: dict[tuple[str, str], dict[str, list[Pod]]]  # (namespace, name) -> kind -> live pods, by name
+    services: dict[str, Service]  # by ClusterIP
+
+
+@lru_cache(maxsize=4)
+def index_of(snapshot: Snapshot) -> Index:
+    """The index of a snapshot; made once, for snapshots do not change."""
+    addresses: dict[str, Node | Pod] = {}
+    for node in snapshot.list(Node):
+        for a in node.status.addresses:
+            if a.type in ("InternalIP", "ExternalIP"):
+                addresses.setdefault(a.address, node)
+    workloads: dict[tuple[str, str], dict[str, list[Pod]]] = {}
+    for pod in snapshot.list(Pod):
+        if pod.terminated:
+            continue
+        for ip in pod.ips:
+            addresses.setdefault(ip, pod)
+        for kind, name in _owners(snapshot, pod):
+            workloads.setdefault((pod.namespace, name), {}).setdefault(kind, []).append(pod)
+    services = {ip: s for s in reversed(snapshot.list(Service)) for ip in (*s.spec.cluster_ips, s.spec.cluster_ip) if ip not in ("", "None")}
+    return Index(addresses, workloads, services)
+
+
+def _owners(snapshot: Snapshot, pod: Pod) -> list[tuple[str, str]]:
+    """Everything a pod may be called by: its workload, the ReplicaSet below it, the CronJob above it."""
+    kind, name = owner_workload(snapshot, pod)
+    out = [] if kind == "Pod" else [(kind, name)]
+    out += [("ReplicaSet", o.name) for o in pod.metadata.owner_references if o.kind == "ReplicaSet" and kind == "Deployment"]
+    if kind == "Job" and (job := snapshot.get(Job, name, pod.namespace)) is not None:
+        out += [("CronJob", o.name) for o in job.metadata.owner_references if o.kind == "CronJob"]
+    return out
+
+
 def pods_of(snapshot: Snapshot, kind: str, namespace: str, name: str) -> tuple[Pod, ...]:
     """The live pods of a workload, by name."""
-    return tuple(
-        p for p in snapshot.list(Pod, namespace)
-        if not p.terminated and owner_workload(snapshot, p) == (kind, name) or (kind == "ReplicaSet" and _of_rs(p, name))
-    )  # fmt: skip
+    return tuple(index_of(snapshot).workloads.get((namespace, name), {}).get(kind, ()))
 
 
-def _of_rs(pod: Pod, name: str) -> bool:
-    return any(o.kind == "ReplicaSet" and o.name == name for o in pod.metadata.owner_references)
-
-
+# -------------------------------------------------------------------------------------------------------------- names
 def party(snapshot: Snapshot, who: Any, *, role: str = "source") -> Party:
     """Who is meant. Raises NotFound with the nearest names, KubenetError for an ambiguous one."""
     if isinstance(who, Party):
         return who
-    if isinstance(who, Pod):
-        return _pod(who)
-    if isinstance(who, Node):
-        return _node(snapshot, who.name)
-    if isinstance(who, Service):
-        return _service(snapshot, who.namespace, who.name)
-    if hasattr(who, "_party"):
-        found: Party = who._party()
-        return found
+    if isinstance(who, Object) or hasattr(who, "_party"):
+        return _object(snapshot, who, role)
     if isinstance(who, ipaddress.IPv4Address | ipaddress.IPv6Address):
         who = str(who)
     if not isinstance(who, str) or not who.strip():
@@ -108,64 +141,97 @@ def party(snapshot: Snapshot, who: Any, *, role: str = "source") -> Party:
         return Party("external", f"external:{address}", f"external:{address}", address=address)
     if text.startswith("node:"):
         return _node(snapshot, text[5:])
-    if text.startswith(("svc:", "svc/", "service/")):
+    if text.startswith("svc:") or (text.startswith(("svc/", "service/")) and text.count("/") == 2):
         ns, _, name = re.split(r"[:/]", text, maxsplit=1)[1].rpartition("/")
         return _service(snapshot, ns or "default", name)
     if text.startswith("pod/") and text.count("/") == 2:
         _, ns, name = text.split("/")
-        pod = snapshot.get(Pod, name, ns)
-        if pod is None:
-            raise NotFound("pod", f"{ns}/{name}", [p.key for p in snapshot.list(Pod)])
-        return _pod(pod)
+        return _pod_named(snapshot, ns, name)
     head = text.split("/", 1)[0]
     if head in _WORKLOADS and text.count("/") == 2:
         _, ns, name = text.split("/")
-        kind = _WORKLOADS[head]
-        if snapshot.get(kind, name, ns) is None:
-            raise NotFound(kind.__name__, f"{ns}/{name}", [o.key for o in snapshot.list(kind)])
-        return _first(snapshot, kind.__name__, ns, name)
+        return _workload(snapshot, _WORKLOADS[head], ns, name)
     if (address := as_ip(text)) is not None:
         return _address(snapshot, address)
     if text.count("/") == 1:
         ns, name = text.split("/")
         return _named(snapshot, ns, name, role)
+    if text.count("/") > 1:
+        raise NotFound("pod or workload", text, _choices(snapshot), hint='a kind is written before it as in "deploy/ns/name"')
     if role == "destination":
         return Party("name", text, address=text)
-    raise NotFound("pod or workload", text, _choices(snapshot), hint='a source is written "namespace/name"')
+    raise NotFound("pod or workload", text, _choices(snapshot), hint=f'a {role} is written "namespace/name"')
+
+
+def _object(snapshot: Snapshot, who: Any, role: str) -> Party:
+    """An object stands for itself as it is now: a view from before a change is looked up again."""
+    if isinstance(who, Pod):
+        return _pod_named(snapshot, who.namespace, who.name)
+    if isinstance(who, Node):
+        return _node(snapshot, who.name)
+    if isinstance(who, Service):
+        return _service(snapshot, who.namespace, who.name)
+    if isinstance(who, (*_NAMED, ReplicaSet)):
+        return _workload(snapshot, type(who), who.namespace, who.name)
+    if isinstance(who, Object):
+        raise KubenetError(f"{role}: a {who.kind} neither sends nor receives; name a pod, a workload, a Service or a node")
+    key: str = who._party_name
+    return party(snapshot, key, role=role)
 
 
 def _choices(snapshot: Snapshot) -> list[str]:
-    names = {f"{p.namespace}/{owner_workload(snapshot, p)[1]}" for p in snapshot.list(Pod)}
+    names = {f"{ns}/{name}" for ns, name in index_of(snapshot).workloads}
     return sorted(names | {p.key for p in snapshot.list(Pod)})
+
+
+def _pod_named(snapshot: Snapshot, ns: str, name: str) -> Party:
+    pod = snapshot.get(Pod, name, ns)
+    if pod is None:
+        raise NotFound("pod", f"{ns}/{name}", [p.key for p in snapshot.list(Pod)])
+    return _pod(pod)
+
+
+def _workload(snapshot: Snapshot, kind: type[Object], ns: str, name: str) -> Party:
+    if snapshot.get(kind, name, ns) is None and not pods_of(snapshot, kind.__name__, ns, name):
+        seen = [f"{n}/{w}" for (n, w), kinds in index_of(snapshot).workloads.items() if kind.__name__ in kinds]
+        raise NotFound(kind.__name__, f"{ns}/{name}", dict.fromkeys([*(o.key for o in snapshot.list(kind)), *seen]))
+    return _first(snapshot, kind.__name__, ns, name)
 
 
 def _named(snapshot: Snapshot, ns: str, name: str, role: str) -> Party:
     pod = snapshot.get(Pod, name, ns)
     if pod is not None:
         return _pod(pod)
-    owners = sorted({owner_workload(snapshot, p) for p in snapshot.list(Pod, ns) if owner_workload(snapshot, p)[1] == name})
-    declared = [(k.__name__, name) for k in (Deployment, StatefulSet, DaemonSet, Job) if snapshot.get(k, name, ns) is not None]
-    kinds = sorted({*owners, *declared})
+    seen = index_of(snapshot).workloads.get((ns, name), {})
+    declared = [k.__name__ for k in _NAMED if snapshot.get(k, name, ns) is not None]
+    kinds = sorted({*(k for k in seen if k != "ReplicaSet"), *declared}) or sorted(seen)
+    if not kinds and snapshot.get(ReplicaSet, name, ns) is not None:
+        kinds = ["ReplicaSet"]
     if len(kinds) > 1:
-        short = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds", "Job": "job"}
-        raise KubenetError(f"{role} {ns}/{name} is ambiguous: " + ", ".join(f"{short.get(k, k.lower())}/{ns}/{n}" for k, n in kinds))
+        raise KubenetError(f"{role} {ns}/{name} is ambiguous: " + ", ".join(f"{_SHORT.get(k, k.lower())}/{ns}/{name}" for k in kinds))
     if kinds:
-        return _first(snapshot, kinds[0][0], ns, name)
-    if snapshot.get(Service, name, ns) is not None:
-        raise NotFound("pod or workload", f"{ns}/{name}", _choices(snapshot), hint=f"there is a Service of that name: svc:{ns}/{name}")
-    raise NotFound("pod or workload", f"{ns}/{name}", _choices(snapshot))
+        return _first(snapshot, kinds[0], ns, name)
+    hint = f"there is a Service of that name: svc:{ns}/{name}" if snapshot.get(Service, name, ns) is not None else ""
+    raise NotFound("pod or workload", f"{ns}/{name}", _choices(snapshot), hint=hint)
 
 
 def _first(snapshot: Snapshot, kind: str, ns: str, name: str) -> Party:
     pods: Sequence[Pod] = pods_of(snapshot, kind, ns, name)
-    ready = [p for p in pods if p.ready and p.ips] or [p for p in pods if p.ips]
-    if not ready:
+    ready = [p for p in pods if p.ready and p.ips]
+    usable = ready or [p for p in pods if p.ips]
+    if not usable:
         raise KubenetError(f"{kind} {ns}/{name} has no running pod" + (f" ({len(pods)} without an address)" if pods else ""))
-    note = f"{ns}/{name} stands for {ready[0].key}" + (f", the first of its {len(ready)} pods" if len(ready) > 1 else "")
-    return _pod(ready[0], note)
+    note = f"{ns}/{name} stands for {usable[0].key}"
+    if not ready:
+        note += ", which is not ready (none of them is)" if len(usable) > 1 else ", which is not ready"
+    elif len(ready) > 1:
+        note += f", the first of its {len(ready)} ready pods"
+    return _pod(usable[0], note)
 
 
 def _pod(pod: Pod, note: str = "") -> Party:
+    if pod.terminated:
+        raise KubenetError(f"pod {pod.key} has ended (phase {pod.status.phase}): it has no network any more")
     if not pod.ips:
         raise KubenetError(f"pod {pod.key} has no address (phase {pod.status.phase or 'unknown'}): it is not running on any node")
     namespace = pod.spec.node_name if pod.spec.host_network else f"pod:{pod.key}"
@@ -176,7 +242,7 @@ def _node(snapshot: Snapshot, name: str) -> Party:
     node = snapshot.get(Node, name)
     if node is None:
         raise NotFound("node", name, [n.name for n in snapshot.list(Node)])
-    return Party("node", f"node:{name}", name, address=node_address(node))
+    return Party("node", f"node:{name}", name, address=node_address(node) or node_address(node, 6))
 
 
 def _service(snapshot: Snapshot, ns: str, name: str) -> Party:
@@ -188,11 +254,11 @@ def _service(snapshot: Snapshot, ns: str, name: str) -> Party:
 
 
 def _address(snapshot: Snapshot, address: str) -> Party:
-    for node in snapshot.list(Node):
-        if any(a.address == address for a in node.status.addresses):
-            return Party("node", f"node:{node.name}", node.name, address=address)
-    for pod in snapshot.list(Pod):
-        if address in pod.ips and not pod.terminated:
-            found = _pod(pod)
-            return Party("ip", found.label, found.namespace, pod, address)
-    return Party("ip", address, address=address)
+    index = index_of(snapshot)
+    owner = index.addresses.get(address)
+    if isinstance(owner, Node):
+        return Party("node", f"node:{owner.name}", owner.name, address=address)
+    if owner is not None:
+        found = _pod(owner)
+        return Party("ip", found.label, found.namespace, owner, address)
+    return Party("ip", address, address=address, service=index.services.get(address))

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..dns import CoreDNS
-from ..errors import KubenetError
-from ..policy import PolicyEngine
+from ..dns.coredns import not_modelled
+from ..errors import KubenetError, NotFound, NotModelled
+from ..policy import PolicyEngine, engine_for
 from ..services import KubeProxy
+from ..versions import MODELLED
 
-__all__ = ["Kubelet", "Options", "Underlay"]
+__all__ = ["Kubelet", "Options", "Underlay", "listening_port"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,22 @@ class Kubelet:
     resolv_conf: str | None = None
 
     def __post_init__(self) -> None:
-        if self.cluster_dns is not None:
-            object.__setattr__(self, "cluster_dns", tuple(self.cluster_dns))
+        given = self.cluster_dns
+        if given is not None:
+            object.__setattr__(self, "cluster_dns", tuple(a.strip() for a in given.split(",")) if isinstance(given, str) else tuple(given))
+        for address in self.cluster_dns or ():
+            if not _is_ip(address):
+                raise KubenetError(f"Kubelet cluster_dns: found {address!r}, expected an IP address")
+
+
+def _is_ip(text: Any) -> bool:
+    from ..kernel.address import canonical
+
+    try:
+        canonical(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +48,12 @@ class Underlay:
 
     mtu: int = 1500
     delay: float = 0.0002
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mtu, int) or isinstance(self.mtu, bool) or not 576 <= self.mtu <= 65535:
+            raise KubenetError(f"Underlay mtu: found {self.mtu!r}, expected a number of bytes from 576 to 65535")
+        if not isinstance(self.delay, int | float) or isinstance(self.delay, bool) or not 0 <= self.delay < 60:
+            raise KubenetError(f"Underlay delay: found {self.delay!r}, expected seconds from 0 to 60")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +68,7 @@ class Options:
     seed: int = 0
     strict: bool | None = None
     listening: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
-    kubernetes: str = "1.34"
+    kubernetes: str = MODELLED["kubernetes"]
     pod_cidr: str | None = None
     service_cidr: str | None = None
     node_cidr: str | None = None
@@ -58,16 +80,18 @@ class Options:
     @classmethod
     def of(cls, **given: Any) -> Options:
         """Options from keyword arguments, with the shapes people type. Raises KubenetError with what was found and expected."""
-        unknown = given.keys() - cls.__dataclass_fields__.keys()
-        if unknown:
-            from difflib import get_close_matches
-
-            name = sorted(unknown)[0]
-            near = get_close_matches(name, list(cls.__dataclass_fields__), n=1)
-            raise KubenetError(f"no option {name!r}" + (f"; did you mean {near[0]!r}?" if near else f"; options: {', '.join(cls.__dataclass_fields__)}"))
-        given = {k: v for k, v in given.items() if v is not None or k == "strict"}
-        if isinstance(given.get("underlay"), Mapping):
-            given["underlay"] = Underlay(**given["underlay"])
+        if unknown := sorted(given.keys() - cls.__dataclass_fields__.keys()):
+            raise NotFound("option", unknown[0], list(cls.__dataclass_fields__))
+        given = {k: v for k, v in given.items() if v is not None or k in ("strict", "policy")}
+        for name, kind in (("underlay", Underlay), ("kubelet", Kubelet)):
+            value = given.get(name)
+            if isinstance(value, Mapping):
+                try:
+                    given[name] = kind(**value)
+                except TypeError:
+                    raise KubenetError(f"{name}: found {sorted(map(str, value))}, expected {', '.join(kind.__dataclass_fields__)}") from None
+            elif name in given and not isinstance(value, kind):
+                raise KubenetError(f"{name}: found {value!r}, expected kn.{kind.__name__}(...)")
         if "ip_families" in given:
             families = given["ip_families"]
             given["ip_families"] = (families,) if isinstance(families, str) else tuple(families)
@@ -78,9 +102,25 @@ class Options:
     def _check(self) -> None:
         if not isinstance(self.nodes, int) or isinstance(self.nodes, bool) or not 1 <= self.nodes <= 250:
             raise KubenetError(f"nodes: found {self.nodes!r}, expected a number from 1 to 250")
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
+            raise KubenetError(f"seed: found {self.seed!r}, expected a number")
         for f in self.ip_families:
             if f not in ("IPv4", "IPv6"):
                 raise KubenetError(f"ip_families: found {f!r}, expected 'IPv4' or 'IPv6'")
+        if not 1 <= len(self.ip_families) <= 2 or len(set(self.ip_families)) != len(self.ip_families):
+            raise KubenetError(f"ip_families: found {self.ip_families!r}, expected one or both families, each once")
+        if str(self.kubernetes) != MODELLED["kubernetes"]:
+            raise NotModelled(f"Kubernetes {self.kubernetes}: the lab models {MODELLED['kubernetes']}")
+        if not isinstance(self.listening, Mapping):
+            raise KubenetError(f'listening: found {self.listening!r}, expected a dict such as {{"shop/web": [8080, "53/UDP"]}}')
+        for key, ports in self.listening.items():
+            for port in (ports,) if isinstance(ports, str) or not isinstance(ports, Sequence) else ports:
+                listening_port(key, port)
+            if isinstance(ports, str) or not isinstance(ports, Sequence):
+                raise KubenetError(f"listening[{key!r}]: found {ports!r}, expected a list of ports")
+        self.kube_proxy  # noqa: B018 - raises for what is no mode
+        self.coredns  # noqa: B018
+        engine_for("flannel", self.policy_option)
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -88,24 +128,31 @@ class Options:
 
     @property
     def kube_proxy(self) -> KubeProxy:
+        """What was asked for; the default for "auto". Raises KubenetError for what is no mode."""
         if isinstance(self.proxy, KubeProxy):
             return self.proxy
         return KubeProxy() if self.proxy == "auto" else KubeProxy(mode=self.proxy)
 
     @property
     def coredns(self) -> CoreDNS | None:
-        """The DNS add-on, None for `dns=None`-like "none"."""
+        """The DNS add-on, None for "none". Raises NotModelled for another one."""
         if isinstance(self.dns, CoreDNS):
             return self.dns
         if self.dns in ("auto", "coredns"):
             return CoreDNS()
         if self.dns in ("none", False):
             return None
-        from ..errors import NotModelled
-
-        raise NotModelled(f"cluster DNS {self.dns!r}")
+        raise not_modelled(str(self.dns))
 
     @property
-    def policy_option(self) -> str | PolicyEngine:
-        chosen: str | PolicyEngine = self.policy
+    def policy_option(self) -> str | PolicyEngine | None:
+        chosen: str | PolicyEngine | None = self.policy
         return chosen
+
+
+def listening_port(key: str, text: Any) -> tuple[str, int]:
+    """(protocol, number) of an entry of `listening`. Raises KubenetError."""
+    number, _, protocol = str(text).partition("/")
+    if not (number.isascii() and number.isdigit()) or not 1 <= int(number) <= 65535 or (protocol or "TCP").upper() not in ("TCP", "UDP", "SCTP"):
+        raise KubenetError(f'listening[{key!r}]: found {text!r}, expected a port such as 8080 or "53/UDP"')
+    return (protocol or "TCP").upper(), int(number)

@@ -6,14 +6,15 @@ Also the documents that every cluster has and manifests leave out: nodes, and th
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..cni import Flannel
 from ..errors import KubenetError
 from ..kernel.address import prefix
 from ..objects.snapshot import Snapshot
-from ..objects.views import ConfigMap, Node, Service
+from ..objects.views import ConfigMap, Endpoints, EndpointSlice, Node, Service
 from .names import node_address
 from .options import Options
 
@@ -57,36 +58,56 @@ class Plan:
     def gateway_address(self) -> str:
         return self.gateway.split("/")[0]
 
-    @property
-    def cluster_dns(self) -> str:
-        """The conventional address of the DNS Service: the tenth of the first Service network."""
+    def cluster_dns(self, taken: Collection[str] = ()) -> str:
+        """The address for the DNS Service: the tenth of the first Service network by convention, else the first free one after it."""
         net = ipaddress.ip_network(self.service_cidrs[0])
-        return str(net.network_address + 10)
+        address = net.network_address + 10
+        while str(address) in taken and address + 1 in net:
+            address += 1
+        return str(address)
 
 
 def plan_for(snapshot: Snapshot, options: Options) -> Plan:
+    """The networks: as asked for, else as the objects show them, else the defaults."""
     notes: list[Assumption] = []
     node_cidr = _node_network(snapshot, options, notes)
     net = ipaddress.ip_network(node_cidr)
-    taken = {a.address for n in snapshot.list(Node) for a in n.status.addresses}
+    servers = _api_servers(snapshot)
+    taken = {a.address for n in snapshot.list(Node) for a in n.status.addresses}.union(servers)
     free = (str(a) for a in net.hosts() if str(a) not in taken)
-    gateway = next(free)
-    api = next((a for a in free if int(ipaddress.ip_address(a)) >= int(net.network_address) + 10), gateway)
-    pods = _cidrs(options.pod_cidr, options) or _observed_pods(snapshot, notes) or _defaults(options, POD_CIDR, POD_CIDR6)
+    gateway = next(free, "")
+    api = servers[0] if servers else next((a for a in free if int(ipaddress.ip_address(a)) >= int(net.network_address) + 10), gateway)
+    if not gateway:
+        raise KubenetError(f"node network {node_cidr}: too small, the nodes and a router need an address each")
+    pods = _cidrs(options.pod_cidr) or _of_plugin(options, notes) or _observed_pods(snapshot, notes) or _defaults(options, POD_CIDR, POD_CIDR6)
     if not options.pod_cidr and not any(n.what == "pod network" for n in notes):
         notes.append(Assumption("pod network", ", ".join(pods), ASSUMED, "kubeadm's and flannel's usual range"))
-    services = _cidrs(options.service_cidr, options) or _observed_services(snapshot, notes) or _defaults(options, SERVICE_CIDR, SERVICE_CIDR6)
+    services = _cidrs(options.service_cidr) or _observed_services(snapshot, notes) or _defaults(options, SERVICE_CIDR, SERVICE_CIDR6)
     if not options.service_cidr and not any(n.what == "Service network" for n in notes):
         notes.append(Assumption("Service network", ", ".join(services), ASSUMED, "kubeadm's default"))
     _disjoint(node_cidr, pods, services)
     return Plan(node_cidr, f"{gateway}/{net.prefixlen}", api, pods, services, tuple(notes))
 
 
+def _of_plugin(options: Options, notes: list[Assumption]) -> tuple[str, ...]:
+    """The pod network that an options object names, as kn.Flannel(network=...)."""
+    if not isinstance(options.cni, Flannel) or options.cni.network == Flannel().network:
+        return ()
+    notes.append(Assumption("pod network", options.cni.network, DETECTED, "the option cni names it"))
+    return _cidrs(options.cni.network)
+
+
+def _api_servers(snapshot: Snapshot) -> list[str]:
+    """Where Service default/kubernetes leads: addresses that nobody else gets."""
+    slices = snapshot.list(EndpointSlice, "default")
+    return [a for s in slices if s.service == "kubernetes" for e in s.endpoints for a in e.addresses]
+
+
 def _defaults(options: Options, v4: str, v6: str) -> tuple[str, ...]:
     return tuple(v4 if f == "IPv4" else v6 for f in options.ip_families)
 
 
-def _cidrs(text: str | Sequence[str] | None, options: Options) -> tuple[str, ...]:
+def _cidrs(text: str | Sequence[str] | None) -> tuple[str, ...]:
     if not text:
         return ()
     parts = text.split(",") if isinstance(text, str) else list(text)
@@ -101,47 +122,59 @@ def _cidrs(text: str | Sequence[str] | None, options: Options) -> tuple[str, ...
 
 def _node_network(snapshot: Snapshot, options: Options, notes: list[Assumption]) -> str:
     if options.node_cidr:
-        return _cidrs(options.node_cidr, options)[0]
-    addresses = [a for n in snapshot.list(Node) if (a := node_address(n))]
+        return _cidrs(options.node_cidr)[0]
+    nodes = snapshot.list(Node)
+    addresses = [a for n in nodes if (a := node_address(n))] or [a for n in nodes if (a := node_address(n, 6))]
     if not addresses:
-        notes.append(Assumption("node network", NODE_CIDR, ASSUMED, "the objects contain no nodes"))
-        return NODE_CIDR
-    numbers = [int(ipaddress.ip_address(a)) for a in addresses]
-    length = 24
-    while length > 8 and len({n >> (32 - length) for n in numbers}) > 1:
-        length -= 1
-    found = str(ipaddress.ip_network((numbers[0] >> (32 - length) << (32 - length), length)))
-    notes.append(Assumption("node network", found, DETECTED, "the smallest network (at least a /24) that holds every node's InternalIP; all nodes on one wire"))
+        cidr = NODE_CIDR6 if options.ip_families[0] == "IPv6" else NODE_CIDR
+        notes.append(Assumption("node network", cidr, ASSUMED, "the objects contain no nodes"))
+        return cidr
+    most = 64 if ":" in addresses[0] else 24
+    found = _covering([f"{a}/{128 if ':' in a else 32}" for a in addresses], most)
+    notes.append(Assumption("node network", found, DETECTED, f"the smallest network (at least a /{most}) that holds every node's InternalIP; all nodes on one wire"))
     return found
+
+
+def _covering(cidrs: Sequence[str], most: int) -> str:
+    """The smallest network that holds all of these networks of one family, with a prefix of at most `most` bits."""
+    nets = [ipaddress.ip_network(c, strict=False) for c in cidrs]
+    length = min(most, *(n.prefixlen for n in nets))
+    bits = nets[0].max_prefixlen
+    while length and len({int(n.network_address) >> (bits - length) for n in nets}) > 1:
+        length -= 1
+    return str(ipaddress.ip_network((int(nets[0].network_address) >> (bits - length) << (bits - length), length)))
+
+
+def _by_family(texts: Sequence[str]) -> list[list[str]]:
+    """Addresses or networks by family, the first one's family first."""
+    found: dict[bool, list[str]] = {}
+    for t in texts:
+        found.setdefault(":" in t, []).append(t)
+    return list(found.values())
 
 
 def _observed_pods(snapshot: Snapshot, notes: list[Assumption]) -> tuple[str, ...]:
     config = _kubeadm(snapshot, "podSubnet")
     if config:
         notes.append(Assumption("pod network", config, DETECTED, "ConfigMap kube-system/kubeadm-config, podSubnet"))
-        return tuple(c.strip() for c in config.split(","))
+        return _cidrs(config)
     flannel = next((c for c in snapshot.list(ConfigMap) if c.name == "kube-flannel-cfg"), None)
     if flannel is not None and "net-conf.json" in flannel.data:
         import json
 
         try:
             network = json.loads(flannel.data["net-conf.json"]).get("Network")
-        except ValueError:
+        except (ValueError, AttributeError):
             network = None
-        if network:
+        if isinstance(network, str) and network:
             notes.append(Assumption("pod network", network, DETECTED, f"ConfigMap {flannel.key}, net-conf.json"))
-            return (network,)
-    cidrs = [c for n in snapshot.list(Node) for c in (n.spec.pod_cidrs or ([n.spec.pod_cidr] if n.spec.pod_cidr else [])) if ":" not in c]
+            return _cidrs(network)
+    cidrs = [c for n in snapshot.list(Node) for c in (n.spec.pod_cidrs or ([n.spec.pod_cidr] if n.spec.pod_cidr else []))]
     if not cidrs:
         return ()
-    nets = [ipaddress.ip_network(c) for c in cidrs]
-    numbers = [int(n.network_address) for n in nets]
-    length = min(16, min(n.prefixlen for n in nets))
-    while length > 4 and len({n >> (32 - length) for n in numbers}) > 1:
-        length -= 1
-    found = str(ipaddress.ip_network((numbers[0] >> (32 - length) << (32 - length), length)))
-    notes.append(Assumption("pod network", found, DETECTED, "the smallest network (at least a /16) that holds every node's podCIDR"))
-    return (found,)
+    found = tuple(_covering(group, 56 if ":" in group[0] else 16) for group in _by_family(cidrs))
+    notes.append(Assumption("pod network", ", ".join(found), DETECTED, "the smallest network (at least a /16) that holds every node's podCIDR"))
+    return found
 
 
 def _kubeadm(snapshot: Snapshot, key: str) -> str:
@@ -158,20 +191,23 @@ def _observed_services(snapshot: Snapshot, notes: list[Assumption]) -> tuple[str
     config = _kubeadm(snapshot, "serviceSubnet")
     if config:
         notes.append(Assumption("Service network", config, DETECTED, "ConfigMap kube-system/kubeadm-config, serviceSubnet"))
-        return tuple(c.strip() for c in config.split(","))
-    found = [s.spec.cluster_ip for s in snapshot.list(Service) if s.spec.cluster_ip not in ("", "None") and ":" not in s.spec.cluster_ip]
-    if not found:
+        return _cidrs(config)
+    api = snapshot.get(Service, "kubernetes", "default")
+    first = [ip for ip in (api.spec.cluster_ips or (api.spec.cluster_ip,)) if ip] if api is not None else []
+    ips = [*first, *(ip for s in snapshot.list(Service) for ip in (s.spec.cluster_ips or (s.spec.cluster_ip,)) if ip not in ("", "None"))]
+    if not ips:
         return ()
-    if all(ip in prefix(SERVICE_CIDR) for ip in found):
-        notes.append(Assumption("Service network", SERVICE_CIDR, DETECTED, "kubeadm's default holds every ClusterIP"))
-        return (SERVICE_CIDR,)
-    first = ipaddress.ip_address(found[0])
-    length = 16
-    while length > 8 and not all(ipaddress.ip_address(ip) in ipaddress.ip_network((int(first) >> (32 - length) << (32 - length), length)) for ip in found):
-        length -= 1
-    net = str(ipaddress.ip_network((int(first) >> (32 - length) << (32 - length), length)))
-    notes.append(Assumption("Service network", net, DETECTED, "the smallest network (at least a /16) that holds every ClusterIP"))
-    return (net,)
+    found, why = [], "kubeadm's default holds every ClusterIP"
+    for group in _by_family(ips):
+        default = SERVICE_CIDR6 if ":" in group[0] else SERVICE_CIDR
+        if all(ip in prefix(default) for ip in group):
+            found.append(default)
+        else:
+            most = 112 if ":" in group[0] else 16
+            found.append(_covering([f"{ip}/{128 if ':' in ip else 32}" for ip in group], most))
+            why = f"the smallest network (at least a /{most}) that holds every ClusterIP"
+    notes.append(Assumption("Service network", ", ".join(found), DETECTED, why))
+    return tuple(found)
 
 
 def _disjoint(node: str, pods: Sequence[str], services: Sequence[str]) -> None:
@@ -185,22 +221,26 @@ def _disjoint(node: str, pods: Sequence[str], services: Sequence[str]) -> None:
 
 def node_documents(plan: Plan, options: Options, count: int) -> list[dict[str, Any]]:
     """Nodes for manifests that bring none: worker-1 ... worker-N, each with an InternalIP and a podCIDR per family."""
-    nodes = ipaddress.ip_network(plan.node_cidr)
+    networks = [ipaddress.ip_network(plan.node_cidr)]
+    if len(options.ip_families) > 1:
+        networks.append(ipaddress.ip_network(NODE_CIDR6 if networks[0].version == 4 else NODE_CIDR))
+    if networks[0].num_addresses < count + 12:
+        raise KubenetError(f"node network {networks[0]}: too small for {count} nodes, whose addresses begin at the eleventh")
     cutters = [_cutter(c) for c in plan.pod_cidrs]
     out = []
     for i in range(count):
         name = f"worker-{i + 1}"
-        cidrs = [next(c) for c in cutters]
-        addresses = [{"type": "InternalIP", "address": str(nodes.network_address + 11 + i)}, {"type": "Hostname", "address": name}]
-        if len(plan.pod_cidrs) > 1 or ":" in plan.pod_cidrs[0]:
-            six = ipaddress.ip_network(NODE_CIDR6)
-            addresses.insert(1 if ":" not in plan.pod_cidrs[0] else 0, {"type": "InternalIP", "address": str(six.network_address + 11 + i)})
+        cidrs = [next(c, "") for c in cutters]
+        if not all(cidrs):
+            raise KubenetError(f"pod network {', '.join(plan.pod_cidrs)}: too small for {count} nodes, each takes a /24 (IPv6: a /64)")
+        addresses = [{"type": "InternalIP", "address": str(n.network_address + 11 + i)} for n in networks]
         out.append(
             {
                 "apiVersion": "v1", "kind": "Node",
                 "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}},
                 "spec": {"podCIDR": cidrs[0], "podCIDRs": cidrs},
-                "status": {"addresses": addresses, "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]},
+                "status": {"addresses": [*addresses, {"type": "Hostname", "address": name}],
+                           "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]},
             }
         )  # fmt: skip
     return out
@@ -215,28 +255,41 @@ def _cutter(cidr: str) -> Any:
     return (str(n) for n in net.subnets(new_prefix=size))
 
 
-def missing_pod_cidrs(snapshot: Snapshot, plan: Plan) -> list[tuple[str, str]]:
-    """(node, podCIDR) for observed nodes that have none: the free ones in order."""
-    used = {c for n in snapshot.list(Node) for c in (*n.spec.pod_cidrs, n.spec.pod_cidr) if c}
-    free = (c for c in _cutter(plan.pod_cidrs[0]) if c not in used)
-    return [(n.name, next(free)) for n in snapshot.list(Node) if not n.spec.pod_cidr]
+def missing_pod_cidrs(snapshot: Snapshot, plan: Plan) -> list[tuple[str, tuple[str, ...]]]:
+    """(node, podCIDRs) for nodes that have none: the free ones in order, one per family. () where the pod network is used up."""
+    if all(n.spec.pod_cidr or n.spec.pod_cidrs for n in snapshot.list(Node)):
+        return []
+    used = [ipaddress.ip_network(c, strict=False) for n in snapshot.list(Node) for c in {*n.spec.pod_cidrs, n.spec.pod_cidr} if c]
+    cutters = [(c for c in _cutter(cidr) if not any(_overlap(c, u) for u in used)) for cidr in plan.pod_cidrs]
+    out = []
+    for n in snapshot.list(Node):
+        if not n.spec.pod_cidr and not n.spec.pod_cidrs:
+            cidrs = [next(c, "") for c in cutters]
+            out.append((n.name, tuple(cidrs) if all(cidrs) else ()))
+    return out
+
+
+def _overlap(cidr: str, used: Any) -> bool:
+    net = ipaddress.ip_network(cidr)
+    return net.version == used.version and bool(net.overlaps(used))
 
 
 def api_server_documents(snapshot: Snapshot, plan: Plan) -> list[dict[str, Any]]:
-    """The `kubernetes` Service and its endpoint, which the API server itself keeps."""
-    if snapshot.get(Service, "kubernetes", "default") is not None:
-        return []
-    service = {
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
-        "spec": {"type": "ClusterIP", "clusterIP": str(ipaddress.ip_network(plan.service_cidrs[0]).network_address + 1),
-                 "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]},
-    }  # fmt: skip
-    endpoints = {
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "addressType": "IPv4" if ":" not in plan.api_server else "IPv6",
-        "endpoints": [{"addresses": [plan.api_server], "conditions": {"ready": True}}],
-        "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
-    }  # fmt: skip
-    return [service, endpoints]
+    """The `kubernetes` Service and its endpoint, which the API server itself keeps, as far as they are not there."""
+    out: list[dict[str, Any]] = []
+    if snapshot.get(Service, "kubernetes", "default") is None:
+        first = str(ipaddress.ip_network(plan.service_cidrs[0]).network_address + 1)
+        out.append({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+            "spec": {"type": "ClusterIP", "clusterIP": first, "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]},
+        })  # fmt: skip
+    if not _api_servers(snapshot) and snapshot.get(Endpoints, "kubernetes", "default") is None:
+        out.append({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": "IPv4" if ":" not in plan.api_server else "IPv6",
+            "endpoints": [{"addresses": [plan.api_server], "conditions": {"ready": True}}],
+            "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
+        })  # fmt: skip
+    return out

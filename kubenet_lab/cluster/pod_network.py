@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import MutableMapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 from ..cni import PLUGINS, CniError, Flannel, Lease, NetworkList, PluginHost, Runtime
@@ -15,16 +16,16 @@ from ..cni.detect import detect, flannel_options
 from ..cni.flannel import conflist, leases, node_steps, program, subnet_file
 from ..cni.host_local import Allocator, IpRange, RangeSet
 from ..cni.host_local import Store as Leases
-from ..cni.rules import restore_text
+from ..cni.rules import RuleStep
 from ..errors import KubenetError, NotFound, NotModelled, Problem
-from ..kernel.namespace import Namespace
+from ..kernel.address import prefix
 from ..kernel.network import Network
 from ..objects.snapshot import Snapshot
 from ..objects.views import Node, Pod
 from .options import Options
 from .plan import ASSUMED, DETECTED, Assumption, Plan
 
-__all__ = ["FlannelNetwork", "PodNetwork", "UnmodelledNetwork", "container_id", "pod_network"]
+__all__ = ["FlannelNetwork", "PodNetwork", "Programmed", "UnmodelledNetwork", "container_id", "pod_cidrs", "pod_network"]
 
 Disk = MutableMapping[str, str]
 IFNAME = "eth0"
@@ -35,120 +36,123 @@ def container_id(pod: Pod) -> str:
     return hashlib.sha256(f"{pod.key}/{pod.metadata.uid}".encode()).hexdigest()
 
 
+@dataclass(slots=True)
+class Programmed:
+    """What programming a network leaves beside the network itself: each node's iptables steps, and what failed."""
+
+    steps: dict[str, tuple[RuleStep, ...]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
 class PodNetwork(Protocol):
-    """A provider as the cluster uses it."""
+    """A provider as the cluster uses it. Holds options only: addresses are on the nodes' disks, the rest in the network."""
 
     name: str  # "flannel vxlan"
-    modelled: bool
+    unmodelled: str  # why its packets cannot be walked; "" if they can
 
-    def allocate(self, node: Node, pod: Pod, disk: Disk) -> str:
-        """An address for a pod, remembered on the node's disk. Raises KubenetError."""
+    def allocate(self, node: Node, pod: Pod, disk: Disk) -> tuple[str, ...]:
+        """Addresses for a pod, primary family first, remembered on the node's disk. Raises KubenetError."""
         ...
 
-    def observed(self, node: Node, pod: Pod, ip: str, disk: Disk) -> None:
-        """The pod has this address already."""
+    def observed(self, node: Node, pod: Pod, disk: Disk) -> None:
+        """The pod has its addresses already."""
         ...
 
     def release(self, pod: Pod, disk: Disk) -> None: ...
 
-    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod], disks: MutableMapping[str, Disk]) -> list[Problem]:
-        """Links, addresses, routes, neighbours and FDB entries of every node and pod."""
-        ...
-
-    def rules(self, node: Namespace) -> str:
-        """What its agents have written with iptables on this node, for `iptables-restore --noflush`."""
+    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod]) -> Programmed:
+        """Links, addresses, routes, neighbours and FDB entries of every node and pod; the rules its agents write with iptables."""
         ...
 
 
 class _HostLocalNetwork:
-    """Addresses by host-local from the node's podCIDR."""
+    """Addresses by host-local from the node's podCIDRs."""
 
     network_name = "cbr0"
 
-    def _allocator(self, node: Node, disk: Disk) -> Allocator:
-        cidr = node.spec.pod_cidr
-        if not cidr:
+    def allocate(self, node: Node, pod: Pod, disk: Disk) -> tuple[str, ...]:
+        cidrs = pod_cidrs(node)
+        if not cidrs:
             raise KubenetError(f"node {node.name} has no podCIDR: host-local has nothing to give")
-        return Allocator(RangeSet.of([IpRange.of(cidr)]), Leases(disk, self.network_name))
+        store = Leases(disk, self.network_name)
+        return tuple(Allocator(_range_set(c), store, i).get(container_id(pod), IFNAME).ip for i, c in enumerate(cidrs))
 
-    def allocate(self, node: Node, pod: Pod, disk: Disk) -> str:
-        return self._allocator(node, disk).get(container_id(pod), IFNAME).ip
-
-    def observed(self, node: Node, pod: Pod, ip: str, disk: Disk) -> None:
-        Leases(disk, self.network_name).reserve(container_id(pod), IFNAME, ip, 0)
+    def observed(self, node: Node, pod: Pod, disk: Disk) -> None:
+        store = Leases(disk, self.network_name)
+        for ip in pod.ips:
+            place = next((i for i, c in enumerate(pod_cidrs(node)) if ip in prefix(c)), 0)
+            store.reserve(container_id(pod), IFNAME, ip, place)
 
     def release(self, pod: Pod, disk: Disk) -> None:
         Leases(disk, self.network_name).release(container_id(pod), IFNAME)
 
 
+def pod_cidrs(node: Node) -> tuple[str, ...]:
+    """The node's podCIDRs, primary family first."""
+    return tuple(node.spec.pod_cidrs) or ((node.spec.pod_cidr,) if node.spec.pod_cidr else ())
+
+
+@lru_cache(maxsize=1024)
+def _range_set(cidr: str) -> RangeSet:
+    return RangeSet.of([IpRange.of(cidr)])
+
+
 class FlannelNetwork(_HostLocalNetwork):
     """Flannel's vxlan backend with the bridge, host-local and portmap plugins."""
 
-    modelled = True
+    unmodelled = ""
 
     def __init__(self, options: Flannel):
         self.options = options
         self.name = f"flannel {options.backend}"
-        self._leases: dict[str, Lease] = {}
-        self._hosts: dict[str, PluginHost] = {}
 
-    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod], disks: MutableMapping[str, Disk]) -> list[Problem]:
-        problems: list[Problem] = []
-        usable = []
+    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod]) -> Programmed:
+        done = Programmed()
+        found: list[Lease] = []
         for n in nodes:
             try:
-                leases([n], self.options)
-                usable.append(n)
+                found += leases([n], self.options)
             except CniError as e:
-                problems.append(Problem(f"{e}: pods on this node have no network", object=f"Node {n.name}"))
-        found = leases(usable, self.options)
-        self._leases = {lease.node: lease for lease in found}
+                done.problems.append(Problem(f"{e}: pods on this node have no network", "spec.podCIDR", f"Node {n.name}"))
         program(network, found, self.options)
         config = NetworkList.parse(conflist(self.options))
-        self._hosts = {}
-        for lease in found:
-            disk = {**subnet_file(network, lease, self.options)}
-            self._hosts[lease.node] = PluginHost(network, lease.node, PLUGINS, disk)
+        hosts = {lease.node: PluginHost(network, lease.node, PLUGINS, {**subnet_file(network, lease, self.options)}) for lease in found}
         for pod in pods:
-            host = self._hosts.get(pod.spec.node_name)
-            if host is None:
-                continue
-            netns = f"pod:{pod.key}"
-            network.add_namespace(pod.spec.node_name, netns, f"Pod {pod.key}").label = pod.key
-            v4 = next((ip for ip in pod.ips if ":" not in ip), "")
-            mappings = [
-                {"hostPort": p.host_port, "containerPort": p.container_port, "protocol": p.protocol.lower(), "hostIP": p.host_ip}
-                for c in pod.spec.containers for p in c.ports if p.host_port
-            ]  # fmt: skip
-            try:
-                Runtime(host).add(
-                    config, container_id(pod), netns, IFNAME, f"IgnoreUnknown=1;IP={v4}" if v4 else "", {"portMappings": mappings} if mappings else {}
-                )
-            except CniError as e:
-                network.remove_namespace(netns)
-                problems.append(Problem(f"failed to set up the sandbox: {e}", "status.podIP", f"Pod {pod.key}"))
-        return problems
+            host = hosts.get(pod.spec.node_name)
+            if host is not None and (problem := self._attach(network, host, config, pod)) is not None:
+                done.problems.append(problem)
+        for lease in found:
+            done.steps[lease.node] = (*node_steps(lease, self.options), *hosts[lease.node].rules)
+        return done
 
-    def rules(self, node: Namespace) -> str:
-        lease, host = self._leases.get(node.id), self._hosts.get(node.id)
-        if lease is None or host is None:
-            return ""
-        return restore_text([*node_steps(lease, self.options), *host.rules])
+    @staticmethod
+    def _attach(network: Network, host: PluginHost, config: NetworkList, pod: Pod) -> Problem | None:
+        """CNI ADD for a pod that has its address."""
+        netns = f"pod:{pod.key}"
+        network.add_namespace(pod.spec.node_name, netns, f"Pod {pod.key}").label = pod.key
+        v4 = next((ip for ip in pod.ips if ":" not in ip), "")
+        mappings = [
+            {"hostPort": p.host_port, "containerPort": p.container_port, "protocol": p.protocol.lower(), "hostIP": p.host_ip}
+            for c in pod.spec.containers for p in c.ports if p.host_port
+        ]  # fmt: skip
+        try:
+            Runtime(host).add(
+                config, container_id(pod), netns, IFNAME, f"IgnoreUnknown=1;IP={v4}" if v4 else "", {"portMappings": mappings} if mappings else {}
+            )
+        except CniError as e:
+            network.remove_namespace(netns)
+            return Problem(f"failed to set up the sandbox: {e}", "status.podIP", f"Pod {pod.key}")
+        return None
 
 
 class UnmodelledNetwork(_HostLocalNetwork):
     """A pod network whose packets the lab cannot walk. Addresses are observed, or assumed from the podCIDRs."""
 
-    modelled = False
+    def __init__(self, name: str, why: str = ""):
+        self.name, self.unmodelled = name, why or name
 
-    def __init__(self, name: str):
-        self.name = name
-
-    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod], disks: MutableMapping[str, Disk]) -> list[Problem]:
-        return []
-
-    def rules(self, node: Namespace) -> str:
-        return ""
+    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod]) -> Programmed:
+        return Programmed()
 
 
 _LATER = ("bridge", "host-local", "calico", "cilium", "weave", "kube-router", "macvlan", "canal")
@@ -161,18 +165,18 @@ def pod_network(snapshot: Snapshot, options: Options, plan: Plan, notes: list[As
         found = detect(snapshot)
         if not found:
             notes.append(Assumption("pod network plugin", "flannel vxlan", ASSUMED, "the objects show none"))
-            return FlannelNetwork(replace(Flannel(), network=_v4(plan)))
+            return _flannel(snapshot, plan, Flannel())
         notes.append(Assumption("pod network plugin", found.name, DETECTED, ", ".join(found.evidence)))
         if found.name != "flannel":
             return UnmodelledNetwork(found.name)
         try:
-            return FlannelNetwork(flannel_options(snapshot) or replace(Flannel(), network=_v4(plan)))
+            return _flannel(snapshot, plan, flannel_options(snapshot) or Flannel(), stated=flannel_options(snapshot) is not None)
         except NotModelled as e:
-            return UnmodelledNetwork(e.reason)
+            return UnmodelledNetwork("flannel", e.reason)
     if isinstance(chosen, Flannel):
-        return FlannelNetwork(chosen if chosen.network != Flannel().network else replace(chosen, network=_v4(plan)))
+        return _flannel(snapshot, plan, chosen, stated=chosen.network != Flannel().network)
     if chosen == "flannel":
-        return FlannelNetwork(replace(Flannel(), network=_v4(plan)))
+        return _flannel(snapshot, plan, Flannel())
     if isinstance(chosen, str):
         if chosen in _LATER:
             raise NotModelled(f"pod network: {chosen}")
@@ -180,8 +184,9 @@ def pod_network(snapshot: Snapshot, options: Options, plan: Plan, notes: list[As
     raise KubenetError(f"cni: found {chosen!r}, expected 'auto', a plugin's name or an options object such as kn.Flannel()")
 
 
-def _v4(plan: Plan) -> str:
-    found = next((c for c in plan.pod_cidrs if ":" not in c), None)
-    if found is None:
-        raise NotModelled("flannel without an IPv4 pod network")
-    return found
+def _flannel(snapshot: Snapshot, plan: Plan, options: Flannel, stated: bool = False) -> PodNetwork:
+    """Flannel as far as it is modelled. `stated`: the options name the pod network themselves."""
+    six = any(":" in c for c in plan.pod_cidrs) or any(":" in c for n in snapshot.list(Node) for c in pod_cidrs(n))
+    if six or any(":" in ip for p in snapshot.list(Pod) for ip in p.ips if not p.spec.host_network):
+        return UnmodelledNetwork(f"flannel {options.backend} with IPv6")
+    return FlannelNetwork(options if stated else replace(options, network=plan.pod_cidrs[0]))

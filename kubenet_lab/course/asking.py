@@ -34,13 +34,13 @@ def check(id: str, answer: Any = ...) -> Verdict:
     if isinstance(answer, EllipsisType):
         return Verdict(
             id, ex.title, "empty",
-            f'Put your answer ({ex.form.describe()}) in place of `...` and run the cell again. kn.hint("{id}") gives a hint.',
+            f'Put your answer ({ex.form.describe()}) in place of `...` and run the cell again. `kn.hint("{id}")` gives a hint.',
             question=ex.ask(case),
         )  # fmt: skip
     try:
         said = read(answer, ex.form)
     except Unreadable as problem:
-        return Verdict(id, ex.title, "unclear", f"{problem}. This one asks for {ex.form.describe()}.", question=ex.ask(case))
+        return Verdict(id, ex.title, "unclear", f"{problem}.", question=ex.ask(case))
     verdict = _grade(ex, case, said)
     _record(id, right=bool(verdict), tried=True)
     return verdict
@@ -56,7 +56,7 @@ def _grade(ex: Exercise, case: Case, said: Any) -> Verdict:
             return Verdict(ex.id, ex.title, "wrong", fill(distractor.message, case), misconception=misconception(distractor.misconception))
     return Verdict(
         ex.id, ex.title, "wrong",
-        f'{show(said, ex.form)} is not what the lab says. Look again, or ask kn.hint("{ex.id}").', question=ex.ask(case),
+        f'{show(said, ex.form)} is not what the lab says. Look again, or ask `kn.hint("{ex.id}")`.', question=ex.ask(case),
     )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def predict(id: str, answer: Any = ...) -> Note:
     try:
         said = show(read(answer, question.form), question.form)
     except Unreadable as problem:
-        return Note(id, question.title, f"{problem}. This one asks for {question.form.describe()}.")
+        return Note(id, question.title, f"{problem}.")
     book = store()
     book.change(book.log.with_prediction(id, said))
     return Note(id, question.title, f"Noted: {said}. Now run on and compare.")
@@ -85,7 +85,7 @@ def hint(id: str, level: int | None = None) -> Note:
         raise CourseError(f"there are {len(ex.hints)} hints for {id}: kn.hint({id!r}, 1) to kn.hint({id!r}, {len(ex.hints)})")
     _hints[key] = max(level, _hints.get(key, 0))
     _record(id, hints=level)
-    more = "" if level < len(ex.hints) else f" This was the last hint; kn.reveal({id!r}) shows the answer."
+    more = "" if level < len(ex.hints) else f' This was the last hint; `kn.reveal("{id}")` shows the answer.'
     return Note(id, f"hint {level} of {len(ex.hints)}", fill(ex.hints[level - 1], _case(ex)) + more)
 
 

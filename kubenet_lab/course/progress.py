@@ -63,7 +63,7 @@ class Progress:
     def _repr_html_(self) -> str:
         left = "style='text-align:left'"
         rows = "".join(
-            f"<tr><td {left}>{r.symbol} {html.escape(r.id)}</td><td {left}>{html.escape(r.title)}</td>"
+            f"<tr><td style='text-align:left;white-space:nowrap'>{r.symbol} {html.escape(r.id)}</td><td {left}>{html.escape(r.title)}</td>"
             f"<td {left}>{html.escape(r.state)}</td></tr>"
             for r in self.rows
         )

@@ -6,6 +6,7 @@ A verdict carries a word and a symbol, never colour alone, and reads the same on
 from __future__ import annotations
 
 import html
+import re
 from dataclasses import dataclass
 from textwrap import indent
 from typing import Literal
@@ -23,6 +24,11 @@ _LOOK: dict[str, tuple[str, str, str]] = {  # symbol, word, colour of the rule a
     "unclear": ("?", "cannot be read", "#9a6b00"),
     "note": ("•", "", "#3566a8"),
 }
+
+
+def rich(text: str) -> str:
+    """Escaped text, with `code` set as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def box(state: str, head: str, paragraphs: tuple[str, ...]) -> str:
@@ -51,7 +57,7 @@ class Card:
         return f"{_LOOK['note'][0]} {self.id} {self.title}\n{indent(self.text, '  ')}"
 
     def _repr_html_(self) -> str:
-        return box("note", html.escape(f"{self.id} {self.title}"), (html.escape(self.text),))
+        return box("note", html.escape(f"{self.id} {self.title}"), (rich(self.text),))
 
 
 class Note(Card):
@@ -98,7 +104,7 @@ class Verdict:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        parts = [html.escape(self.question), html.escape(self.message)]
+        parts = [rich(self.question), rich(self.message)]
         if m := self.misconception:
             parts.append(f"The idea behind it: <em>“{html.escape(m.statement)}”</em>")
             parts.append(f"See <a href='{html.escape(m.link, quote=True)}'>{html.escape(m.where)}</a>. {html.escape(m.refutation)}")

@@ -1,6 +1,6 @@
 """A response as dig 9.18 prints it.
 
-Columns are dig's: owner, TTL at 24, class at 32, type at 40, data at 48, tabs of 8 where there is room, else one space.
+Columns are dig's: owner, TTL at 24, class at 32, type at 40, data at 48, with tabs of 8.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ __all__ = ["dig", "section_line"]
 
 
 def _column(line: str, column: int) -> str:
-    """The line filled up to a column with tabs, or with one space if it is there already."""
-    width = len(line.expandtabs(8))
-    if width >= column:
-        return line + " "
-    while len(line.expandtabs(8)) < column:
-        line += "\t"
-    return line
+    """The line filled up to a column, one further at least: tabs as far as they go, then spaces (BIND's masterdump.c indent)."""
+    at = len(line.expandtabs(8))
+    to = max(column, at + 1)
+    if tabs := to // 8 - at // 8:
+        line, at = line + "\t" * tabs, to // 8 * 8
+    return line + " " * (to - at)
 
 
 def section_line(r: Record) -> str:
@@ -28,8 +27,8 @@ def section_line(r: Record) -> str:
 
 
 def question_line(q: Question) -> str:
-    line = _column(f";{q.name}", 32) + q.cls
-    return _column(line, 40) + q.type
+    line = _column(q.name, 32) + q.cls  # the semicolon counts for no column
+    return ";" + _column(line, 40) + q.type
 
 
 def dig(response: Response, *, server: str = "", elapsed: float | None = None) -> str:

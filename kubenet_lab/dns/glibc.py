@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..errors import NotModelled
 from .message import Response
 from .names import labels
-from .resolver import SentQuery, Session
+from .resolver import SentQuery, Call
 
 __all__ = ["lookup"]
 
@@ -44,10 +44,10 @@ class _Tried:
         return not self.h_errno
 
 
-def lookup(session: Session, name: str, types: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
+def lookup(call: Call, name: str, types: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
     """Addresses, or none and getaddrinfo's error."""
-    conf = session.resolv
-    if conf.option("rotate") and len(session.servers) > 1:
+    conf = call.resolv
+    if conf.option("rotate") and len(call.servers) > 1:
         raise NotModelled("resolv.conf option rotate: the first server is drawn at random")
     if conf.option("no-aaaa"):
         types = tuple(t for t in types if t != "AAAA")
@@ -55,27 +55,27 @@ def lookup(session: Session, name: str, types: tuple[str, ...]) -> tuple[tuple[s
     state = _State(types, conf.option("single-request") or reopen, reopen, conf.option("use-vc"))
     if not types:
         return (), "EAI_NODATA"
-    tried = _search(session, name, state)
+    tried = _search(call, name, state)
     if tried.found:
         addresses = tuple(r.data for t in types for response in tried.responses for r in response.answer if r.type == t)
         return (addresses, None) if addresses else ((), "EAI_NONAME")  # nothing but a CNAME
     return (), {"TRY_AGAIN": "EAI_AGAIN", "NO_DATA": "EAI_NODATA"}.get(tried.h_errno, "EAI_NONAME")
 
 
-def _search(session: Session, name: str, state: _State) -> _Tried:
+def _search(call: Call, name: str, state: _State) -> _Tried:
     """The name as it is first if it has enough dots or ends in one; then each search path; then as it is after all."""
     dots, absolute = name.count("."), name.endswith(".")
     first: _Tried | None = None
-    if dots >= session.resolv.ndots or absolute:
-        first = _query(session, name, state)
+    if dots >= call.resolv.ndots or absolute:
+        first = _query(call, name, state)
         if first.found or absolute:
             return first
     nodata = servfail = root_listed = False
     last = _Tried(h_errno="HOST_NOT_FOUND")
-    for path in session.resolv.searches:
+    for path in call.resolv.searches:
         path = path.removeprefix(".")
         root_listed |= not path
-        last = _query(session, f"{name}.{path}" if path else name, state)
+        last = _query(call, f"{name}.{path}" if path else name, state)
         if last.found:
             return last
         if last.refused:
@@ -87,7 +87,7 @@ def _search(session: Session, name: str, state: _State) -> _Tried:
         elif last.h_errno != "HOST_NOT_FOUND":
             break
     if first is None and not root_listed:
-        last = _query(session, name, state)
+        last = _query(call, name, state)
         if last.found:
             return last
     if first is not None:
@@ -97,13 +97,13 @@ def _search(session: Session, name: str, state: _State) -> _Tried:
     return _Tried(h_errno="TRY_AGAIN") if servfail else last
 
 
-def _query(session: Session, name: str, state: _State) -> _Tried:
+def _query(call: Call, name: str, state: _State) -> _Tried:
     """Ask for one full name and judge the answers together."""
     fqdn = name if name.endswith(".") else name + "."
     parts = labels(fqdn)
     if len(fqdn) > MAX_NAME + 1 or not all(0 < len(p) <= 63 for p in parts):
         return _Tried(h_errno="NO_RECOVERY")
-    responses, refused = _send(session, fqdn, state)
+    responses, refused = _send(call, fqdn, state)
     if responses is None:
         return _Tried(h_errno="TRY_AGAIN", refused=refused)
     if any(r.rcode == "NOERROR" and r.answer for r in responses):
@@ -112,21 +112,21 @@ def _query(session: Session, name: str, state: _State) -> _Tried:
     return _Tried(h_errno={"NXDOMAIN": "HOST_NOT_FOUND", "NOERROR": "NO_DATA", "SERVFAIL": "TRY_AGAIN"}.get(rcode, "NO_RECOVERY"))
 
 
-def _send(session: Session, name: str, state: _State) -> tuple[tuple[Response, ...] | None, bool]:
+def _send(call: Call, name: str, state: _State) -> tuple[tuple[Response, ...] | None, bool]:
     """Every server in turn, `attempts` times over. None if nobody gave an answer; then whether all of them refused."""
-    servers = session.servers
+    servers = call.servers
     sockets: dict[int, int] = {}  # one per server, kept for every attempt
     somewhere = False
-    for _ in range(session.resolv.attempts):
+    for _ in range(call.resolv.attempts):
         for i, server in enumerate(servers):
             tcp = state.tcp
             if not tcp:
                 # the wait doubles from server to server and is shared out among them
-                seconds = max((session.resolv.timeout << i) // (len(servers) if i else 1), 1)
-                responses, tcp, got = _datagrams(session, name, state, i, sockets, seconds)
+                seconds = max((call.resolv.timeout << i) // (len(servers) if i else 1), 1)
+                responses, tcp, got = _datagrams(call, name, state, i, sockets, seconds)
                 somewhere |= got
             if tcp:
-                responses, got = _stream(session, name, state, server)
+                responses, got = _stream(call, name, state, server)
                 somewhere |= got
             if responses:
                 return responses, False
@@ -134,14 +134,14 @@ def _send(session: Session, name: str, state: _State) -> tuple[tuple[Response, .
 
 
 def _datagrams(
-    session: Session, name: str, state: _State, index: int, sockets: dict[int, int], seconds: int
+    call: Call, name: str, state: _State, index: int, sockets: dict[int, int], seconds: int
 ) -> tuple[tuple[Response, ...], bool, bool]:
     """One round over UDP: (answers that count, whether TCP is asked for, whether the server is there)."""
-    server = session.servers[index]
+    server = call.servers[index]
     if index not in sockets:
-        sockets[index] = session.socket()
+        sockets[index] = call.socket()
     while True:
-        start, port = session.time, sockets[index]
+        start, port = call.time, sockets[index]
         events: list[SentQuery] = []
         second = port
         for n, kind in enumerate(state.types):
@@ -151,8 +151,8 @@ def _datagrams(
                 if events[0].error is not None:
                     break  # the second question waits for the first answer
                 if state.reopen:
-                    second = sockets[index] = session.socket()
-            sent = session.ask(name, kind, server, second if n else port, seconds - (at - start), at=at)
+                    second = sockets[index] = call.socket()
+            sent = call.ask(name, kind, server, second if n else port, seconds - (at - start), at=at)
             events.append(sent)
         events.sort(key=lambda q: q.at + q.elapsed)
         kept: list[Response] = []
@@ -160,13 +160,13 @@ def _datagrams(
         got = False
         for q in events:
             if q.error is not None and q.error != "ETIMEDOUT":  # an ICMP error ends the round
-                session.time = q.at + q.elapsed
+                call.time = q.at + q.elapsed
                 return (), False, got
             if q.response is None:
                 continue
             got = True
             waiting -= 1
-            session.time = q.at + q.elapsed
+            call.time = q.at + q.elapsed
             state.last_rcode = q.response.rcode
             if q.response.rcode in _RETRY or _lame(q.response):
                 if kept:
@@ -178,33 +178,33 @@ def _datagrams(
         if not waiting:
             return tuple(kept), False, True
         # time is up with an answer missing
-        session.time = start + seconds
+        call.time = start + seconds
         if not kept:
             return (), False, True
         if not state.single:
             state.single = True  # some servers cannot take two questions at once: one after the other from now on
         elif not state.reopen:
             state.reopen = True
-            sockets[index] = session.socket()
+            sockets[index] = call.socket()
         else:
             return tuple(kept), False, True
 
 
-def _stream(session: Session, name: str, state: _State, server: str) -> tuple[tuple[Response, ...], bool]:
+def _stream(call: Call, name: str, state: _State, server: str) -> tuple[tuple[Response, ...], bool]:
     """Both questions over one TCP connection: (answers that count, whether the server is there)."""
-    port = session.socket()
+    port = call.socket()
     kept: list[Response] = []
-    end = session.time
+    end = call.time
     for kind in state.types:
-        q = session.ask(name, kind, server, port, session.resolv.timeout, protocol="TCP")
+        q = call.ask(name, kind, server, port, call.resolv.timeout, protocol="TCP")
         end = max(end, q.at + q.elapsed)
         if q.response is None:
-            session.time = end
+            call.time = end
             return (), q.error == "ETIMEDOUT"
         state.last_rcode = q.response.rcode
         if q.response.rcode not in _RETRY:
             kept.append(q.response)
-    session.time = end
+    call.time = end
     return tuple(kept), True
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from ..errors import NotModelled
 from .message import Response
 from .names import labels
-from .resolver import SentQuery, Session
+from .resolver import SentQuery, Call
 
 __all__ = ["lookup"]
 
 MAX_NAME = 255
 
 
-def lookup(session: Session, name: str, types: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
+def lookup(call: Call, name: str, types: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
     """Addresses, or none and getaddrinfo's error."""
-    conf = session.resolv
+    conf = call.resolv
     if len(name) >= MAX_NAME:
         return (), "EAI_NONAME"
     if not (name.count(".") >= conf.ndots or name.endswith(".")):
@@ -28,18 +28,18 @@ def lookup(session: Session, name: str, types: tuple[str, ...]) -> tuple[tuple[s
             path = path.rstrip(".")
             if not path or len(name) + 1 + len(path) >= MAX_NAME:
                 continue
-            addresses, error, go_on = _query(session, f"{name}.{path}.", types)
+            addresses, error, go_on = _query(call, f"{name}.{path}.", types)
             if not go_on:
                 return addresses, error
-    addresses, error, _ = _query(session, name if name.endswith(".") else name + ".", types)
+    addresses, error, _ = _query(call, name if name.endswith(".") else name + ".", types)
     return addresses, error
 
 
-def _query(session: Session, name: str, types: tuple[str, ...]) -> tuple[tuple[str, ...], str | None, bool]:
+def _query(call: Call, name: str, types: tuple[str, ...]) -> tuple[tuple[str, ...], str | None, bool]:
     """Addresses, error, and whether the next search path is to be tried (only after NXDOMAIN)."""
     if not all(0 < len(p) <= 63 for p in labels(name)):
         return (), "EAI_NONAME", False
-    responses = _send(session, name, types)
+    responses = _send(call, name, types)
     for r in responses:  # the first one that is no plain answer decides
         if r is None:
             return (), "EAI_AGAIN", False
@@ -50,18 +50,18 @@ def _query(session: Session, name: str, types: tuple[str, ...]) -> tuple[tuple[s
     return (addresses, None, False) if addresses else ((), "EAI_NONAME", False)
 
 
-def _send(session: Session, name: str, types: tuple[str, ...]) -> list[Response | None]:
+def _send(call: Call, name: str, types: tuple[str, ...]) -> list[Response | None]:
     """Each question to every server from one socket; what has no answer is asked again after timeout/attempts seconds.
 
     Only NOERROR and NXDOMAIN are answers. A SERVFAIL is asked again at once, twice per question and round.
     """
-    conf = session.resolv
+    conf = call.resolv
     timeout = conf.number("timeout", 5, 60)
     attempts = max(conf.number("attempts", 2, 10), 1)
     interval = timeout / attempts
-    port = session.socket()
+    port = call.socket()
     answered: list[SentQuery | None] = [None] * len(types)
-    start = at = session.time
+    start = at = call.time
 
     def known(i: int, by: float) -> bool:
         q = answered[i]
@@ -69,10 +69,10 @@ def _send(session: Session, name: str, types: tuple[str, ...]) -> list[Response 
 
     while at - start < timeout:
         retries = 2 * len(types)
-        queue = [(i, server, at) for i in range(len(types)) for server in session.servers if not known(i, at)]
+        queue = [(i, server, at) for i in range(len(types)) for server in call.servers if not known(i, at)]
         while queue:
             i, server, when = queue.pop(0)
-            q = session.ask(name, types[i], server, port, start + timeout - when, at=when)
+            q = call.ask(name, types[i], server, port, start + timeout - when, at=when)
             best, arrival = answered[i], q.at + q.elapsed
             if q.rcode in ("NOERROR", "NXDOMAIN"):
                 if best is None or arrival < best.at + best.elapsed:
@@ -84,7 +84,7 @@ def _send(session: Session, name: str, types: tuple[str, ...]) -> list[Response 
         if all(known(i, at) for i in range(len(types))):
             break
     if all(q is not None for q in answered):
-        session.time = max(q.at + q.elapsed for q in answered if q is not None)
+        call.time = max(q.at + q.elapsed for q in answered if q is not None)
     else:
-        session.time = start + timeout
+        call.time = start + timeout
     return [q.response if q else None for q in answered]

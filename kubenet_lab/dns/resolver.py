@@ -24,7 +24,7 @@ from .wire import BadMessage, DnsPayload, parse
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Resolution", "SentQuery", "Session", "resolve"]
+__all__ = ["Resolution", "SentQuery", "Call", "resolve"]
 
 FAMILIES: dict[str, tuple[str, ...]] = {"any": ("A", "AAAA"), "IPv4": ("A",), "IPv6": ("AAAA",)}
 
@@ -150,7 +150,7 @@ class Resolution:
         )  # fmt: skip
 
 
-class Session:
+class Call:
     """One call of getaddrinfo: its own clock, its sockets, what it sent."""
 
     def __init__(self, transport: Transport, host: str, name: str, resolv: ResolvConf, ports: Callable[[int], int] | None = None):
@@ -172,7 +172,7 @@ class Session:
     def ask(
         self, name: str, type: str, server: str, port: int, timeout: float, *, at: float | None = None, protocol: str = "UDP"
     ) -> SentQuery:
-        """Send one question at a time (by default now) and wait for its answer; the session's clock does not move."""
+        """Send one question at a time (by default now) and wait for its answer; the call's clock does not move."""
         at = self.time if at is None else at
         ident = crc32(f"{self.host}/{name}/{type}/{len(self.sent)}".encode()) & 0xFFFF
         query = Query(Question(name, type), ident)
@@ -250,9 +250,9 @@ def resolve(
     types = FAMILIES[family]
 
     def done(addresses: tuple[str, ...], source: str, error: str | None = None) -> Resolution:
-        return Resolution(name, addresses, tuple(session.sent), error, session.time, source, resolver, resolv, family, label)
+        return Resolution(name, addresses, tuple(call.sent), error, call.time, source, resolver, resolv, family, label)
 
-    session = Session(transport, host, name, resolv, ports)
+    call = Call(transport, host, name, resolv, ports)
     if (ip := literal(name)) is not None:
         fits = ("AAAA" if ":" in ip else "A") in types
         wrong = "EAI_ADDRFAMILY" if resolver == "glibc" else "EAI_NONAME"
@@ -260,5 +260,5 @@ def resolve(
     found, listed = _from_hosts(name, hosts, types, fold=resolver == "glibc")
     if found or (listed and resolver == "musl"):  # for musl an entry of the other family is the end
         return done(found, "hosts", None if found else "EAI_NONAME")
-    addresses, error = (glibc.lookup if resolver == "glibc" else musl.lookup)(session, name, types)
+    addresses, error = (glibc.lookup if resolver == "glibc" else musl.lookup)(call, name, types)
     return done(addresses, "dns", error)

@@ -131,7 +131,7 @@ class Server:
         response = self._decide(query, env, port).but(id=query.id)
         if query.edns is not None and response.edns is None:
             kept = tuple(o for o in query.edns.options if o[0] in _ECHOED)
-            response = response.but(edns=Edns(query.edns.size, query.edns.do, 0, kept))
+            response = response.but(edns=Edns(min(query.edns.size, env.largest), query.edns.do, 0, kept))
         return _fit(response, query, env)
 
     def _decide(self, query: Query, env: Env, port: int) -> Response:
@@ -181,7 +181,7 @@ class Server:
 def _fit(response: Response, query: Query, env: Env) -> Response:
     from .wire import truncate, wire_length
 
-    limit = 65535 if env.protocol == "TCP" else max(query.edns.size if query.edns else 512, 512)
+    limit = 65535 if env.protocol == "TCP" else max(min(query.edns.size, env.largest) if query.edns else 512, 512)
     if _most(response) <= 512:  # most answers need no measuring
         return replace(response, compress=False)
     fitted = truncate(response, limit)

@@ -22,7 +22,7 @@ __all__ = ["BadMessage", "DnsPayload", "parse", "to_wire", "truncate", "wire_len
 
 _FLAGS = {"AA": 0x0400, "TC": 0x0200, "RD": 0x0100, "RA": 0x0080, "AD": 0x0020, "CD": 0x0010}
 #: types whose rdata names may be compressed: those of RFC 1035
-_COMPRESSIBLE = frozenset({"CNAME", "NS", "PTR", "SOA", "MX", "MB", "MG", "MR", "MD", "MF", "MINFO"})
+_COMPRESSIBLE = frozenset({"CNAME", "NS", "PTR", "SOA", "MX"})
 HEADER = 12
 
 
@@ -55,14 +55,46 @@ def _rdata(type: str, data: str, cls: str) -> Any:
     return dns.rdata.from_text(dns.rdataclass.from_text(cls), type, data, relativize=False)
 
 
-def _write_record(file: io.BytesIO, r: Record, compress: dict[Any, int] | None) -> None:
+def _write_name(file: io.BytesIO, name: str, compress: dict[bytes, int] | None) -> None:
+    """A name; what stands behind some label already is pointed at. Case counts, as in miekg/dns (dnspython folds it)."""
+    wire: bytes = _name(name).to_wire()
+    if compress is None:
+        file.write(wire)
+        return
+    at = 0
+    while wire[at]:
+        rest = wire[at:]
+        if (pointer := compress.get(rest)) is not None:
+            file.write(struct.pack("!H", 0xC000 | pointer))
+            return
+        if file.tell() < 0x4000:
+            compress[rest] = file.tell()
+        file.write(wire[at : at + 1 + wire[at]])
+        at += 1 + wire[at]
+    file.write(b"\0")
+
+
+def _write_rdata(file: io.BytesIO, r: Record, compress: dict[bytes, int] | None) -> None:
+    if compress is None or r.type not in _COMPRESSIBLE:
+        _rdata(r.type, r.data, r.cls).to_wire(file)
+        return
+    words = r.data.split()
+    if r.type == "MX":
+        file.write(struct.pack("!H", int(words[0])))
+    names, numbers = (words[:2], words[2:]) if r.type == "SOA" else (words[-1:], [])
+    for name in names:
+        _write_name(file, name, compress)
+    file.write(b"".join(struct.pack("!I", int(n)) for n in numbers))
+
+
+def _write_record(file: io.BytesIO, r: Record, compress: dict[bytes, int] | None) -> None:
     import dns.rdataclass
 
-    _name(r.name).to_wire(file, compress)
+    _write_name(file, r.name, compress)
     file.write(struct.pack("!HHI", _type(r.type), int(dns.rdataclass.from_text(r.cls)), r.ttl))
     at = file.tell()
     file.write(b"\0\0")
-    _rdata(r.type, r.data, r.cls).to_wire(file, compress if r.type in _COMPRESSIBLE else None)
+    _write_rdata(file, r, compress)
     end = file.tell()
     file.seek(at)
     file.write(struct.pack("!H", end - at - 2))
@@ -82,7 +114,7 @@ def to_wire(message: Query | Response) -> bytes:
     import dns.rdataclass
 
     sections: tuple[tuple[Record, ...], ...] = ((), (), ())
-    compress: dict[Any, int] | None = None
+    compress: dict[bytes, int] | None = None
     question, code = message.question, 0
     if isinstance(message, Query):
         bits = sum(_FLAGS[f] for f, on in (("RD", message.rd), ("AD", message.ad), ("CD", message.cd)) if on)
@@ -96,7 +128,7 @@ def to_wire(message: Query | Response) -> bytes:
     file = io.BytesIO()
     file.write(struct.pack("!HHHHHH", message.id, bits, *counts))
     if question is not None:
-        _name(question.name).to_wire(file, compress)
+        _write_name(file, question.name, compress)
         file.write(struct.pack("!HH", _type(question.type), int(dns.rdataclass.from_text(question.cls))))
     for section in sections:
         for r in section:
@@ -124,7 +156,7 @@ def parse(data: bytes) -> Query | Response:
     except (dns.exception.DNSException, ValueError, struct.error, IndexError) as error:
         raise BadMessage(str(error) or type(error).__name__, ident) from None
     q = m.question[0] if m.question else None
-    question = Question(q.name.to_text(), dns.rdatatype.to_text(q.rdtype), dns.rdataclass.to_text(q.rdclass)) if q else None
+    question = Question(q.name.to_text(), dns.rdatatype.to_text(q.rdtype), dns.rdataclass.to_text(q.rdclass)) if q is not None else None
     options = tuple((int(o.otype), bytes(o.to_wire() or b"")) for o in m.options)
     edns = Edns(m.payload, bool(m.ednsflags & dns.flags.DO), m.edns, options) if m.edns >= 0 else None
     opcode = dns.opcode.to_text(m.opcode())
@@ -161,10 +193,10 @@ def truncate(response: Response, size: int) -> Response:
         return response.but(compress=False)
     room = size - (len(_opt(response.edns, 0)) if response.edns else 0)
     file = io.BytesIO()
-    compress: dict[Any, int] = {}
+    compress: dict[bytes, int] = {}
     file.write(b"\0" * HEADER)
     if response.question is not None:
-        _name(response.question.name).to_wire(file, compress)
+        _write_name(file, response.question.name, compress)
         file.write(b"\0" * 4)
     kept: list[tuple[Record, ...]] = []
     full = file.tell() >= room

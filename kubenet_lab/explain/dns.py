@@ -239,6 +239,12 @@ PHRASES: dict[str, Phrase] = {
     "dns.nxdomain_reverse": Phrase(
         "nobody has {ip}", "No Service has the clusterIP {ip}, and no ready endpoint has the address.", "dig -x {ip}", _REVERSE
     ),
+    "dns.nxdomain_reverse_zone": Phrase(
+        "no such name in a reverse zone",
+        "{zone} is a reverse zone: below it there is a PTR record for each whole address, and nothing else.",
+        "dig -x ADDRESS",
+        _REVERSE,
+    ),
     "dns.nxdomain_pod_label": Phrase("{label} is no address", _pod_label, evidence=_PODS),
     "dns.pod_disabled": Phrase(
         "pod records are off",
@@ -299,9 +305,7 @@ PHRASES: dict[str, Phrase] = {
         "The kept answer for {name} is {age} s old and past its time; `serve_stale` hands it out with TTL 0.",
         evidence=_CACHE,
     ),
-    "dns.cache_stored": Phrase(
-        "kept for {ttl} s", "CoreDNS keeps this for {ttl} s and gives every record that TTL.", evidence=_CACHE
-    ),
+    "dns.cache_stored": Phrase("kept for {ttl} s", "CoreDNS keeps this for {ttl} s and gives every record that TTL.", evidence=_CACHE),
     "dns.cache_disabled": Phrase("not kept", "The Corefile's `disable {kind}` keeps {name} out of the cache.", evidence=_CACHE),
     # --- forward ---
     "dns.forwarded": Phrase("{upstream} answers", _forwarded, "dig @{upstream} {name}", _FORWARD),

@@ -126,7 +126,7 @@ def _tcp(w: Walk, q: Question, src: str, sport: int) -> Result:
     ns = w.ns(q.ns)
     if q.source_port is not None and key in w.state.read("tcp", q.ns):
         raise KubenetError(f"source port {sport} is in use towards {q.dst}:{q.port}")
-    for delay, item in open_tcp(w, ns, key):
+    for delay, item in open_tcp(w, ns, key, q.ttl):
         w.send(item, delay)
     deadline = w.now + q.timeout
     first = _wait(w, q.ns, key, ("connected", "error"), deadline)

@@ -231,13 +231,18 @@ class Skb:
             from .walk import Ending
 
             self.w.endings.append(Ending(self.w.now, "filter.reject", f))
+            self._refused_locally(f)
             return icmp.reject(self.w, f, how)
         out = list(self.w.end(f, "filter.drop", entry=verdict.rule, origin=origin, policy=verdict.rule is None or bool(verdict.rule.policy), **common))
+        self._refused_locally(f)
+        return out
+
+    def _refused_locally(self, f: Flight) -> None:
+        """The send call of a local sender fails with EPERM, also where REJECT answers as well (nf_hook_slow, NF_DROP)."""
         if self.hook == "output":
             from .sockets import local_failure
 
             local_failure(self.w, f, "EPERM")
-        return out
 
 
 # ------------------------------------------------------------------------------------------------------ conntrack

@@ -62,6 +62,7 @@ class Conn:
     tries: int = 0
     epoch: int = 0
     last: int = 0  # bytes of the segment under way
+    ttl: int = 64
 
 
 def isn_of(w: Walk, key: Key) -> int:
@@ -179,7 +180,20 @@ def _udp_in(w: Walk, f: Flight, ns: Namespace, packet: Packet, l4: Udp) -> Succe
     answer, delay = _ask_process(w, ns, listener, Message(l4.payload, packet.src, l4.sport, packet.dst, l4.dport, "UDP"))
     if answer is None:
         return ()
-    return ((delay, _reply(f, packet, Udp(l4.dport, l4.sport, answer), "answer")),)
+    return ((delay, _answer_datagram(w, ns, _reply(f, packet, Udp(l4.dport, l4.sport, answer), "answer"))),)
+
+
+def _answer_datagram(w: Walk, ns: Namespace, f: Flight) -> Flight:
+    """A server's socket has the default IP_PMTUDISC_WANT: DF on what fits the known path, fragments of what does not.
+
+    Source: Linux net/ipv4/ip_output.c __ip_make_skb.
+    """
+    packet = f.packet
+    assert isinstance(packet, Packet)
+    route, _, problem = route_output(ns, packet.dst, packet.src)
+    if problem or route is None or route.dev not in ns.links or packet.size <= path_mtu(w, ns, packet.dst, route):
+        return f
+    return f.to(f.stage, packet=packet.but(df=packet.family == 6), dont_fragment_locally=True)
 
 
 # ------------------------------------------------------------------------------------------------------ processes
@@ -221,9 +235,9 @@ def _ask_process(w: Walk, ns: Namespace, listener: Listener, message: Message) -
 
 
 # ------------------------------------------------------------------------------------------------------------ TCP
-def open_tcp(w: Walk, ns: Namespace, key: Key) -> Successors:
-    """connect(): the first SYN, and the timer that repeats it."""
-    conn = Conn("client", "SYN_SENT", isn_of(w, key), epoch=w.state.next_serial())
+def open_tcp(w: Walk, ns: Namespace, key: Key, ttl: int = 64) -> Successors:
+    """connect(): the first SYN, and the timer that repeats it. `ttl` is the socket's IP_TTL."""
+    conn = Conn("client", "SYN_SENT", isn_of(w, key), epoch=w.state.next_serial(), ttl=ttl)
     w.state.write("tcp", ns.id)[key] = conn
     return [(0.0, _segment(w, ns, key, conn, "S", "syn")), (RTO_SYN, Timer("tcp_timer", ns.id, (key, conn.epoch)))]
 
@@ -239,7 +253,7 @@ def _segment(w: Walk, ns: Namespace, key: Key, conn: Conn, flags: str, label: st
     ack = conn.peer_isn + 1 + conn.received if "A" in flags else 0
     mss = _mss(w, ns, key) if "S" in flags else None
     tcp = Tcp(key[1], key[3], flags, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, mss, payload if payload is not None else EMPTY)
-    packet = Packet(key[0], key[2], "TCP", tcp)
+    packet = Packet(key[0], key[2], "TCP", tcp, ttl=conn.ttl)
     f = Flight("output", ns.id, "", packet, cause=cause, label=label)
     if label in ("syn", "data") or label == "answer":
         f = w.note(f, "socket.send", label=ns.label, flags=flags, dst=key[2], port=key[3], protocol="TCP", size=len(tcp.payload))

@@ -67,7 +67,8 @@ def hops_of(net: Network, trail: Trail | None, direction: Literal["forward", "re
     for i, e in enumerate(events):
         ns = net.namespaces.get(e.ns)
         host = ns.host if ns is not None else e.ns
-        before = headers(e.before, *_pair(e, 0, frames, i)) if e.before is not None else ()
+        # the first event makes the packet: there is nothing before it
+        before = headers(e.before, *_pair(e, 0, frames, i)) if e.before is not None and i else ()
         after = headers(e.after, *_pair(e, 1, frames, i)) if e.after is not None else ()
         params: Mapping[str, Any] = {"label": ns.label if ns else e.ns, **_packet_params(e.before), **_new_params(e.after), **e.params}
         hop = Hop(

@@ -17,8 +17,14 @@ __all__ = ["FIGURES", "addresses", "headers", "path", "topology"]
 
 
 def topology(
-    source: Any, trace: Trace | None = None, *, focus: Iterable[str] = (), services: bool | Iterable[str] = False, columns: int | None = None, theme: ThemeName = "light"
-) -> Figure:  # fmt: skip
+    source: Any,
+    trace: Trace | None = None,
+    *,
+    focus: Iterable[str] = (),
+    services: bool | Iterable[str] = False,
+    columns: int | None = None,
+    theme: ThemeName = "light",
+) -> Figure:
     """A cluster's nodes, pods, bridges, tunnels and node network; with a trace, its way over them.
 
     `source`: a cluster or a Topology. `focus`: ids to mark ("pod:shop/web-..."). `services`: all Service addresses, or those of
@@ -31,7 +37,9 @@ def topology(
     return topology_figure(source, focus=focus, services=services, columns=columns, theme=theme)
 
 
-def path(trace: Trace, cluster: Any = None, *, reply: bool = False, legend: bool = True, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+def path(
+    trace: Trace, cluster: Any = None, *, reply: bool = False, legend: bool = True, columns: int | None = None, theme: ThemeName = "light"
+) -> Figure:
     """The way of a trace over the topology: hops numbered in the picture and named under it. `reply` draws the way back too.
 
     `cluster` (or a Topology) is needed only for a trace that carries none.

@@ -10,8 +10,8 @@ from typing import Any
 from ..cluster.topology import Topology
 from .canvas import Canvas
 from .figure import Figure
+from .layout import display_name
 from .metrics import fit, text_width
-from .scene import display_name
 from .style import ThemeName
 from .topology_figure import topology_of
 
@@ -37,7 +37,12 @@ class Range:
 
 
 def _sorted(used: Sequence[tuple[str, str, str]]) -> tuple[tuple[str, str, str], ...]:
-    return tuple(sorted((u for u in used if u[0] and u[0] != "None"), key=lambda u: (ipaddress.ip_address(u[0]).version, int(ipaddress.ip_address(u[0])), u[1])))
+    return tuple(
+        sorted(
+            (u for u in used if u[0] and u[0] != "None"),
+            key=lambda u: (ipaddress.ip_address(u[0]).version, int(ipaddress.ip_address(u[0])), u[1]),
+        )
+    )
 
 
 def ranges(t: Topology) -> tuple[Range, ...]:
@@ -88,13 +93,25 @@ def addresses_figure(source: Any, *, theme: ThemeName = "light") -> Figure:
 
     def draw(canvas: Canvas) -> None:
         canvas.text("Address plan", 16, 31, 14.5, bold=True)
-        canvas.text("each bar is one range, each mark an address in use", 16 + text_width("Address plan  ", 14.5, bold=True), 31, 12, role="soft")
+        canvas.text(
+            "each bar is one range, each mark an address in use", 16 + text_width("Address plan  ", 14.5, bold=True), 31, 12, role="soft"
+        )
         y = 44.0
         for r, tall in blocks:
             left = 40.0 if r.inside else 16.0
             _head(canvas, r, left, y, width)
             bar_y, wide = y + 25, width - 16 - left
-            canvas.rect(left, bar_y, wide, 13 if not r.parts else 24, fill=f"{r.layer}bg", stroke=r.layer, width=1, radius=3, dash=(4, 3) if r.layer == "nat" else ())
+            canvas.rect(
+                left,
+                bar_y,
+                wide,
+                13 if not r.parts else 24,
+                fill=f"{r.layer}bg",
+                stroke=r.layer,
+                width=1,
+                radius=3,
+                dash=(4, 3) if r.layer == "nat" else (),
+            )
             if r.parts:
                 _parts(canvas, r, left, bar_y, wide)
             else:
@@ -166,7 +183,9 @@ def _cells(canvas: Canvas, r: Range, left: float, y: float, cell: float) -> None
 
 def _parts(canvas: Canvas, r: Range, left: float, y: float, wide: float) -> None:
     """The nodes' parts side by side, and the rest of the range: in order, not to scale where that would hide them."""
-    taken = wide * (0.82 if r.network is not None and r.network.num_addresses > sum(ipaddress.ip_network(c).num_addresses for _, c in r.parts) else 1.0)
+    taken = wide * (
+        0.82 if r.network is not None and r.network.num_addresses > sum(ipaddress.ip_network(c).num_addresses for _, c in r.parts) else 1.0
+    )
     each = taken / len(r.parts)
     parts = sorted(r.parts, key=lambda p: int(ipaddress.ip_network(p[1]).network_address))
     for n, (name, cidr) in enumerate(parts):

@@ -1,4 +1,4 @@
-"""A drawing surface in CSS pixels with the origin at the top left, and the SVG, PNG or PDF made of it. The only module that calls matplotlib."""
+"""A drawing surface in CSS pixels, origin at the top left, and the SVG, PNG or PDF made of it. Only this calls matplotlib."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from .scene import Label, Point
+from .shapes import Label, Point
 from .style import FONT, MONO, Palette
 
 __all__ = ["Canvas"]
 
 PT = 0.75  # points in a CSS pixel
-_SETTINGS = {
-    "svg.fonttype": "none", "svg.hashsalt": "kubenet-lab", "svg.id": None, "font.family": FONT, "path.simplify": False, "text.usetex": False,
-    "text.parse_math": False, "pdf.fonttype": 42, "savefig.dpi": 192, "axes.unicode_minus": True,
-}  # fmt: skip
+_SETTINGS: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kubenet-lab",
+    "svg.id": None,
+    "font.family": FONT,
+    "path.simplify": False,
+    "text.usetex": False,
+    "text.parse_math": False,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 192,
+    "axes.unicode_minus": True,
+}
 
 
 class Canvas:
@@ -49,8 +57,21 @@ class Canvas:
     def _colour(self, role: str | None) -> str:
         return "none" if role is None else self.colours[role]
 
-    def rect(self, x: float, y: float, w: float, h: float, *, fill: str | None = None, stroke: str | None = None, width: float = 1.0,
-             radius: float = 0.0, dash: Sequence[float] = (), alpha: float | None = None, hatch: str | None = None) -> None:  # fmt: skip
+    def rect(
+        self,
+        x: float,
+        y: float,
+        w: float,
+        h: float,
+        *,
+        fill: str | None = None,
+        stroke: str | None = None,
+        width: float = 1.0,
+        radius: float = 0.0,
+        dash: Sequence[float] = (),
+        alpha: float | None = None,
+        hatch: str | None = None,
+    ) -> None:
         from matplotlib.patches import PathPatch
         from matplotlib.path import Path
 
@@ -59,21 +80,55 @@ class Canvas:
         k = r * 0.4477  # a quarter of a circle as one Bézier curve
         if r:
             points = [
-                (x + r, y), (x + w - r, y), (x + w - k, y), (x + w, y + k), (x + w, y + r), (x + w, y + h - r), (x + w, y + h - k), (x + w - k, y + h),
-                (x + w - r, y + h), (x + r, y + h), (x + k, y + h), (x, y + h - k), (x, y + h - r), (x, y + r), (x, y + k), (x + k, y), (x + r, y), (x, y),
-            ]  # fmt: skip
+                (x + r, y),
+                (x + w - r, y),
+                (x + w - k, y),
+                (x + w, y + k),
+                (x + w, y + r),
+                (x + w, y + h - r),
+                (x + w, y + h - k),
+                (x + w - k, y + h),
+                (x + w - r, y + h),
+                (x + r, y + h),
+                (x + k, y + h),
+                (x, y + h - k),
+                (x, y + h - r),
+                (x, y + r),
+                (x, y + k),
+                (x + k, y),
+                (x + r, y),
+                (x, y),
+            ]
             codes = [1, 2, 4, 4, 4, 2, 4, 4, 4, 2, 4, 4, 4, 2, 4, 4, 4, 79]
         else:
             points, codes = [(x, y), (x + w, y), (x + w, y + h), (x, y + h), (x, y)], [1, 2, 2, 2, 79]
         patch = PathPatch(
-            Path(points, codes), facecolor=self._colour(fill), edgecolor=self._colour(stroke) if width else "none", linewidth=width * PT if stroke else 0,
-            alpha=alpha, zorder=self._next(), hatch=hatch, snap=False, clip_on=False, capstyle="round", joinstyle="round",
-        )  # fmt: skip
+            Path(points, codes),
+            facecolor=self._colour(fill),
+            edgecolor=self._colour(stroke) if width else "none",
+            linewidth=width * PT if stroke else 0,
+            alpha=alpha,
+            zorder=self._next(),
+            hatch=hatch,
+            snap=False,
+            clip_on=False,
+            capstyle="round",
+            joinstyle="round",
+        )
         if dash and stroke:
             patch.set_linestyle((0, tuple(d / max(width, 1e-6) for d in dash)))
         self.axes.add_patch(patch)
 
-    def line(self, points: Sequence[Point], *, stroke: str, width: float = 1.0, dash: Sequence[float] = (), alpha: float | None = None, cap: Literal["round", "butt"] = "round") -> None:  # fmt: skip
+    def line(
+        self,
+        points: Sequence[Point],
+        *,
+        stroke: str,
+        width: float = 1.0,
+        dash: Sequence[float] = (),
+        alpha: float | None = None,
+        cap: Literal["round", "butt"] = "round",
+    ) -> None:
         """A polyline; `dash` in pixels on and off."""
         from matplotlib.patches import PathPatch
         from matplotlib.path import Path
@@ -81,9 +136,17 @@ class Canvas:
         if len(points) < 2:
             return
         patch = PathPatch(
-            Path(self._move(points), [1] + [2] * (len(points) - 1)), facecolor="none", edgecolor=self._colour(stroke), linewidth=width * PT, alpha=alpha,
-            clip_on=False, zorder=self._next(), snap=False, capstyle=cap, joinstyle="round",
-        )  # fmt: skip
+            Path(self._move(points), [1] + [2] * (len(points) - 1)),
+            facecolor="none",
+            edgecolor=self._colour(stroke),
+            linewidth=width * PT,
+            alpha=alpha,
+            clip_on=False,
+            zorder=self._next(),
+            snap=False,
+            capstyle=cap,
+            joinstyle="round",
+        )
         if dash:
             patch.set_linestyle((0, tuple(d / width for d in dash)))
         self.axes.add_patch(patch)
@@ -94,7 +157,16 @@ class Canvas:
 
         path = Path(self._move([*points, points[0]]), [1] + [2] * (len(points) - 1) + [79])
         self.axes.add_patch(
-            PathPatch(path, facecolor=self._colour(fill), edgecolor=self._colour(stroke), linewidth=width * PT if stroke else 0, clip_on=False, zorder=self._next(), snap=False, joinstyle="round")  # fmt: skip
+            PathPatch(
+                path,
+                facecolor=self._colour(fill),
+                edgecolor=self._colour(stroke),
+                linewidth=width * PT if stroke else 0,
+                clip_on=False,
+                zorder=self._next(),
+                snap=False,
+                joinstyle="round",
+            )
         )
 
     def text(self, text: str, x: float, y: float, size: float = 12, *, role: str = "ink", bold: bool = False, mono: bool = False,
@@ -107,13 +179,26 @@ class Canvas:
             self._text(text, x, y, size, halo, bold, mono, anchor, gid="halo")
         self._text(text, x, y, size, role, bold, mono, anchor)
 
-    def _text(self, text: str, x: float, y: float, size: float, role: str, bold: bool, mono: bool, anchor: str, gid: str | None = None) -> None:
+    def _text(
+        self, text: str, x: float, y: float, size: float, role: str, bold: bool, mono: bool, anchor: str, gid: str | None = None
+    ) -> None:
         from matplotlib.font_manager import FontProperties
 
         x, y = x + self.origin[0], y + self.origin[1]
         across = {"start": "left", "middle": "center", "end": "right"}[anchor]
         font = FontProperties(family=MONO if mono else FONT, size=size * PT, weight="bold" if bold else "normal")
-        artist = self.axes.text(x, y, text, fontproperties=font, color=self._colour(role), ha=across, va="baseline", zorder=self._next(), parse_math=False, clip_on=False)
+        artist = self.axes.text(
+            x,
+            y,
+            text,
+            fontproperties=font,
+            color=self._colour(role),
+            ha=across,
+            va="baseline",
+            zorder=self._next(),
+            parse_math=False,
+            clip_on=False,
+        )
         if gid:
             artist.set_gid(gid)
 
@@ -149,7 +234,12 @@ def _tidy(svg: str, title: str, description: str) -> str:
     """Drop what matplotlib adds and no reader needs; add the words."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.S)
-    svg = re.sub(r'<g id="halo">(\s*)(<!--.*?-->\s*)?<text style="', r'<g>\1<text stroke-width="3" stroke-linejoin="round" class="halo" style="', svg, flags=re.S)
+    svg = re.sub(
+        r'<g id="halo">(\s*)(<!--.*?-->\s*)?<text style="',
+        r'<g>\1<text stroke-width="3" stroke-linejoin="round" class="halo" style="',
+        svg,
+        flags=re.S,
+    )
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.S)
     svg = re.sub(r'<g id="[A-Za-z]+_\d+">', "<g>", svg)
     svg = re.sub(r' transform="rotate\(-0 [-\d. ]+\)"', "", svg)

@@ -61,7 +61,12 @@ class Figure:
         return f"Figure({self.title})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Figure) and (self.title, self.description, self.size, self.svg) == (other.title, other.description, other.size, other.svg)
+        return isinstance(other, Figure) and (self.title, self.description, self.size, self.svg) == (
+            other.title,
+            other.description,
+            other.size,
+            other.svg,
+        )
 
     def __hash__(self) -> int:
         return hash((self.title, self.description, self._theme))

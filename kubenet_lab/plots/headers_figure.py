@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..trace import Header, Hop, Trace
 from .canvas import Canvas
@@ -16,7 +15,18 @@ from .style import ThemeName
 __all__ = ["Form", "forms", "headers_figure", "layer_of", "short_field"]
 
 #: which layer's colour a header has; what is not listed is the application's data
-_LAYERS = {"Ethernet": "bridge", "IPv4": "pod", "IPv6": "pod", "TCP": "node", "UDP": "node", "SCTP": "node", "ICMP": "node", "ICMPv6": "node", "VXLAN": "tunnel", "ARP": "bridge"}  # fmt: skip
+_LAYERS = {
+    "Ethernet": "bridge",
+    "IPv4": "pod",
+    "IPv6": "pod",
+    "TCP": "node",
+    "UDP": "node",
+    "SCTP": "node",
+    "ICMP": "node",
+    "ICMPv6": "node",
+    "VXLAN": "tunnel",
+    "ARP": "bridge",
+}
 LONGEST_DATA = 48  # bytes of a data segment that are drawn to scale
 
 
@@ -54,7 +64,7 @@ def _changes(old: Sequence[Header], new: Sequence[Header]) -> tuple[tuple[int, s
 
 
 def forms(hops: Sequence[Hop]) -> tuple[Form, ...]:
-    """The forms of the packet on links, in order. A hop that shows no frame (the packet inside a host's IP layer) makes no row of its own."""
+    """The forms of the packet, in order: a hop that changes nothing in it belongs to the form before."""
     rows: list[Form] = []
     for hop in hops:
         stack = hop.after or hop.before

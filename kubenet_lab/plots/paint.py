@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .scene import TRACK, Box, Label, Scene
+from .layout import TRACK
+from .shapes import Box, Label, Scene
 
 __all__ = ["BACK", "Rect", "halo", "paint", "scene_data"]
 
@@ -80,6 +81,8 @@ def scene_data(s: Scene) -> dict[str, Any]:
         "lines": [[ln.kind, [[r(x), r(y)] for x, y in ln.points]] for ln in s.lines],
         "front": rects(False),
         "texts": [[t.text, r(t.x), r(t.y), t.size, t.role, int(t.bold), int(t.mono), t.anchor, halo(t, boxes)] for t in s.labels],
-        "places": {b.id: [r(b.x), r(b.y), r(b.w), r(b.h), _RADIUS.get(b.kind, 9.0)] for b in s.boxes if b.kind not in ("node", "more", "service")},
+        "places": {
+            b.id: [r(b.x), r(b.y), r(b.w), r(b.h), _RADIUS.get(b.kind, 9.0)] for b in s.boxes if b.kind not in ("node", "more", "service")
+        },
         "track": TRACK,
     }

@@ -13,7 +13,8 @@ from .canvas import Canvas
 from .figure import Figure
 from .metrics import fit, shorten, text_width
 from .route import Step, focus_of, place, route, walks
-from .scene import Scene, scene
+from .scene import scene
+from .shapes import Scene
 from .style import LAYER_STYLES, ThemeName
 from .topology_figure import draw_back, draw_front, topology_of
 from .way import KEY_ROW, Key, draw_badges, draw_keys, draw_way, place_keys
@@ -27,7 +28,15 @@ _ROLES = {"resolve": "dns", "forward": "ingress"}
 
 def services_of(topology: Topology, trace: Trace) -> tuple[str, ...]:
     """The Services whose address a packet of this trace carried."""
-    seen = {f.value for _, w in walks(trace) for h in w.hops for header in h.before if header.name in ("IPv4", "IPv6") for f in header.fields if f.name == "dst"}  # fmt: skip
+    seen = {
+        f.value
+        for _, w in walks(trace)
+        for h in w.hops
+        for header in h.before
+        if header.name in ("IPv4", "IPv6")
+        for f in header.fields
+        if f.name == "dst"
+    }
     return tuple(name for name, address in topology.services if address in seen)
 
 
@@ -109,12 +118,17 @@ def _draw_list(canvas: Canvas, hops: Sequence[tuple[int, Hop]], x: float, y: flo
     per = -(-len(hops) // columns)
     wide = (width - (columns - 1) * GAP) / columns
     titles = [("✗ " if hop.failed else "") + hop.title for _, hop in hops]
-    size = next((v for v in (12, 11.5, 11) if all(text_width(t, v, bold=h.failed) <= wide - 30 for t, (_, h) in zip(titles, hops, strict=True))), 10.5)
+    size = next(
+        (v for v in (12, 11.5, 11) if all(text_width(t, v, bold=h.failed) <= wide - 30 for t, (_, h) in zip(titles, hops, strict=True))),
+        10.5,
+    )
     for i, ((number, hop), title) in enumerate(zip(hops, titles, strict=True)):
         column, row = divmod(i, per)
         left, top = x + column * (wide + GAP), y + row * ROW
         canvas.badge(left + 10, top + 11, str(number), "policy" if hop.failed else hop.layer)
-        canvas.text(shorten(title, wide - 30, size, bold=hop.failed), left + 28, top + 11, size, role="no" if hop.failed else "ink", bold=hop.failed)
+        canvas.text(
+            shorten(title, wide - 30, size, bold=hop.failed), left + 28, top + 11, size, role="no" if hop.failed else "ink", bold=hop.failed
+        )
         under = hop.entry.text if hop.entry else hop.host
         canvas.text(shorten(under, wide - 30, 10, mono=True, keep="both"), left + 28, top + 24.5, 10, role="soft", mono=True)
 
@@ -153,7 +167,9 @@ def path_figure(
         canvas.text(shorten(trace.question, width - 32, 14.5, bold=True), 16, 31, 14.5, bold=True)
         canvas.text(shorten(verdict, width - 32, 12.5, bold=True), 16, 52, 12.5, role="ok" if trace else "no", bold=True)
         if tail:
-            canvas.text("· " + tail if beside else shorten(tail, width - 32, 12), 16 + used * beside, 52 if beside else 52 + LINE, 12, role="soft")
+            canvas.text(
+                "· " + tail if beside else shorten(tail, width - 32, 12), 16 + used * beside, 52 if beside else 52 + LINE, 12, role="soft"
+            )
         _draw_stages(canvas, stages, 16, below + 18, width - 32)
         canvas.origin = (0, head)
         draw_back(canvas, s)

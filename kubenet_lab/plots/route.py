@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..trace import Header, Hop, Trace
-from .scene import TRACK, Box, Point, Scene
+from .layout import TRACK
+from .shapes import Box, Point, Scene
 
 __all__ = ["Step", "focus_of", "leaf", "length", "place", "route", "walks", "wrapped"]
 
@@ -51,7 +53,7 @@ def walks(trace: Trace) -> tuple[tuple[str, Trace], ...]:
     out: list[tuple[str, Trace]] = []
     for name, stage in trace.stages:
         for inner, walk in walks(stage) if isinstance(stage, Trace) else ():
-            out.append((inner and f"{name}: {inner}" or name, walk))
+            out.append(((inner and f"{name}: {inner}") or name, walk))
     return tuple(out) or (("", trace),)
 
 
@@ -104,7 +106,7 @@ def place(scene: Scene, hop: Hop, answered_by: str | None = None) -> str | None:
 
 
 def length(points: Sequence[Point]) -> float:
-    return sum(abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in zip(points, points[1:], strict=False))
+    return sum(abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in itertools.pairwise(points))
 
 
 def _join(parts: Iterable[Sequence[Point]]) -> tuple[Point, ...]:
@@ -142,7 +144,7 @@ def _way(scene: Scene, start: str, goal: str) -> tuple[Point, ...]:
 
 def _anchor(box: Box, points: Sequence[Point], hop: Hop) -> Point:
     """Where the packet stands: on the track of a bar, under a pod, on the wire side of a device; never on a text."""
-    x, y = box.centre
+    x, _y = box.centre
     if box.kind in ("bridge", "kernel"):
         return (points[-1][0] if points else x, box.y + TRACK)
     if box.kind == "tunnel":

@@ -7,359 +7,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+import itertools
+from collections.abc import Iterable, Sequence
 
-from ..cluster.topology import Topology, TopologyNode, TopologyPod
-from .metrics import fit, text_width
+from ..cluster.topology import Topology, TopologyNode
+from .layout import COLUMNS, MOST_NODES, MOST_PODS, NODE_GAP, PAD, Builder
+from .metrics import text_width
+from .shapes import Line, Scene
 
-__all__ = ["Box", "Label", "Line", "Link", "Point", "Scene", "display_name", "scene"]
-
-Point = tuple[float, float]
-
-MOST_PODS = 60  # drawn one by one
-MOST_NODES = 8
-MOST_BOXES = 72  # of pods and workloads, over all nodes, once they are counted by workload
-PAD, NODE_GAP, MARGIN = 12.0, 20.0, 15.0
-POD_W, POD_H, COLUMN_GAP, ROW_GAP, COLUMNS = 86.0, 50.0, 10.0, 13.0, 3
-BAR_H, TRACK, CHIP_H = 35.0, 8.0, 22.0
-SERVICE_W, SERVICE_H = 156.0, 36.0  # the widest
-# the two lanes that lead down through a node run in the gaps between the columns
-TUNNEL_LANE, PLAIN_LANE = POD_W + COLUMN_GAP / 2, 2 * POD_W + 1.5 * COLUMN_GAP
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """`name` is the whole text of what the box stands for; `inside` the id of the box around it. `dashed`: virtual, or not ready."""
-
-    id: str
-    kind: Literal["node", "pod", "group", "process", "bridge", "kernel", "tunnel", "nic", "gateway", "external", "service", "more"]
-    x: float
-    y: float
-    w: float
-    h: float
-    layer: str
-    name: str
-    inside: str = ""
-    marked: bool = False
-    dashed: bool = False
-
-    @property
-    def centre(self) -> Point:
-        return self.x + self.w / 2, self.y + self.h / 2
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    id: str
-    kind: Literal["veth", "stem", "wire", "uplink"]
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """Text at a baseline point. `role` is a colour of the palette, `full` the text before it was shortened."""
-
-    text: str
-    x: float
-    y: float
-    size: float
-    role: str = "ink"
-    bold: bool = False
-    mono: bool = False
-    anchor: Literal["start", "middle", "end"] = "start"
-    box: str = ""
-    full: str = ""
-
-    @property
-    def extent(self) -> tuple[float, float]:
-        """(left, right) as DejaVu Sans sets it."""
-        width = text_width(self.text, self.size, bold=self.bold, mono=self.mono)
-        left = self.x - {"start": 0, "middle": width / 2, "end": width}[self.anchor]
-        return left, left + width
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A way that a packet can go between two places: ids of boxes or of taps on the node network ("tap:worker-1")."""
-
-    a: str
-    b: str
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    boxes: tuple[Box, ...]
-    lines: tuple[Line, ...]
-    labels: tuple[Label, ...]
-    size: tuple[float, float]
-    links: tuple[Link, ...] = ()
-    members: Mapping[str, str] = field(default_factory=dict)  # "pod:ns/name" -> id of the box that stands for it
-
-    def box(self, id: str) -> Box | None:
-        return next((b for b in self.boxes if b.id == id), None)
-
-
-def display_name(pod: TopologyPod) -> str:
-    """What a pod is called in a picture: its workload where its own name ends in a random suffix, else its own name."""
-    return pod.workload if pod.workload_kind not in ("", "Pod", "StatefulSet") and pod.workload else pod.key.partition("/")[2]
-
-
-def _system(namespace: str) -> bool:
-    return namespace.startswith("kube-")
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """One box among a node's pods."""
-
-    id: str
-    kind: Literal["pod", "group", "more"]
-    top: str
-    name: str
-    sub: str
-    full: str
-    marked: bool = False
-    ready: bool = True
-
-
-class _Builder:
-    def __init__(self, topology: Topology, focus: Iterable[str], nodes: Sequence[TopologyNode], most: int, columns: int):
-        self.topology, self.focus = topology, frozenset(focus)
-        self.columns = columns  # of pods in a node
-        self.inner = columns * POD_W + (columns - 1) * COLUMN_GAP
-        self.node_width = self.inner + 2 * MARGIN
-        self.boxes: list[Box] = []
-        self.lines: list[Line] = []
-        self.labels: list[Label] = []
-        self.links: list[Link] = []
-        self.members: dict[str, str] = {}
-        drawn = frozenset(n.name for n in nodes)
-        self.aggregate = sum(p.node in drawn for p in topology.pods) > most
-        self.room = max(6, MOST_BOXES // max(len(nodes), 1))  # boxes in one node
-
-    # -- what a node holds
-
-    def items(self, node: TopologyNode) -> list[_Item]:
-        pods = sorted((p for p in self.topology.pods if p.node == node.name and not p.host_network), key=lambda p: (_system(p.namespace), p.namespace, p.workload, p.key))  # fmt: skip
-        single = [p for p in pods if not self.aggregate or f"pod:{p.key}" in self.focus]
-        items = [
-            _Item(f"pod:{p.key}", "pod", p.namespace if p.ready else "not ready", display_name(p), p.address, p.key, f"pod:{p.key}" in self.focus, p.ready)
-            for p in single
-        ]  # fmt: skip
-        groups: dict[tuple[str, str], list[TopologyPod]] = {}
-        for p in pods:
-            if p not in single:
-                groups.setdefault((p.namespace, p.workload or p.key.partition("/")[2]), []).append(p)
-        room = max(self.room - len(items), 3)
-        shown = list(groups.items()) if len(groups) <= room else list(groups.items())[: room - 1]
-        for (namespace, workload), members in shown:
-            id = f"group:{node.name}/{namespace}/{workload}"
-            unready = sum(not p.ready for p in members)
-            count = f"{len(members)} pod{'s' * (len(members) > 1)}"
-            full = f"{namespace}/{workload}: {count}" + (f", {unready} not ready" if unready else "")
-            items.append(_Item(id, "group", namespace, f"{workload} ×{len(members)}", f"{unready} unready" if unready else count, full))
-            self.members |= {f"pod:{p.key}": id for p in members}
-        if rest := list(groups.items())[len(shown) :]:
-            id, count = f"more:{node.name}", sum(len(m) for _, m in rest)
-            items.append(_Item(id, "more", "and", f"+{len(rest)} more", f"{count} pods", ", ".join(f"{n}/{w} ×{len(m)}" for (n, w), m in rest)))
-            self.members |= {f"pod:{p.key}": id for _, m in rest for p in m}
-        self.members |= {i.id: i.id for i in items if i.kind == "pod"}
-        return items
-
-    def processes(self, node: TopologyNode) -> list[TopologyPod]:
-        mine = [p for p in self.topology.pods if p.node == node.name and p.host_network]
-        return sorted(mine, key=lambda p: (f"pod:{p.key}" not in self.focus, _system(p.namespace), p.namespace, p.key))
-
-    # -- drawing
-
-    def box(self, *args: Any, **options: Any) -> Box:
-        box = Box(*args, **options)
-        self.boxes.append(box)
-        return box
-
-    def label(self, box: Box | None, text: str, x: float, y: float, width: float, sizes: Sequence[float], keep: Literal["start", "end"] = "start", **options: Any) -> None:  # fmt: skip
-        short, size = fit(text, width, sizes, bold=options.get("bold", False), mono=options.get("mono", False), keep=keep)
-        self.labels.append(Label(short, x, y, size, box=box.id if box else "", full=text, **options))
-
-    def link(self, a: str, b: str, *points: Point) -> None:
-        self.links.append(Link(a, b, points))
-
-    def pods(self, node: TopologyNode, items: list[_Item], frame: Box, x: float, y: float, rows: int, rail: str, rail_y: float) -> None:
-        """`rail` is what the pods are wired to: the bridge, or the node itself; `rail_y` the height of its track."""
-        last = rows - 1
-        bottom = y + rows * POD_H + last * ROW_GAP
-        edge = rail_y - TRACK
-        for n, item in enumerate(items):
-            row, column = divmod(n, self.columns)
-            row += rows - -(-len(items) // self.columns)  # the rows of a node stand on its bridge
-            px, py = x + column * (POD_W + COLUMN_GAP), y + row * (POD_H + ROW_GAP)
-            box = self.box(item.id, item.kind, px, py, POD_W, POD_H, "pod", item.full, frame.id, item.marked, not item.ready)
-            cx, wide = px + POD_W / 2, POD_W - 6
-            self.label(box, item.top, cx, py + 13, wide, (9.5, 9), role="soft" if item.ready else "no", anchor="middle")
-            self.label(box, item.name, cx, py + 27.5, wide, (12.5, 11.5, 11), bold=item.marked, anchor="middle")
-            self.label(box, item.sub, cx, py + 42, wide, (10.5, 10, 9.5, 9), keep="end", role="soft", mono=True, anchor="middle")
-            if row == last:
-                way: tuple[Point, ...] = ((cx, py + POD_H), (cx, rail_y))
-            else:
-                # upper rows come down beside the boxes, side by side like the wires of a ribbon cable
-                lane = px - COLUMN_GAP / 2 - min(2.5, 7 / max(last - 1, 1)) * ((last - 1) / 2 - row)
-                turn = py + POD_H + ROW_GAP / 2
-                way = ((cx, py + POD_H), (cx, turn), (lane, turn), (lane, rail_y))
-            if item.kind != "more":
-                self.lines.append(Line(f"veth:{item.id}", "veth", (*way[:-1], (way[-1][0], edge))))
-                self.link(item.id, rail, *way)
-        if not items:
-            self.label(frame, "no pods here yet", x + self.inner / 2, bottom - POD_H / 2, self.inner, (11,), role="soft", anchor="middle")
-
-    def bar(self, id: str, kind: Literal["bridge", "kernel"], layer: str, frame: Box, y: float, name: str, sub: str, full: str, h: float = BAR_H) -> Box:
-        box = self.box(id, kind, frame.x + MARGIN - 8, y, self.inner + 16, h, layer, full, frame.id)
-        x = frame.x + MARGIN
-        self.label(box, name, x + 2, y + 27, TUNNEL_LANE - 12, (12, 11, 10.5), role=layer)
-        lane = PLAIN_LANE if self.columns > 2 else TUNNEL_LANE
-        self.label(box, sub, x + self.inner - 2, y + 27, self.inner - lane - 8, (10.5, 10, 9.5, 9), keep="end", role="soft", mono=kind == "bridge", anchor="end")
-        return box
-
-    def device(self, id: str, kind: Literal["tunnel", "nic"], layer: str, frame: Box, x: float, y: float, w: float, name: str, sub: str, full: str) -> Box:
-        box = self.box(id, kind, x, y, w, 38.0, layer, full, frame.id)
-        self.label(box, name, x + w / 2, y + 16, w - 10, (12, 11, 10), role=layer if kind == "tunnel" else "ink", anchor="middle")
-        self.label(box, sub, x + w / 2, y + 30, w - 10, (10.5, 10, 9.5, 9), keep="end", role="soft", mono=True, anchor="middle")
-        return box
-
-    def node(self, node: TopologyNode, items: list[_Item], x: float, y: float, rows: int, chips: int) -> tuple[Box, float]:
-        """Draw one node with room for `rows` of pods and `chips` rows of processes; gives its frame and where its wire leaves."""
-        devices = node.devices
-        bridges = [d for d in devices if d.kind == "bridge"]
-        nics = [d for d in devices if d.kind == "physical"]
-        tunnels = [d for d in devices if d.kind not in ("bridge", "physical")]
-        frame = self.box(f"node:{node.name}", "node", x, y, self.node_width, 0.0, "node", node.name)
-        left = x + MARGIN
-        cidr, size = fit(node.pod_cidr, 0.6 * self.inner - 10, (10.5, 10, 9.5, 9), keep="end", mono=True)
-        self.labels.append(Label(cidr, left + self.inner, y + 23, size, "soft", mono=True, anchor="end", box=frame.id, full=node.pod_cidr))
-        room = self.inner - text_width(cidr, size, mono=True) - 8
-        self.label(frame, node.name + (" · control plane" if node.control_plane else ""), left, y + 23, room, (13.5, 12, 11), bold=True)
-
-        top = y + 36
-        at = top + rows * POD_H + (rows - 1) * ROW_GAP + 24
-        kernel = f"kernel:{node.name}"
-        rail = f"device:{node.name}/{bridges[0].name}" if bridges else kernel
-        self.pods(node, items, frame, left, top, rows, rail, at + TRACK)
-        for n, d in enumerate(bridges):
-            id = f"device:{node.name}/{d.name}"
-            self.bar(id, "bridge", "bridge", frame, at, d.name, d.address, f"bridge {d.name} {d.address}".strip())
-            self.link(id, kernel, (left + TUNNEL_LANE, at + TRACK), (left + TUNNEL_LANE, at + (len(bridges) - n) * (BAR_H + 15) + TRACK))
-            self.lines.append(Line(f"stem:{id}", "stem", ((left + TUNNEL_LANE, at + BAR_H), (left + TUNNEL_LANE, at + BAR_H + 15))))
-            at += BAR_H + 15
-        height = BAR_H + (chips * (CHIP_H + 5) + 2 if chips else 0)
-        self.bar(kernel, "kernel", "node", frame, at, "routes, rules", "the node itself", f"{node.name}: routes, rules and connection tracking", height)
-        self.chips(node, frame, left, at + BAR_H - 1, chips)
-        track, at = at + TRACK, at + height + 18
-        foot, nic_y = at - 18, at + (38 + 30 if tunnels else 6)
-        width = min(150.0, (PLAIN_LANE - 12) / max(len(tunnels), 1) - 4)
-        first_nic = f"device:{node.name}/{nics[0].name}" if nics else f"tap:{node.name}"
-        for n, d in enumerate(tunnels):
-            centre = left + TUNNEL_LANE if len(tunnels) == 1 else left + 4 + width / 2 + n * (width + 4)
-            id, note = f"device:{node.name}/{d.name}", " · ".join(t for t in (d.note, d.address) if t)
-            self.device(id, "tunnel", "tunnel", frame, centre - width / 2, at, width, d.name, note or d.kind, f"{d.kind} {d.name} {note}, MTU {d.mtu}")
-            self.link(kernel, id, (centre, track), (centre, at + 19))
-            self.link(id, first_nic, (centre, at + 19), (centre, nic_y + 19))
-            self.lines.append(Line(f"stem:{id}", "stem", ((centre, foot), (centre, at))))
-            self.lines.append(Line(f"stem:{id}:out", "stem", ((centre, at + 38), (centre, nic_y))))
-        self.lines.append(Line(f"stem:{kernel}", "stem", ((left + PLAIN_LANE, foot), (left + PLAIN_LANE, nic_y))))
-        out, bottom = left + self.inner / 2, nic_y + 38
-        for n, d in enumerate(nics):
-            id = f"device:{node.name}/{d.name}"
-            if n == 0:
-                nx, ny, wide = (left + 15, nic_y, self.inner - 30) if self.columns > 2 else (left + 1, nic_y, self.inner + 9)
-            else:  # further interfaces stand beside the first one's wire
-                row, column = divmod(n - 1, 2)
-                wide = self.inner / 2 - 27
-                nx, ny = left + 15 + (1 - column) * (self.inner / 2 - 3), nic_y + (row + 1) * 46
-            self.device(id, "nic", "wire", frame, nx, ny, wide, d.name, d.address, f"{d.name} {d.address}, MTU {d.mtu}")
-            self.link(kernel, id, (left + PLAIN_LANE, track), (left + PLAIN_LANE, ny + 19))
-            bottom = max(bottom, ny + 38)
-        end = bottom + 14
-        self.boxes[self.boxes.index(frame)] = frame = replace(frame, h=end - y)
-        self.lines.append(Line(f"uplink:{node.name}", "uplink", ((out, nic_y + 38), (out, end + 22))))
-        self.link(first_nic, f"tap:{node.name}", (out, nic_y + 19), (out, end + 22))
-        return frame, out
-
-    def chips(self, node: TopologyNode, frame: Box, x: float, y: float, rows: int) -> None:
-        """Processes that live in the node's own network (hostNetwork pods)."""
-        mine = self.processes(node)
-        room = rows * self.columns
-        shown = mine if len(mine) <= room else mine[: room - 1]
-        for n, pod in enumerate(shown):
-            row, column = divmod(n, self.columns)
-            cx, cy = x + column * (POD_W + COLUMN_GAP), y + row * (CHIP_H + 5)
-            id = f"pod:{pod.key}"
-            marked = id in self.focus
-            box = self.box(id, "process", cx, cy, POD_W, CHIP_H, "pod", f"{pod.key}, in the node's own network", f"kernel:{node.name}", marked, not pod.ready)
-            self.label(box, display_name(pod), cx + POD_W / 2, cy + 15, POD_W - 8, (11, 10, 9.5), bold=marked, anchor="middle")
-            self.members[id] = id
-            lane, side = (x + TUNNEL_LANE, cx if column else cx + POD_W) if column < 2 else (x + PLAIN_LANE + (column - 2) * (POD_W + COLUMN_GAP), cx)
-            self.link(id, f"kernel:{node.name}", (side, cy + CHIP_H / 2), (lane, cy + CHIP_H / 2), (lane, y - BAR_H + 1 + TRACK))
-        if rest := mine[len(shown) :]:
-            row, column = divmod(len(shown), self.columns)
-            cx, cy = x + column * (POD_W + COLUMN_GAP), y + row * (CHIP_H + 5)
-            names = ", ".join(p.key for p in rest)
-            box = self.box(f"more:kernel:{node.name}", "more", cx, cy, POD_W, CHIP_H, "pod", names, f"kernel:{node.name}")
-            self.label(box, f"+{len(rest)} more", cx + POD_W / 2, cy + 15, POD_W - 8, (11, 10), role="soft", anchor="middle")
-            self.members |= {f"pod:{p.key}": f"kernel:{node.name}" for p in rest}
-
-    def services(self, services: Sequence[tuple[str, str]], y: float, width: float) -> float:
-        if not services:
-            return y
-        per_row = max(1, int((width + 8) // (118 + 8)))
-        most = per_row * 2
-        lines = -(-min(len(services), most) // per_row)
-        per_row = -(-min(len(services), most) // lines)
-        wide = min(SERVICE_W, (width + 8) / per_row - 8)
-        ordered = sorted(services, key=lambda s: f"service:{s[0]}" not in self.focus)
-        shown = ordered if len(ordered) <= most else ordered[: most - 1]
-        self.label(None, "Service addresses: rules on every node, no interface anywhere", PAD + 4, y + 12, width, (11, 10, 9), role="soft")
-        y += 20
-        cells = [(f"service:{name}", name, address, f"service:{name}" in self.focus) for name, address in shown]
-        if rest := ordered[len(shown) :]:
-            cells.append(("more:services", f"+{len(rest)} more", "", False))
-        for n, (id, name, address, marked) in enumerate(cells):
-            row, column = divmod(n, per_row)
-            x, top = PAD + column * (wide + 8), y + row * (SERVICE_H + 8)
-            kind: Literal["service", "more"] = "service" if address else "more"
-            full = f"Service {name} {address}" if address else ", ".join(f"{a} {b}" for a, b in rest)
-            box = self.box(id, kind, x, top, wide, SERVICE_H, "nat", full, "", marked, True)
-            self.label(box, name, x + wide / 2, top + 15, wide - 8, (12, 11, 10.5, 10, 9.5), bold=marked, anchor="middle")
-            self.label(box, address or "Services", x + wide / 2, top + 29, wide - 8, (10.5, 9.5), keep="end", role="soft", mono=True, anchor="middle")
-        return y + -(-len(cells) // per_row) * (SERVICE_H + 8) + 6
-
-    def outside(self, addresses: Sequence[str], y: float, width: float, bus: float) -> float:
-        """The router and the machines beyond it, under the last stretch of the node network."""
-        right = PAD + width
-        gate_w, h = min(92.0, width * 0.36), 38.0
-        gx = right - gate_w - 6
-        ext_w = min(146.0, gx - PAD - 30)
-        gate = self.box("gateway", "gateway", gx, y, gate_w, h, "wire", "the router of the node network")
-        self.label(gate, "router", gx + gate_w / 2, y + 16, gate_w - 8, (12, 11), anchor="middle")
-        self.label(gate, "way out", gx + gate_w / 2, y + 30, gate_w - 8, (10.5, 9.5), role="soft", anchor="middle")
-        self.lines.append(Line("uplink:gateway", "uplink", ((gx + gate_w / 2, bus), (gx + gate_w / 2, y))))
-        self.link("gateway", "tap:gateway", (gx + gate_w / 2, y + h / 2), (gx + gate_w / 2, bus))
-        room = max(1, int((gx - PAD - 24) // (ext_w + 14)))
-        ordered = sorted(addresses, key=lambda a: f"external:{a}" not in self.focus)
-        x = gx
-        for n, address in enumerate(ordered[:room]):
-            x -= (28 if n == 0 else 14) + ext_w
-            marked = f"external:{address}" in self.focus
-            box = self.box(f"external:{address}", "external", x, y, ext_w, h, "wire", f"{address}, outside the cluster", "", marked)
-            more = f" (+{len(ordered) - room} more)" if n == room - 1 and len(ordered) > room else ""
-            self.label(box, "outside" + more, x + ext_w / 2, y + 16, ext_w - 8, (12, 11), bold=marked, anchor="middle")
-            self.label(box, address, x + ext_w / 2, y + 30, ext_w - 8, (10.5, 9.5, 9), keep="end", role="soft", mono=True, anchor="middle")
-            self.link(f"external:{address}", "gateway", (x + ext_w / 2, y + h / 2), (gx + gate_w / 2, y + h / 2))
-        self.members |= {f"external:{a}": f"external:{ordered[room - 1]}" for a in ordered[room:]}
-        if ordered:
-            self.lines.append(Line("wire:outside", "wire", ((x + ext_w / 2, y + h / 2), (gx, y + h / 2))))
-        return y + h
+__all__ = ["scene"]
 
 
 def _nodes(topology: Topology, focus: Sequence[str], names: Iterable[str] | None) -> tuple[TopologyNode, ...]:
@@ -397,7 +53,7 @@ def scene(
     """
     focus = tuple(focus)
     shown = _nodes(topology, focus, nodes)
-    b = _Builder(topology, focus, shown, most, max(2, pod_columns))
+    b = Builder(topology, focus, shown, most, max(2, pod_columns))
     columns = max(1, min(columns or _columns(len(shown)), max(len(shown), 1)))
     rows = [shown[i : i + columns] for i in range(0, len(shown), columns)]
     trunk = 22.0 if len(rows) > 1 else 0.0
@@ -437,7 +93,7 @@ def scene(
     return Scene(tuple(b.boxes), tuple(b.lines), tuple(b.labels), (width + 2 * PAD, end + PAD), tuple(b.links), b.members)
 
 
-def _wires(b: _Builder, taps: list[list[tuple[str, float, float]]], trunk: float | None, left: float, right: float) -> None:
+def _wires(b: Builder, taps: list[list[tuple[str, float, float]]], trunk: float | None, left: float, right: float) -> None:
     """The node network: one line under each row of nodes, joined at the left."""
     for n, row in enumerate(taps):
         if not row:
@@ -447,9 +103,9 @@ def _wires(b: _Builder, taps: list[list[tuple[str, float, float]]], trunk: float
         ends = sorted(row, key=lambda t: t[1])
         if trunk is not None:
             ends.insert(0, (f"corner:{n}", trunk, y))
-        for (a, ax, _), (z, zx, _) in zip(ends, ends[1:], strict=False):
+        for (a, ax, _), (z, zx, _) in itertools.pairwise(ends):
             b.link(a, z, (ax, y), (zx, y))
     if trunk is not None:
-        for n, (one, two) in enumerate(zip(taps, taps[1:], strict=False)):
+        for n, (one, two) in enumerate(itertools.pairwise(taps)):
             b.link(f"corner:{n}", f"corner:{n + 1}", (trunk, one[0][2]), (trunk, two[0][2]))
             b.lines.append(Line(f"wire:trunk:{n}", "wire", ((trunk, one[0][2]), (trunk, two[0][2]))))

@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-__all__ = ["DARK", "FONT", "LAYER_STYLES", "LIGHT", "MONO", "LayerStyle", "Palette", "ThemeName", "automatic", "contrast", "css_variables", "palette"]
+__all__ = [
+    "DARK",
+    "FONT",
+    "LAYER_STYLES",
+    "LIGHT",
+    "MONO",
+    "LayerStyle",
+    "Palette",
+    "ThemeName",
+    "automatic",
+    "contrast",
+    "css_variables",
+    "palette",
+]
 
 ThemeName: TypeAlias = Literal["auto", "light", "dark"]
 Palette: TypeAlias = Mapping[str, str]
@@ -44,11 +57,19 @@ class LayerStyle:
     marker: str
 
 
-LAYER_STYLES: Mapping[str, LayerStyle] = MappingProxyType({
-    "pod": LayerStyle((), 3.0, "o"), "bridge": LayerStyle((), 2.0, "s"), "node": LayerStyle((6, 2), 2.0, "h"), "tunnel": LayerStyle((), 9.0, "D"),
-    "nat": LayerStyle((7, 3), 2.5, "^"), "policy": LayerStyle((3, 2), 2.5, "X"), "wire": LayerStyle((), 1.6, "|"), "dns": LayerStyle((1.5, 3), 2.2, "v"),
-    "ingress": LayerStyle((8, 2, 2, 2), 2.5, "P"),
-})  # fmt: skip
+LAYER_STYLES: Mapping[str, LayerStyle] = MappingProxyType(
+    {
+        "pod": LayerStyle((), 3.0, "o"),
+        "bridge": LayerStyle((), 2.0, "s"),
+        "node": LayerStyle((6, 2), 2.0, "h"),
+        "tunnel": LayerStyle((), 9.0, "D"),
+        "nat": LayerStyle((7, 3), 2.5, "^"),
+        "policy": LayerStyle((3, 2), 2.5, "X"),
+        "wire": LayerStyle((), 1.6, "|"),
+        "dns": LayerStyle((1.5, 3), 2.2, "v"),
+        "ingress": LayerStyle((8, 2, 2, 2), 2.5, "P"),
+    }
+)
 
 
 def palette(theme: ThemeName) -> Palette:

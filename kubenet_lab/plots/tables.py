@@ -24,6 +24,8 @@ def trace_frame(trace: Trace) -> pd.DataFrame:
     for stage, walk in walks(trace):
         for hop in (*walk.hops, *walk.reply_hops):
             size = sum(h.size for h in hop.after or hop.before)
-            rows.append((stage, hop.number, hop.direction, hop.host, hop.device, hop.layer, hop.title, hop.entry.text if hop.entry else "", size))
+            rows.append(
+                (stage, hop.number, hop.direction, hop.host, hop.device, hop.layer, hop.title, hop.entry.text if hop.entry else "", size)
+            )
     frame = pd.DataFrame(rows, columns=["stage", "hop", "direction", "host", "device", "layer", "what", "entry", "size"])
     return frame if trace.stages else frame.drop(columns="stage")

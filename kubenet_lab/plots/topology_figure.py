@@ -8,11 +8,14 @@ from typing import Any
 from ..cluster.topology import Topology, TopologyPod
 from .canvas import Canvas
 from .figure import Figure
+from .layout import TRACK
 from .paint import BACK, halo, paint
-from .scene import TRACK, Box, Scene, scene
+from .scene import scene
+from .shapes import Box, Scene
 from .style import ThemeName
 
 __all__ = ["describe", "draw_back", "draw_front", "topology_figure", "topology_of"]
+
 
 def topology_of(source: Any) -> Topology:
     """The Topology of a cluster, or the one given."""
@@ -31,7 +34,12 @@ def draw_back(canvas: Canvas, s: Scene) -> None:
             _paint(canvas, box)
     for line in s.lines:
         wide = line.kind == "wire"
-        canvas.line(line.points, stroke="wire" if line.kind in ("wire", "uplink") else "line", width=2.2 if wide else 1.4, cap="butt" if line.kind == "veth" else "round")  # fmt: skip
+        canvas.line(
+            line.points,
+            stroke="wire" if line.kind in ("wire", "uplink") else "line",
+            width=2.2 if wide else 1.4,
+            cap="butt" if line.kind == "veth" else "round",
+        )
 
 
 def draw_front(canvas: Canvas, s: Scene, *, track: bool = True) -> None:
@@ -56,12 +64,12 @@ def _pod_words(pod: TopologyPod) -> str:
 
 def describe(t: Topology, services: Iterable[str] = ()) -> str:
     """The picture in words: every node, device and pod with its address; workloads with counts where pods are too many to name."""
-    lines = [
-        f"{_count(len(t.nodes), 'node')} and {_count(len(t.pods), 'pod')} on the node network {t.node_network} (MTU {t.node_mtu}); pod network: {t.pod_network}."
-    ]  # fmt: skip
+    size = f"{_count(len(t.nodes), 'node')} and {_count(len(t.pods), 'pod')}"
+    lines = [f"{size} on the node network {t.node_network} (MTU {t.node_mtu}); pod network: {t.pod_network}."]
     for node in t.nodes:
-        devices = ", ".join(f"{d.name} {d.address}".strip() for d in node.devices)
-        lines.append(f"{node.name}{' (control plane)' if node.control_plane else ''}: {node.address}, pod CIDR {node.pod_cidr or 'none'}; {devices or 'no devices'}.")  # fmt: skip
+        devices = ", ".join(f"{d.name} {d.address}".strip() for d in node.devices) or "no devices"
+        role = " (control plane)" if node.control_plane else ""
+        lines.append(f"{node.name}{role}: {node.address}, pod CIDR {node.pod_cidr or 'none'}; {devices}.")
         mine = sorted((p for p in t.pods if p.node == node.name), key=lambda p: (p.host_network, p.namespace.startswith("kube-"), p.key))
         if len(t.pods) <= 60:
             own = [_pod_words(p) for p in mine if not p.host_network]
@@ -83,7 +91,12 @@ def describe(t: Topology, services: Iterable[str] = ()) -> str:
 
 
 def topology_figure(
-    source: Any, *, focus: Iterable[str] = (), services: bool | Iterable[str] = False, columns: int | None = None, theme: ThemeName = "light"
+    source: Any,
+    *,
+    focus: Iterable[str] = (),
+    services: bool | Iterable[str] = False,
+    columns: int | None = None,
+    theme: ThemeName = "light",
 ) -> Figure:
     t = topology_of(source)
     names = [n for n, _ in t.services] if services is True else [] if services is False else list(services)

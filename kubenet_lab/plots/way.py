@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from .canvas import Canvas
+from .layout import BAR_H, MARGIN, TUNNEL_LANE
 from .metrics import text_width
 from .route import Step, length
-from .scene import BAR_H, MARGIN, TUNNEL_LANE, Box, Point, Scene
+from .shapes import Box, Point, Scene
 from .style import LAYER_STYLES
 
 __all__ = ["KEY_ROW", "Key", "cross", "draw_badges", "draw_keys", "draw_way", "place_keys"]
@@ -21,14 +22,19 @@ _BESIDE, _BESIDE_SLEEVE, _HERE = (7.0, 4.0), (10.0, 9.0), (0.0, 0.0)
 
 def _arrow(canvas: Canvas, points: Sequence[Point], role: str, size: float = 6.5) -> None:
     """An arrow head in the middle of the longest stretch of a way."""
-    (ax, ay), (bx, by) = max(zip(points, points[1:], strict=False), key=lambda s: abs(s[0][0] - s[1][0]) + abs(s[0][1] - s[1][1]))
+    (ax, ay), (bx, by) = max(pairwise(points), key=lambda s: abs(s[0][0] - s[1][0]) + abs(s[0][1] - s[1][1]))
     far = length([(ax, ay), (bx, by)])
     if far < 3 * size:
         return
     ux, uy = (bx - ax) / far, (by - ay) / far
     mx, my = (ax + bx) / 2 + ux * size, (ay + by) / 2 + uy * size
     base = (mx - 2 * size * ux, my - 2 * size * uy)
-    canvas.polygon([(mx, my), (base[0] - size * uy, base[1] + size * ux), (base[0] + size * uy, base[1] - size * ux)], fill=role, stroke="bg", width=1.2)
+    canvas.polygon(
+        [(mx, my), (base[0] - size * uy, base[1] + size * ux), (base[0] + size * uy, base[1] - size * ux)],
+        fill=role,
+        stroke="bg",
+        width=1.2,
+    )
 
 
 def _merged(ways: Sequence[tuple[Point, ...]]) -> list[tuple[Point, ...]]:
@@ -42,7 +48,9 @@ def _merged(ways: Sequence[tuple[Point, ...]]) -> list[tuple[Point, ...]]:
     return out
 
 
-def draw_way(canvas: Canvas, steps: Sequence[Step], role: str, *, width: float = 3.4, dash: Sequence[float] = (), beside: bool = False) -> None:
+def draw_way(
+    canvas: Canvas, steps: Sequence[Step], role: str, *, width: float = 3.4, dash: Sequence[float] = (), beside: bool = False
+) -> None:
     """The line of a walk; `beside` another one that is drawn already."""
     ways = []
     for s in steps:
@@ -57,7 +65,7 @@ def draw_way(canvas: Canvas, steps: Sequence[Step], role: str, *, width: float =
     for points in _merged([p for p, _ in ways]):
         canvas.line(points, stroke=role, width=width, dash=dash, cap="butt" if dash else "round")
     for inside, group in groupby(ways, key=lambda w: w[1]):
-        longest = max((p for p, _ in group), key=lambda p: max(length(s) for s in zip(p, p[1:], strict=False)))
+        longest = max((p for p, _ in group), key=lambda p: max(length(s) for s in pairwise(p)))
         _arrow(canvas, longest, "tunnel" if inside else role)
 
 

@@ -122,6 +122,14 @@ class PolicyDecision(Decision):
         found = tuple(d.nearest for d in (self.egress, self.ingress) if not d)
         return () if None in found else tuple(f for f in found if f is not None)
 
+    @property
+    def summary(self) -> str:
+        """Verdict and enforcer in one line: "✓ allowed · nobody enforces policies here (flannel vxlan)"."""
+        verdict = "✓ allowed" if self.verdict else "✗ denied"
+        if self.enforced_by == "":
+            return verdict
+        return f"{verdict} · " + (f"enforced by {self.enforced_by}" if self.enforced_by else f"nobody enforces policies here ({self.network})")
+
     def with_enforcer(self, enforced_by: str | None, network: str = "") -> PolicyDecision:
         """The same decision, told who enforces: an engine's name, or None with the name of the pod network."""
         return PolicyDecision(self.question, self.egress, self.ingress, enforced_by, network)

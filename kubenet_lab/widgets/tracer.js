@@ -47,16 +47,16 @@ function combobox(id, label, value, options, choose) {
   function show(text) {
     const want = text.trim().toLowerCase();
     shown = options().filter(([name, kind]) => !want || name.toLowerCase().includes(want) || kind.toLowerCase().includes(want)).slice(0, 300);
-    list.replaceChildren(...shown.map(([name, kind], n) => h("li", {
+    list.replaceChildren(...shown.map(([name, kind, ports], n) => h("li", {
       role: "option", id: `${id}-o${n}`, "aria-selected": "false",
       onmousedown: (e) => { e.preventDefault(); pick(n); },
-    }, h("span", {}, name), h("small", {}, kind))));
+    }, h("span", {}, name), h("small", {}, ports?.length ? `${kind} ${ports.map((p) => p.join("/")).join(", ")}` : kind))));
     if (!shown.length) list.append(h("li", { class: "kn-none", role: "option", "aria-disabled": "true", "aria-selected": "false", id: `${id}-o0` }, "nothing in the list: it is asked as typed"));
     list.hidden = false;
     input.setAttribute("aria-expanded", "true");
     mark(-1);
   }
-  function pick(n) { if (!shown[n]) return; input.value = shown[n][0]; close(); choose(input.value); }
+  function pick(n) { if (!shown[n]) return; input.value = shown[n][0]; close(); choose(input.value, shown[n]); }
   input.addEventListener("input", () => { show(input.value); choose(input.value); });
   input.addEventListener("click", () => { if (!isOpen()) { show(""); input.select(); } });
   input.addEventListener("blur", close);
@@ -156,7 +156,15 @@ function render({ model, el }) {
   // -- the question
   const keep = (name) => (text) => { draft[name] = text; };
   const from = combobox(`${id}-src`, "from", get("src"), choice("sources"), keep("src"));
-  const to = combobox(`${id}-dst`, "to", get("dst"), choice("targets"), keep("dst"));
+  const to = combobox(`${id}-dst`, "to", get("dst"), choice("targets"), (text, option) => {
+    keep("dst")(text);
+    const ports = option?.[2] || [], now = [port.value.trim(), protocol.value];  // a target brings a port that it serves
+    if (ports.length && !ports.some((p) => String(p[0]) === now[0] && p[1] === now[1])) {
+      [port.value, protocol.value] = [String(ports[0][0]), ports[0][1]];
+      keep("port")(port.value);
+      keep("protocol")(protocol.value);
+    }
+  });
   const port = h("input", { id: `${id}-port`, class: "kn-port", type: "text", autocomplete: "off", spellcheck: "false", oninput: (e) => keep("port")(e.target.value) });
   const protocol = h("select", { id: `${id}-proto`, onchange: (e) => keep("protocol")(e.target.value) }, ["TCP", "UDP", "ICMP"].map((p) => h("option", { value: p }, p)));
   const ask = h("form", { class: "kn-ask", "aria-label": "Question", onsubmit: (e) => { e.preventDefault(); send(); } }, from.box, to.box,
@@ -237,7 +245,7 @@ function render({ model, el }) {
     hops.forEach((hop, n) => {
       if (hop.stage && hop.stage !== stage) rows.push(h("li", { class: "kn-stage" }, (stage = hop.stage)));
       rows.push(h("li", {}, h("button", { type: "button", "data-n": n, tabindex: "-1", style: colours(hop.failed ? "policy" : hop.layer), onclick: () => move(n) },
-        h("span", { class: "kn-n" }, hop.failed ? "✗" : String(hop.number)), h("span", {}, hop.title, hop.entry ? h("small", {}, hop.entry) : null))));
+        h("span", { class: "kn-n" }, hop.failed ? "✗" : String(hop.number)), h("span", {}, hop.title, hop.entry ? h("small", {}, h("span", { class: "kn-brief" }, hop.brief), h("span", { class: "kn-full" }, hop.entry)) : null))));
     });
     list.replaceChildren(...rows);
     if (!hops.length) list.replaceChildren(h("li", { class: "kn-none" }, "No packet was sent."));

@@ -48,7 +48,8 @@ class PacketTracer(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
     view = traitlets.Dict().tag(sync=True)
 
     def __init__(self, cluster: Any, src: str = "shop/web", dst: str = "svc:shop/cart", port: int | str = 8080, protocol: str = "TCP"):
-        self._cluster, self._asked = cluster, ()
+        self._cluster = cluster
+        self._asked: tuple[Any, ...] = ()
         self._trace: Trace | None = None
         self._error = ""
         super().__init__(src=src, dst=dst, port=port, protocol=protocol)
@@ -80,10 +81,14 @@ class PacketTracer(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
             view = failure(topology, self._error)
         view["request"] = self.request  # so that every answer is news to the browser
         with self.hold_sync(), self.hold_trait_notifications():
-            self.choices = choices(topology)
+            self.choices = choices(topology, self._ports())
             self.direction = "forward"
             self.view = view
             self.hop = 1
+
+    def _ports(self) -> dict[str, list[tuple[int, str]]]:
+        """The ports of the Services, so that choosing one brings a port it serves."""
+        return {f"svc:{s.key}": [(p.port, p.protocol) for p in s.spec.ports] for s in self._cluster.objects("Service")}
 
     def send(self) -> None:
         """Ask again, as the button does."""

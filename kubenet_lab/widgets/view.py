@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..cluster.topology import Topology
@@ -11,7 +12,8 @@ from ..plots.headers_figure import layer_of
 from ..plots.paint import scene_data
 from ..plots.path_figure import services_of
 from ..plots.route import focus_of, route, walks
-from ..plots.scene import Scene, scene
+from ..plots.scene import scene
+from ..plots.shapes import Scene
 from ..trace import Header, Hop, Trace
 
 __all__ = ["choices", "failure", "header_stack", "trace_view"]
@@ -20,20 +22,24 @@ MOST_PODS = 24  # drawn one by one in a widget
 WIDE_NODES = 3
 
 
-def choices(t: Topology) -> dict[str, list[list[str]]]:
-    """What can be asked: [value, kind] pairs for the source and for the target, in the words of the API."""
+def choices(t: Topology, ports: Mapping[str, Sequence[tuple[int, str]]] = MappingProxyType({})) -> dict[str, list[list[Any]]]:
+    """What can be asked, in the words of the API: [value, kind, ports] for the source and for the target, the application first.
+
+    `ports`: by value, the (port, protocol) that a target serves.
+    """
     workloads: dict[str, str] = {}
     single: dict[str, str] = {}
     for p in sorted(t.pods, key=lambda p: (p.namespace.startswith("kube-"), p.key)):
         if p.workload and p.workload_kind not in ("", "Pod"):
             workloads.setdefault(f"{p.namespace}/{p.workload}", p.workload_kind)
         single[f"pod/{p.key}"] = "pod"
-    ends = [[name, kind] for name, kind in workloads.items()]
-    ends += [[name, kind] for name, kind in single.items() if not workloads or len(single) <= 200]
-    nodes = [[f"node:{n.name}", "node"] for n in t.nodes]
-    outside = [[f"external:{e.address}", "outside"] for e in t.externals] or [["external:203.0.113.7", "outside"]]
-    services = [[f"svc:{name}", "Service"] for name, _ in sorted(t.services, key=lambda s: (s[0].startswith("kube-"), s[0]))]
-    return {"sources": ends + nodes + outside, "targets": services + ends + nodes + outside}
+    ends = [[name, kind, []] for name, kind in workloads.items()]
+    ends += [[name, kind, []] for name, kind in single.items() if not workloads or len(single) <= 200]
+    nodes = [[f"node:{n.name}", "node", []] for n in t.nodes]
+    outside = [[f"external:{e.address}", "outside", []] for e in t.externals] or [["external:203.0.113.7", "outside", []]]
+    services = sorted((name for name, _ in t.services), key=lambda n: (n.startswith(("kube-", "default/kubernetes")), n))
+    targets = [[f"svc:{name}", "Service", [list(p) for p in ports.get(f"svc:{name}", ())]] for name in services]
+    return {"sources": ends + nodes + outside, "targets": targets + ends + nodes + outside}
 
 
 def header_stack(hop: Hop) -> dict[str, Any]:
@@ -54,8 +60,12 @@ def header_stack(hop: Hop) -> dict[str, Any]:
         back = len(after) - n
         cards.append(_header(h, "new" if n < fresh else "", before[-back] if n >= fresh and before else None))
     return {
-        "note": "", "total": sum(h.size for h in after), "new": sum(h.size for h in after[:fresh]), "gone": sum(h.size for h in lost), "stack": _nest(cards),
-    }  # fmt: skip
+        "note": "",
+        "total": sum(h.size for h in after),
+        "new": sum(h.size for h in after[:fresh]),
+        "gone": sum(h.size for h in lost),
+        "stack": _nest(cards),
+    }
 
 
 def _nest(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -80,14 +90,29 @@ def _where(hop: Hop) -> str:
     return f"{place}, {hop.device}" if hop.device else place
 
 
+def _brief(text: str) -> str:
+    """An entry for a narrow list: its start names it, its end says what it does."""
+    return text if len(text) <= 44 else f"{text[:17].rstrip()}…{text[-26:].lstrip()}"
+
+
 def _hop(number: int, hop: Hop, stage: str) -> dict[str, Any]:
     evidence = hop.evidence
     return {
-        "number": number, "stage": stage, "title": hop.title, "sentence": hop.sentence, "command": hop.command, "layer": hop.layer, "failed": hop.failed,
-        "entry": hop.entry.text if hop.entry else "", "origin": hop.entry.origin if hop.entry else "", "where": _where(hop),
-        "evidence": str(evidence) if evidence else "", "headers": header_stack(hop),
+        "number": number,
+        "stage": stage,
+        "title": hop.title,
+        "sentence": hop.sentence,
+        "command": hop.command,
+        "layer": hop.layer,
+        "failed": hop.failed,
+        "entry": hop.entry.text if hop.entry else "",
+        "brief": _brief(hop.entry.text) if hop.entry else "",
+        "origin": hop.entry.origin if hop.entry else "",
+        "where": _where(hop),
+        "evidence": str(evidence) if evidence else "",
+        "headers": header_stack(hop),
         "details": [[d.title, d.entry.text if d.entry else ""] for d in hop.details],
-    }  # fmt: skip
+    }
 
 
 def _pictures(t: Topology, trace: Trace) -> dict[str, Scene]:
@@ -139,10 +164,20 @@ def failure(t: Topology, message: str) -> dict[str, Any]:
     """The view of a question that has no answer: what is wrong with it, and the cluster as it is."""
     names = [n.name for n in t.nodes][:2]
     pictures = {
-        name: scene(t, nodes=names, columns=columns, pod_columns=columns + 1, most=MOST_PODS, externals=False) for name, columns in (("wide", 2), ("narrow", 1))
-    }  # fmt: skip
+        name: scene(t, nodes=names, columns=columns, pod_columns=columns + 1, most=MOST_PODS, externals=False)
+        for name, columns in (("wide", 2), ("narrow", 1))
+    }
     empty: dict[str, list[Any]] = {"forward": [], "reply": []}
     return {
-        "question": "", "ok": False, "symbol": "!", "verdict": "no answer", "head": message, "tail": "", "reasons": [], "assumptions": [], "hops": empty,
-        "pictures": {name: {**scene_data(picture), "steps": empty} for name, picture in pictures.items()}, "description": "The cluster's nodes.",
-    }  # fmt: skip
+        "question": "",
+        "ok": False,
+        "symbol": "!",
+        "verdict": "no answer",
+        "head": message,
+        "tail": "",
+        "reasons": [],
+        "assumptions": [],
+        "hops": empty,
+        "pictures": {name: {**scene_data(picture), "steps": empty} for name, picture in pictures.items()},
+        "description": "The cluster's nodes.",
+    }

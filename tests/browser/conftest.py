@@ -1,7 +1,7 @@
 """One real JupyterLab and one headless Chromium for all browser tests.
 
-The notebook that is opened: KUBENET_NOTEBOOK if set (a path), else a small one made here. It must show a PacketTracer.
-Screenshots go to build/screens.
+The notebook that is opened: KUBENET_NOTEBOOK if set (a path), else the learner's copy of notebook 00, as `kubenet-lab start` writes it.
+It must show a PacketTracer in a variable `tracer`. A second, small notebook shows two tracers. Screenshots go to build/screens.
 """
 
 from __future__ import annotations
@@ -34,30 +34,45 @@ RUN_ALL = """async () => {
   await app.commands.execute("notebook:run-all-cells");
 }"""
 CELL_ERRORS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells].flatMap((cell, n) => {
-  const outputs = (cell.toJSON().outputs || []);
-  return outputs.filter((o) => o.output_type === "error" || o.name === "stderr").map((o) => `cell ${n + 1}: ${o.ename || o.name}: ${o.evalue || o.text}`);
+  const bad = (cell.toJSON().outputs || []).filter((o) => o.output_type === "error" || o.name === "stderr");
+  return bad.map((o) => `cell ${n + 1}: ${o.ename || o.name}: ${o.evalue || o.text}`);
 })"""
-COUNTS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells].filter((c) => c.type === "code" && c.sharedModel.source.trim()).map((c) => c.executionCount)"""
+COUNTS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
+  .filter((c) => c.type === "code" && c.sharedModel.source.trim()).map((c) => c.executionCount)"""
+READY = "() => window.jupyterapp && window.jupyterapp.shell.currentWidget && window.jupyterapp.shell.currentWidget.sessionContext"
 
 
 def _notebook(cells: list[str]) -> dict[str, Any]:
     return {
-        "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-        "cells": [{"cell_type": "code", "id": f"c{n}", "metadata": {}, "execution_count": None, "outputs": [], "source": text} for n, text in enumerate(cells)],
-    }  # fmt: skip
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        "cells": [
+            {"cell_type": "code", "id": f"c{n}", "metadata": {}, "execution_count": None, "outputs": [], "source": text}
+            for n, text in enumerate(cells)
+        ],
+    }
 
 
-def small_notebook(root: Path) -> dict[str, Any]:
-    """Two tracers on one page, the path figure, and the words."""
-    real = "example" in (root / "kubenet_lab" / "__init__.py").read_text()
-    if real:
-        setup = 'import kubenet_lab as kn\ncluster = kn.example("bookshop")'
-    else:
-        setup = f"import sys\nsys.path.insert(0, {str(root / 'tests' / 'plots')!r})\nimport fixtures\ncluster = fixtures.FixtureCluster()"
+def two_tracers() -> dict[str, Any]:
+    """Two tracers on one page."""
     return _notebook([
-        setup, "from kubenet_lab.widgets import PacketTracer\ntracer = PacketTracer(cluster)\ntracer", "tracer.text",
-        'other = PacketTracer(cluster, dst="shop/api")\nother', "tracer.trace.plot()",
+        'import kubenet_lab as kn\ncluster = kn.example("bookshop")',
+        "tracer = kn.widgets.PacketTracer(cluster)\ntracer",
+        'other = kn.widgets.PacketTracer(cluster, dst="shop/api")\nother',
     ])  # fmt: skip
+
+
+def _prepare(folder: Path) -> str:
+    """Put the notebooks into the server's folder; the name of the one to open."""
+    (folder / "two.ipynb").write_text(json.dumps(two_tracers()))
+    if given := os.environ.get("KUBENET_NOTEBOOK"):
+        shutil.copytree(Path(given).resolve().parent, folder, dirs_exist_ok=True)
+        return Path(given).name
+    from kubenet_lab.course.workspace import start
+
+    start(folder)
+    return min(p.name for p in folder.glob("0*.ipynb"))
 
 
 @dataclass
@@ -72,14 +87,16 @@ class Lab:
     screens: Path
     pages: list[Any] = field(default_factory=list)
 
-    def open(self, *, width: int = 1280, height: int = 900, dark: bool = False, scale: float = 1, touch: bool = False) -> Page:
+    def open(self, *, width: int = 1280, height: int = 900, dark: bool = False, scale: float = 1, notebook: str = "") -> Page:
         context = self.browser.new_context(
-            viewport={"width": width, "height": height}, device_scale_factor=scale, color_scheme="dark" if dark else "light", has_touch=touch,
+            viewport={"width": width, "height": height},
+            device_scale_factor=scale,
+            color_scheme="dark" if dark else "light",
             permissions=["clipboard-read", "clipboard-write"],
-        )  # fmt: skip
+        )
         page = Page(self, context, context.new_page())
         self.pages.append(page)
-        page.start(dark)
+        page.start(dark, notebook or self.notebook)
         return page
 
 
@@ -96,15 +113,23 @@ class Page:
         if not any(part in f"{text} {url}" for part, _ in HARMLESS):
             self.problems.append(f"{text} ({url})")
 
-    def start(self, dark: bool) -> None:
+    def start(self, dark: bool, notebook: str) -> None:
         # a name of its own: each window has its own document and kernel
         name = f"w{len(self.lab.pages)}.ipynb"
-        shutil.copy(self.lab.folder / self.lab.notebook, self.lab.folder / name)
+        shutil.copy(self.lab.folder / notebook, self.lab.folder / name)
         self.page.goto(f"{self.lab.url}/lab/workspaces/w{len(self.lab.pages)}/tree/{name}?token={self.lab.token}&reset")
-        self.page.wait_for_function("() => window.jupyterapp && window.jupyterapp.shell.currentWidget && window.jupyterapp.shell.currentWidget.sessionContext", timeout=40_000)
-        self.page.evaluate("async (theme) => { await window.jupyterapp.restored; await window.jupyterapp.commands.execute('apputils:change-theme', {theme}); }", "JupyterLab Dark" if dark else "JupyterLab Light")  # fmt: skip
-        self.page.evaluate("() => { const shell = window.jupyterapp.shell; shell.collapseLeft(); if (shell.collapseRight) shell.collapseRight(); }")
+        self.page.wait_for_function(READY, timeout=40_000)
+        self.page.evaluate(
+            """async (theme) => { const app = window.jupyterapp; await app.restored;
+              await app.commands.execute('apputils:change-theme', {theme}); }""",
+            "JupyterLab Dark" if dark else "JupyterLab Light",
+        )
+        self.page.evaluate(
+            "() => { const shell = window.jupyterapp.shell; shell.collapseLeft(); if (shell.collapseRight) shell.collapseRight(); }"
+        )
         self.page.evaluate(RUN_ALL)
+        if errors := self.cell_errors():
+            pytest.fail("the notebook does not run:\n" + "\n".join(errors), pytrace=False)
         self.tracer().wait_for(timeout=20_000)
 
     def tracer(self, n: int = 0) -> Any:
@@ -138,7 +163,9 @@ class Page:
 
 
 @pytest.fixture(scope="session")
-def lab(require_tool: Callable[[str], str], require_that: Callable[..., None], root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(
+    require_tool: Callable[[str], str], require_that: Callable[..., None], root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
     chromium = require_tool("chromium")
     require_that(importlib.util.find_spec("playwright") is not None, "the Python package playwright", "playwright")
     require_that(importlib.util.find_spec("jupyterlab") is not None, "the Python package jupyterlab", "jupyterlab")
@@ -147,13 +174,7 @@ def lab(require_tool: Callable[[str], str], require_that: Callable[..., None], r
     home = tmp_path_factory.mktemp("jupyter")
     folder, settings = home / "work", home / "settings"
     folder.mkdir()
-    given = os.environ.get("KUBENET_NOTEBOOK")
-    if given:
-        shutil.copytree(Path(given).resolve().parent, folder, dirs_exist_ok=True)
-        name = Path(given).name
-    else:
-        name = "tracer.ipynb"
-        (folder / name).write_text(json.dumps(small_notebook(root)))
+    name = _prepare(folder)
     for plugin, values in {
         "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -165,16 +186,40 @@ def lab(require_tool: Callable[[str], str], require_that: Callable[..., None], r
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])), "PYTHONDONTWRITEBYTECODE": "1"}
-    env |= {"JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_RUNTIME_DIR": str(home / "runtime"), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "IPYTHONDIR": str(home / "ipython")}  # fmt: skip
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "KUBENET_PROGRESS": "none",
+    }
+    env |= {
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "IPYTHONDIR": str(home / "ipython"),
+    }
     log = (home / "server.log").open("w")
     server = subprocess.Popen(
         [
-            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
-            f"--ServerApp.root_dir={folder}", f"--LabApp.user_settings_dir={settings}", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--allow-root",
+            "--ip=127.0.0.1",
+            f"--port={port}",
+            "--ServerApp.port_retries=0",
+            f"--IdentityProvider.token={token}",
+            f"--ServerApp.root_dir={folder}",
+            f"--LabApp.user_settings_dir={settings}",
+            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.news_url=None",
         ],
-        stdout=log, stderr=subprocess.STDOUT, env=env, cwd=folder,
-    )  # fmt: skip
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=env,
+        cwd=folder,
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(url, server, home / "server.log")
@@ -182,7 +227,13 @@ def lab(require_tool: Callable[[str], str], require_that: Callable[..., None], r
         screens.mkdir(parents=True, exist_ok=True)
         with sync_playwright() as play:
             browser = play.chromium.launch(
-                executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+                executable_path=chromium,
+                args=[
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-dev-shm-usage",
+                    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                ],
             )
             room = Lab(url, token, folder, name, browser, screens)
             yield room

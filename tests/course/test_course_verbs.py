@@ -102,7 +102,7 @@ def test_html_is_inert_and_says_the_verdict_in_words() -> None:
 
 def test_hints_go_on_and_end() -> None:
     assert [hint("00.1").text.split(" This")[0] for _ in range(4)] == ["first", "second, 10", "third", "third"]
-    assert "kn.reveal" in hint("00.1").text
+    assert '`kn.reveal("00.1")`' in hint("00.1").text and "<code>kn.reveal" in hint("00.1")._repr_html_()
     assert hint("00.1", 1).text == "first"
     for bad in (0, 4, "1", True):
         with pytest.raises(CourseError, match="3 hints"):

@@ -33,7 +33,8 @@ def service(key: str, *ips: str, ports: list[str] | None = None, external: str =
     body: dict[str, Any] = {"type": "ExternalName", "externalName": external} if external else {}
     if ips:
         body |= {"clusterIP": ips[0], "clusterIPs": list(ips)}
-    return obj("Service", ns, name, spec={**body, "ports": made, **spec})
+    metadata = spec.pop("metadata", {})
+    return obj("Service", ns, name, metadata=metadata, spec={**body, "ports": made, **spec})
 
 
 def endpoint_slice(name: str, key: str, *endpoints: str, ports: list[str] | None = None, ready: bool | None = True, **extra: Any) -> Any:

@@ -84,13 +84,16 @@ def test_the_setup_table_is_whole() -> None:
             ".:53 {\n  kubernetes cluster.local {\n    pod insecure\n  }\n}\n",
             "plugin/kubernetes: Corefile:3 - Error during parsing: unknown property 'pod'",
         ),
-        (". {\n  cache {\n    sucess 10\n  }\n}", "plugin/cache: Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'sucess'"),
+        (
+            ". {\n  cache {\n    sucess 10\n  }\n}",
+            "plugin/cache: Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'sucess'",
+        ),
         (". {\n errors\n", "Corefile:2 - Syntax error: Unexpected token 'errors', expecting '}'"),
         (". {\n whoami\n}\n. {\n whoami\n}\n", "cannot serve dns://.:53 - it is already defined"),
         ("example.org: {\n whoami\n}", 'expecting data after last colon: "example.org:"'),
         (". {\n forward . /etc/nothing\n}", "not modelled"),
     ],
-)  # fmt: skip
+)
 def test_messages_are_coredns_own(text: str, message: str) -> None:
     with pytest.raises(KubenetError) as raised:
         Server(text)
@@ -109,8 +112,17 @@ def test_the_shipped_corefile_reads_and_names_the_domain() -> None:
     (block,) = corefile.blocks
     assert block.zones == (".",) and corefile.ports == (53,)
     assert block.plugins == (
-        "reload", "ready", "health", "prometheus", "errors", "loadbalance", "cache", "kubernetes", "loop", "forward",
-    )  # fmt: skip
+        "reload",
+        "ready",
+        "health",
+        "prometheus",
+        "errors",
+        "loadbalance",
+        "cache",
+        "kubernetes",
+        "loop",
+        "forward",
+    )
     assert "kubernetes corp.example in-addr.arpa ip6.arpa {" in shipped("corp.example")
 
 
@@ -170,9 +182,15 @@ def test_directives_without_effect_on_answers(plugin: str) -> None:
 
 @pytest.mark.parametrize(
     ("directive", "name", "type"),
-    [("acl", "a.test", "A"), ("any", "a.test", "ANY"), ("k8s_external example.org", "x.example.org", "A"), ("file db.example example.org", "x.example.org", "A"),
-     ("transfer", "a.test", "AXFR"), ("dns64", "a.test", "AAAA")],
-)  # fmt: skip
+    [
+        ("acl", "a.test", "A"),
+        ("any", "a.test", "ANY"),
+        ("k8s_external example.org", "x.example.org", "A"),
+        ("file db.example example.org", "x.example.org", "A"),
+        ("transfer", "a.test", "AXFR"),
+        ("dns64", "a.test", "AAAA"),
+    ],
+)
 def test_what_is_not_modelled_says_so_only_where_it_decides(directive: str, name: str, type: str) -> None:
     server = Server(f". {{\n {directive}\n hosts {{\n 192.0.2.9 a.test b.test\n fallthrough\n }}\n}}")
     with pytest.raises(NotModelled, match=directive.split()[0]):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.dns.dns_fixtures import objects, short, table
 
 from kubenet_lab.dns import Server
 from kubenet_lab.dns.names import fqdn
+from tests.dns.dns_fixtures import objects, short, table
 
 GROUPS = table("kubernetes_plugin.yaml")["groups"]
 CASES = [
@@ -43,6 +43,13 @@ def test_answer(group: dict[str, Any], case: dict[str, Any]) -> None:
 
 def test_the_tables_are_whole() -> None:
     assert {g["name"]: len(g["cases"]) for g in GROUPS} == {
-        "services": 34, "endpoints and aliases": 10, "case of names": 4, "ignore empty_service": 2, "pods disabled": 2, "pods insecure": 7,
-        "pods verified": 5, "apex": 6, "reverse": 11,
-    }  # fmt: skip
+        "services": 34,
+        "endpoints and aliases": 10,
+        "case of names": 4,
+        "ignore empty_service": 2,
+        "pods disabled": 2,
+        "pods insecure": 7,
+        "pods verified": 5,
+        "apex": 6,
+        "reverse": 11,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubenet_lab.kernel.ask import Question, Result, put
+from kubenet_lab.kernel.l3 import path_mtu, route_output
 from kubenet_lab.kernel.network import Network
 from kubenet_lab.kernel.packet import Filler, Icmp, Packet
 from kubenet_lab.kernel.state import State
@@ -29,3 +30,11 @@ def ask(net: Network, state: State, probe: dict[str, Any]) -> tuple[dict[str, An
     if answer["error"] is not None and isinstance(last, Packet) and isinstance(last.l4, Icmp) and last.l4.quote is not None:
         answer["icmp"] = [last.l4.type, last.l4.code, last.src, last.l4.mtu]
     return answer, r
+
+
+def known_mtu(net: Network, state: State, r: Result) -> int:
+    """What the asking namespace now believes the path takes: what getsockopt(IP_MTU) says."""
+    w, q = r.walk, r.question
+    ns = net.namespaces[q.ns]
+    route, _, _ = route_output(ns, q.dst, q.source)
+    return path_mtu(w, ns, q.dst, route) if route is not None and route.dev in ns.links else 0

@@ -173,7 +173,8 @@ class Prober:
             result["verdict"] = "stalled" if t.state == "connected" else "timeout"
         else:
             result["verdict"] = VERDICTS.get(error, "unreachable")
-            found = [e for e in (errors or read_errors(t.socket)) if e["origin"] == 2]
+            # EPERM comes from the send call itself, whatever else is in the queue
+            found = [] if error == "EPERM" else [e for e in (errors or read_errors(t.socket)) if e["origin"] == 2]
             if found:
                 e = found[-1]
                 result["icmp"] = [e["type"], e["code"], e["from"], e["mtu"] if (e["type"], e["code"]) == (3, 4) else 0]

@@ -27,10 +27,15 @@ LIMIT = 150_000
 def figures():
     shop = fixtures.FixtureCluster()
     return {
-        "topology": plots.topology(shop, services=True), "path": plots.path(fixtures.walk(True), reply=True), "broken": plots.path(fixtures.walk(broken=True)),
-        "headers": plots.headers(fixtures.walk(True)), "hop": plots.headers(fixtures.walk(True).hops[4]), "addresses": plots.addresses(shop),
-        "overlay": plots.topology(shop, fixtures.walk()), "narrow": plots.path(fixtures.walk(), columns=1),
-    }  # fmt: skip
+        "topology": plots.topology(shop, services=True),
+        "path": plots.path(fixtures.walk(True), reply=True),
+        "broken": plots.path(fixtures.walk(broken=True)),
+        "headers": plots.headers(fixtures.walk(True)),
+        "hop": plots.headers(fixtures.walk(True).hops[4]),
+        "addresses": plots.addresses(shop),
+        "overlay": plots.topology(shop, fixtures.walk()),
+        "narrow": plots.path(fixtures.walk(), columns=1),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +70,15 @@ def test_the_same_bytes_in_another_process(tmp_path):
     )
     path = os.pathsep.join([str(HERE.parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path}).stdout
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
+        ).stdout
         for seed in ("1", "77")
-    ]  # fmt: skip
+    ]
     here = {n: hashlib.sha256(f.svg.encode()).hexdigest() for n, f in figures().items()}
     assert runs[0] == runs[1] == f"{here}\n"
 
@@ -138,8 +149,13 @@ def test_drawing_leaves_no_global_state(drawn):
 
 
 def test_importing_the_room_is_light():
-    code = "import sys; import kubenet_lab.plots, kubenet_lab.plots.scene, kubenet_lab.plots.route; print([m for m in ('matplotlib','numpy','pandas','ipywidgets') if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(HERE.parents[2])})
+    code = (
+        "import sys, kubenet_lab.plots, kubenet_lab.plots.scene, kubenet_lab.plots.route;"
+        "print([m for m in ('matplotlib', 'numpy', 'pandas', 'ipywidgets') if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(HERE.parents[2])}
+    )
     assert out.stdout == "[]\n"
 
 

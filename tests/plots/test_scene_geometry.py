@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from kubenet_lab.cluster.topology import Topology, TopologyDevice, TopologyExternal, TopologyNode, TopologyPod
 from kubenet_lab.plots.metrics import shorten, text_width
 from kubenet_lab.plots.route import focus_of, place, route
-from kubenet_lab.plots.scene import Scene, scene
+from kubenet_lab.plots.scene import scene
+from kubenet_lab.plots.shapes import Scene
 
 _spec = importlib.util.spec_from_file_location("plot_fixtures", Path(__file__).with_name("fixtures.py"))
 fixtures = importlib.util.module_from_spec(_spec)
@@ -39,7 +40,9 @@ def clusters(draw, most_pods=60):
         space, name = draw(NAMES), draw(NAMES)
         address = f"fd00:10:244:{i:x}::{i:x}" if v6 else f"10.244.255.{i}"
         kind = draw(st.sampled_from(["Deployment", "StatefulSet", "DaemonSet", "Pod", ""]))
-        pods.append(TopologyPod(f"{space}/{name}-{i}", address, node.name, space, name, kind, draw(st.booleans()), draw(st.integers(0, 5)) == 0))
+        pods.append(
+            TopologyPod(f"{space}/{name}-{i}", address, node.name, space, name, kind, draw(st.booleans()), draw(st.integers(0, 5)) == 0)
+        )
     services = tuple((f"{draw(NAMES)}/{draw(NAMES)}{i}", f"10.96.0.{i}") for i in range(draw(st.integers(0, 9))))
     externals = tuple(TopologyExternal(f"203.0.113.{i}") for i in range(draw(st.integers(0, 6))))
     return Topology(tuple(nodes), tuple(pods), externals, "192.168.100.0/24", 1500, "flannel vxlan", services)
@@ -107,7 +110,7 @@ def test_every_pair_of_pods_is_joined(t, data):
     a, b = data.draw(st.sampled_from(places)), data.draw(st.sampled_from(places))
     way = _way(drawn, a, b)
     assert a == b or len(way) > 1
-    for p, q in zip(way, way[1:], strict=False):
+    for p, q in pairwise(way):
         assert p[0] == q[0] or p[1] == q[1], "right angles only"
 
 
@@ -129,7 +132,11 @@ def test_beyond_sixty_pods_workloads_are_counted_and_the_focus_stays(nodes, pods
     check_geometry(s)
     box = s.box(f"pod:{chosen.key}")
     assert box is not None and box.marked
-    assert s.members[f"pod:{t.pods[0].key}"].startswith(("group:", "more:")) if t.pods[0].node in {b.name for b in s.boxes if b.kind == "node"} else True
+    assert (
+        s.members[f"pod:{t.pods[0].key}"].startswith(("group:", "more:"))
+        if t.pods[0].node in {b.name for b in s.boxes if b.kind == "node"}
+        else True
+    )
     if nodes == 2:
         shown = sum(int(lb.text.rpartition("×")[2]) for lb in s.labels if "×" in lb.text)
         assert shown == pods - 1
@@ -141,7 +148,14 @@ def test_beyond_sixty_pods_workloads_are_counted_and_the_focus_stays(nodes, pods
 def test_long_names_end_in_an_ellipsis_and_are_whole_elsewhere():
     long = "a-very-long-workload-name-that-nobody-can-read"
     t = fixtures.bookshop()
-    t = Topology(t.nodes, (TopologyPod(f"shop/{long}-x", "10.244.0.9", "worker-1", "shop", long, "Deployment"),), (), t.node_network, 1500, "flannel vxlan")
+    t = Topology(
+        t.nodes,
+        (TopologyPod(f"shop/{long}-x", "10.244.0.9", "worker-1", "shop", long, "Deployment"),),
+        (),
+        t.node_network,
+        1500,
+        "flannel vxlan",
+    )
     s = scene(t)
     label = next(lb for lb in s.labels if lb.full == long)
     assert label.text.endswith("…") and long.startswith(label.text[:-1])
@@ -171,10 +185,19 @@ def test_the_way_runs_through_the_places_of_the_hops(service, columns):
     w1, w2 = "device:worker-1/", "device:worker-2/"
     nat = ["kernel:worker-1"] if service else []
     assert [x.place for x in steps] == [
-        f"pod:{fixtures.WEB}", w1 + "cni0", *nat, "kernel:worker-1", w1 + "flannel.1", w1 + "eth0", w2 + "flannel.1", "kernel:worker-2", w2 + "cni0", f"pod:{fixtures.CART}",
-    ]  # fmt: skip
+        f"pod:{fixtures.WEB}",
+        w1 + "cni0",
+        *nat,
+        "kernel:worker-1",
+        w1 + "flannel.1",
+        w1 + "eth0",
+        w2 + "flannel.1",
+        "kernel:worker-2",
+        w2 + "cni0",
+        f"pod:{fixtures.CART}",
+    ]
     assert [x.wrapped for x in steps] == [False] * (4 + service) + [True, True] + [False] * 3
-    for a, b in zip(steps, steps[1:], strict=False):
+    for a, b in pairwise(steps):
         if b.points and a.points:
             (ax, ay), (bx, by) = a.points[-1], b.points[0]
             assert abs(ax - bx) + abs(ay - by) < 0.01 or a.place.startswith("device:"), "one step begins where the last one ended"

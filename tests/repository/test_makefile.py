@@ -35,6 +35,7 @@ def test_make_lab_needs_only_what_a_learner_needs(require_tool: Callable[[str], 
     plan = make("-n", "VENV=build/none", "lab")
     assert "-m venv build/none" in plan and "-r binder/requirements.txt" in plan and "tests/requirements.txt" not in plan
     assert plan.rstrip().endswith("kubenet-lab lab")
+    assert make("-n", "VENV=build/none", "LAB_ARGS=--no-browser", "lab").rstrip().endswith("kubenet-lab lab -- --no-browser")
 
 
 def test_ci_requires_the_real_tools() -> None:

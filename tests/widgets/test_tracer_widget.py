@@ -158,12 +158,13 @@ def test_headers_new_changed_and_taken_off():
 
 
 def test_choices_name_what_the_api_takes():
-    found = choices(fixtures.bookshop())
-    assert ["shop/web", "Deployment"] in found["sources"]
-    assert ["svc:shop/cart", "Service"] in found["targets"] and ["svc:shop/cart", "Service"] not in found["sources"]
-    assert ["node:worker-1", "node"] in found["targets"] and ["external:203.0.113.7", "outside"] in found["sources"]
-    assert [f"pod/{fixtures.WEB}", "pod"] in found["sources"]
-    names = [n for n, _ in found["sources"]]
+    found = choices(fixtures.bookshop(), {"svc:shop/cart": [(8080, "TCP")]})
+    assert ["shop/web", "Deployment", []] in found["sources"]
+    assert found["targets"].count(["svc:shop/cart", "Service", [[8080, "TCP"]]]) == 1
+    assert not any(name.startswith("svc:") for name, _, _ in found["sources"])
+    assert ["node:worker-1", "node", []] in found["targets"] and ["external:203.0.113.7", "outside", []] in found["sources"]
+    assert [f"pod/{fixtures.WEB}", "pod", []] in found["sources"]
+    names = [n for n, _, _ in found["sources"]]
     assert len(names) == len(set(names))
     assert names.index("shop/web") < names.index("kube-system/coredns"), "the application comes first"
 

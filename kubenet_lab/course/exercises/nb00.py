@@ -86,7 +86,7 @@ INSIDE = Exercise(
     id="00.1",
     title="The address inside",
     prompt=(
-        "Look at the trace of\n{code}\n"
+        "Look at the trace of `{code}`. "
         "It crosses the wire between the nodes as a packet inside a packet. Which destination address does the inner one carry there?"
     ),
     form=Form("address"),
@@ -98,7 +98,7 @@ INSIDE = Exercise(
     ),
     hints=(
         "Step to the hop of eth0 that puts the packet on the wire, and read its headers from the outside in: there are two IP headers.",
-        "Every hop keeps the headers before and after it: for h in trace.hops[5].after: print(h.name, h.get('dst'))",
+        "Every hop keeps the headers before and after it: `for h in trace.hops[5].after: print(h.name, h.get('dst'))`",
         "The last IP header of that list is the inner packet. Its dst has not changed since the rules of the client's node rewrote it.",
     ),
     distractors=(

@@ -84,6 +84,7 @@ class Env:
     waits: bool = False  # asking an upstream takes the client's time (a real walk)
     steps: list[Reason] = field(default_factory=list)
     depth: int = 0
+    largest: int = 65535  # bytes of UDP payload, at most (bufsize)
     delay: float = 0.0  # what the server itself waited, in lab seconds
 
     def now(self) -> float:

@@ -128,7 +128,7 @@ class Lookup:
         if not request.kind:
             return []
         if is_reverse(name):
-            raise NoSuchName("reverse")
+            self._no("dns.nxdomain_reverse_zone", name=name, zone=self.zone)
         if not self.exposed(request.namespace):
             hidden = request.namespace in self.index.namespaces
             self._no("dns.namespace_hidden" if hidden else "dns.nxdomain_namespace", name=name, namespace=request.namespace)
@@ -139,6 +139,8 @@ class Lookup:
             return parse_request(name, self.zone)
         except NoSuchName as why:
             code = "dns.nxdomain_kind" if str(why) == "kind" else "dns.nxdomain_too_long"
+            if is_reverse(name):
+                code = "dns.nxdomain_reverse_zone"
             left = labels(trim_zone(name, self.zone))
             self._no(code, name=name, label=left[-1] if left else "", zone=self.zone)
 

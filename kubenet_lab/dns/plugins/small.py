@@ -84,6 +84,7 @@ class Bufsize:
     def serve(self, query: Query, env: Env) -> Reply:
         if query.edns is not None and query.edns.size > self.size:
             query = query.but(edns=replace(query.edns, size=self.size))
+            env.largest = self.size  # the client's own answer is cut to it as well
         return pass_on(self, query, env)
 
 

@@ -81,7 +81,7 @@ class _Code:
     def __init__(self, chain: Chain, table: Table, indexed: bool):
         self.name = chain.name
         self.rules = [_Rule(r, i, table) for i, r in enumerate(chain.rules, 1)]
-        self.policy = table.policy_rule(chain)
+        self.policy = table.policy_rules.get(chain.name)
         self.indexed = indexed and len(self.rules) >= _INDEX_FROM
         if self.indexed:
             self._index()
@@ -212,6 +212,7 @@ def evaluate(program: Program, chain: str, ctx: Context) -> Verdict:
                     i, end = 0, len(rules)
         if not stack:
             policy = base.policy
+            assert policy is not None, f"{base.name} is no built-in chain"
             hit(policy)
             return Verdict(policy.policy, policy, base.name)
         rules, i = stack.pop()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ...errors import NotModelled
 from .extension import Match
 from .match_chance import HashLimit, Limit, Recent, Statistic
+from .match_header import Dscp, Hl, Icmp, Icmp6, Length, PktType, Ttl
 from .match_place import AddrType, Comment, Cpu, IpRange, Owner, PhysDev, SetMatch
 from .match_tracking import ConnMark, Conntrack, Mark, State
-from .match_transport import Dscp, Hl, Icmp, Icmp6, Length, MultiPort, PktType, Sctp, Tcp, TcpMss, Ttl, Udp
+from .match_transport import MultiPort, Sctp, Tcp, TcpMss, Udp
 from .values import Bad
 
 __all__ = ["MATCHES", "find_match", "protocol_match"]

@@ -104,10 +104,14 @@ class Table:
                     counts[rule.spec.jump] += 1
         return counts
 
-    def policy_rule(self, chain: Chain) -> Rule:
-        """The pseudo rule that stands for a chain's policy where rules are counted."""
-        policy = chain.policy or "RETURN"
-        return Rule(Spec(Header(self.family), (), Standard(policy)), self.name, chain.name, chain.uid, "", policy)
+    @cached_property
+    def policy_rules(self) -> Mapping[str, Rule]:
+        """The pseudo rules that stand for the chains' policies where rules are counted."""
+        return {
+            c.name: Rule(Spec(Header(self.family), (), Standard(c.policy)), self.name, c.name, c.uid, "", c.policy)
+            for c in self.chains.values()
+            if c.policy
+        }
 
     def place(self, rule: Rule, number: int) -> Place:
         return Place(self.name, rule.chain, number, rule.uid)

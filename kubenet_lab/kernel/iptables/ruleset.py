@@ -33,7 +33,7 @@ class Ruleset:
         self.family, self.backend, self.sets = family, backend, sets
         self._tables: dict[str, Table] = {}
         self._programs: dict[str, Program] = {}
-        self._last = 0
+        self._last = 1 if family == 6 else 0  # uids of the two families never meet: even ones here, odd ones there
         self.version = 0  # grows with every change
 
     # ------------------------------------------------------------------------------------------------------- reading
@@ -80,7 +80,7 @@ class Ruleset:
 
     # ------------------------------------------------------------------------------------------------------ changing
     def _number(self) -> int:
-        self._last += 1
+        self._last += 2
         return self._last
 
     def draft(self, table: str) -> Draft:

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from ...errors import NotModelled
 from .extension import Env, Given, Opt, mark_mask, number
+from .target_marks import Connmark, Ct, MarkTarget, NoTrack
 from .target_nat import Dnat, Masquerade, Redirect, Snat
-from .targets import Connmark, Ct, Log, MarkTarget, NfLog, NoTrack, Reject, Silent, Target, TcpMssTarget
+from .targets import Log, NfLog, Reject, Silent, Target, TcpMssTarget
 from .values import Bad, address_text, address_value, integer, network, network_text
 
 __all__ = ["STANDARD", "TARGETS", "find_target"]

@@ -1,23 +1,9 @@
-"""A shell on a namespace (being written)."""
+"""A shell on a machine that does not exist: `ip`, `bridge`, `iptables`, `ping` and the rest read and edit a namespace's state."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from .commands import commands_for
+from .shell import Shell
+from .terminal import ToolError
 
-from ...errors import NotModelled
-from ..namespace import Namespace
-
-__all__ = ["Shell", "commands_for"]
-
-
-class Shell:
-    def __init__(self, network: Any, state: Any, namespace: str, *, frames: Sequence[Any] = ()):
-        self.changed = False
-
-    def run(self, command: str, stdin: str = "") -> str:
-        raise NotModelled(f"the command {command.split()[0]}")
-
-
-def commands_for(ns: Namespace) -> list[str]:
-    return []
+__all__ = ["Shell", "ToolError", "commands_for"]

@@ -16,9 +16,17 @@ __all__ = ["dumps", "link"]
 
 def dumps(value: Any, pretty: bool = False) -> str:
     """One line, or as `-p` indents it."""
-    if pretty:
-        return json.dumps(value, indent=4) + "\n"
-    return json.dumps(value, separators=(",", ":")) + "\n"
+    return (_pretty(value, 0) if pretty else json.dumps(value, separators=(",", ":"))) + "\n"
+
+
+def _pretty(value: Any, depth: int) -> str:
+    """The indentation of iproute2's json_writer: lists stay on the line, members of objects get lines of their own."""
+    if isinstance(value, list):
+        return "[ " + ",".join(_pretty(v, depth + 1) for v in value) + (" ]" if value else "]")
+    if isinstance(value, dict):
+        inner = ("," + "\n" + "    " * (depth + 1)).join(f"{json.dumps(k)}: {_pretty(v, depth + 1)}" for k, v in value.items())
+        return "{\n" + "    " * (depth + 1) + inner + "\n" + "    " * depth + "}" if value else "{}"
+    return json.dumps(value)
 
 
 def link(t: Terminal, k: Link, details: bool = False, mode: bool = True) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def shown(link: Link, fam: int) -> list[Address]:
     four = [a for a in own if not secondary(link.addresses, a)] + [a for a in own if secondary(link.addresses, a)]
     order = {"global": 0, "link": 1, "host": 2}
     # a new IPv6 address goes in front of those of its scope
-    six = sorted(reversed([a for a in link.addresses if a.family == 6]), key=lambda a: order[scope_of(a)])
+    six = sorted([a for a in link.addresses[::-1] if a.family == 6], key=lambda a: order[scope_of(a)])
     return [*(four if fam != 6 else []), *(six if fam != 4 else [])]
 
 
@@ -113,7 +113,6 @@ def _show(t: Terminal, words: Words, o: Options) -> str:
             rest += [word, words.take()]
         else:
             rest.append(word)
-    named = [w for w in rest if w in t.ns.links]
     out: list[str] = []
     data: list[dict[str, Any]] = []
     for k in selected(t, Words(rest)):
@@ -134,7 +133,6 @@ def _show(t: Terminal, words: Words, o: Options) -> str:
             out += [head(t, k, mode=False, short=o.family == 6)] if o.family else link_lines(t, k, o, mode=False)
             for a in found:
                 out += [_line(k, a), _FOREVER]
-    del named
     return as_json.dumps(data, o.pretty) if o.json else "".join(f"{line}\n" for line in out)
 
 
@@ -220,7 +218,7 @@ def _delete(t: Terminal, words: Words, o: Options) -> str:
     text, dev, _, _, _, length = _parse(t, words, o)
     link = find_device(t, dev)
     if not text:
-        raise ToolError("Cannot delete addresses without an address: name one, or use `ip address flush dev`", 2)
+        raise ToolError("RTNETLINK answers: Operation not supported", 2)
     ip, bits = _split(text)
     found = next((a for a in link.addresses if a.ip == ip and (a.length == bits or (not length and a.family == 4))), None)
     if found is None:
@@ -255,7 +253,7 @@ def _remove(t: Terminal, dev: str, a: Address) -> None:
 def _flush(t: Terminal, words: Words, o: Options) -> str:
     dev, scope, within = "", "", ""
     if not words:
-        raise ToolError("Flush requires arguments.", 255)
+        raise ToolError("Flush requires arguments.", 1)
     while words:
         word = words.take()
         if word == "dev":

@@ -241,7 +241,7 @@ def _add(t: Terminal, words: Words) -> str:
     else:
         options = _kind_options(t, words, kind)
         if options.get("vxlan") is None and kind == "vxlan":
-            raise ToolError("vxlan: missing virtual network identifier", 255)
+            raise ToolError("Error: Required attributes not provided to perform the operation.", 2)
         name = name or _free(t.ns, kind if kind != "bridge" else "br")
         _new_name(t.ns, name)
         default = 1500
@@ -270,7 +270,9 @@ def _free(ns: Namespace, stem: str) -> str:
 
 
 def _new_name(ns: Namespace, name: str) -> None:
-    if len(name.encode()) > 15 or not name or "/" in name or any(c.isspace() for c in name) or name in (".", ".."):
+    if len(name.encode()) > 15:
+        raise ToolError("Error: Attribute failed policy validation.", 2)
+    if not name or "/" in name or any(c.isspace() for c in name) or name in (".", ".."):
         raise ToolError(f'Error: argument "{name}" is wrong: "name" not a valid ifname', 255)
     if name in ns.links:
         raise ToolError("RTNETLINK answers: File exists", 2)
@@ -289,7 +291,7 @@ def _add_veth(t: Terminal, words: Words, name: str, mac: str, mtu: int) -> None:
     if words:
         word = words.take()
         if word != "peer":
-            raise ToolError(f'veth: unknown option "{word}"?', 255)
+            raise ToolError("Usage: ip link <options> type veth [peer <options>]\nTo get <options> type 'ip link add help'", 1)
         while words:
             word = words.take()
             if begins(word, "name") or word == "dev":
@@ -349,7 +351,7 @@ def _kind_options(t: Terminal, words: Words, kind: str) -> dict[str, Any]:
             remote = address(words.take())
         elif begins(word, "dev"):
             dev = words.take()
-            find_device(t, dev)
+            find_device(t, dev, 255)
         elif begins(word, "dstport"):
             text = words.take()
             port, given = integer(text, "dst port"), True
@@ -473,7 +475,7 @@ def _set(t: Terminal, words: Words) -> str:
         elif word == "arp" or word == "promisc":
             value = words.take()
             if value not in ("on", "off"):
-                raise ToolError(f'Error: argument of "{word}" must be one of "off", "on", not "{value}"', 234)
+                raise ToolError(f'Error: argument of "{word}" must be "on" or "off", not "{value}"', 1)
             steps.append((word, value == "on"))
         elif word == "master":
             value = words.take()
@@ -505,7 +507,7 @@ def _set(t: Terminal, words: Words) -> str:
         if what == "name" and value != name:
             _new_name(t.ns, value)
         if what == "port" and not link.master:
-            raise ToolError("Error: Device is not a bridge slave.", 2)
+            raise ToolError("RTNETLINK answers: Operation not supported", 2)
     for what, value in steps:
         match what:
             case "up":

@@ -1,0 +1,192 @@
+"""`ip neigh`. Source: iproute2 6.1 ip/ipneigh.c, Linux net/core/neighbour.c; measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...errors import NotModelled
+from ..address import number, prefix
+from ..l2 import learned_neighbours
+from ..namespace import Neighbour
+from . import as_json
+from .ip_link import find_device
+from .terminal import Terminal, ToolError
+from .words import Words, address, begins, garbage, invalid, mac_address, prefix_text
+
+if TYPE_CHECKING:
+    from .ip import Options
+
+__all__ = ["run", "table"]
+
+_STATES = ("permanent", "reachable", "noarp", "none", "stale", "incomplete", "delay", "probe", "failed")
+
+
+def run(t: Terminal, words: Words, o: Options) -> str:
+    command = words.command(("add", "change", "chg", "replace", "delete", "get", "show", "lst", "list", "flush", "help"), "show", "ip neigh")
+    match command:
+        case "add" | "change" | "chg" | "replace":
+            return _change(t, words, o, command)
+        case "delete":
+            return _delete(t, words, o)
+        case "get":
+            return _get(t, words, o)
+        case "show" | "lst" | "list":
+            return _show(t, words, o)
+        case "flush":
+            return _flush(t, words, o)
+    raise NotModelled(f"ip neigh {command}")
+
+
+def table(t: Terminal) -> list[Neighbour]:
+    """What was programmed and what traffic has found out, by device and address (the kernel's own order is that of a keyed hash)."""
+    found = {k: v for k, v in learned_neighbours(t.walk(), t.ns.id).items() if k[0] in t.ns.links}
+    found |= t.ns.neighbours
+    return sorted(found.values(), key=lambda n: (":" in n.ip, t.ns.links[n.dev].index, number(n.ip)))
+
+
+def _line(n: Neighbour, dev: bool) -> str:
+    return f"{n.ip} " + (f"dev {n.dev} " if dev else "") + (f"lladdr {n.mac} " if n.mac else "") + f"{n.state} "
+
+
+def _select(t: Terminal, words: Words, o: Options) -> tuple[list[Neighbour], bool]:
+    dev, within, states, proxy = "", "", set(_STATES) - {"noarp", "none"}, False
+    fam = o.family
+    while words:
+        word = words.take()
+        if word == "dev":
+            dev = words.take()
+            find_device(t, dev)
+        elif word == "nud":
+            name = words.take()
+            if name == "all":
+                states = set(_STATES)
+            elif name in _STATES:
+                states = {name} if not proxy else states | {name}
+                proxy = True
+            else:
+                invalid(name, "nud state is bad")
+        elif word in ("unused", "vrf", "nomaster", "master", "proxy", "protocol"):
+            raise NotModelled(f"ip neigh show {word}")
+        else:
+            if word == "to":
+                word = words.take()
+            within = prefix_text(word, fam)
+    found = [
+        n for n in table(t)
+        if dev in ("", n.dev) and n.state.lower() in states and (not within or n.ip in prefix(within)) and (not fam or (":" in n.ip) == (fam == 6))
+    ]  # fmt: skip
+    return found, bool(dev)
+
+
+def _show(t: Terminal, words: Words, o: Options) -> str:
+    if o.statistics:
+        raise NotModelled("ip -s neigh: reference and use counters")
+    found, dev = _select(t, words, o)
+    if o.json:
+        data: list[dict[str, Any]] = [
+            {"dst": n.ip, **({} if dev else {"dev": n.dev}), **({"lladdr": n.mac} if n.mac else {}), "state": [n.state]} for n in found
+        ]  # fmt: skip
+        return as_json.dumps(data, o.pretty)
+    return "".join(f"{_line(n, not dev)}\n" for n in found)
+
+
+def _parse(t: Terminal, words: Words, o: Options) -> tuple[str, str, str | None, str]:
+    ip, dev, mac, state = "", "", None, "PERMANENT"
+    while words:
+        word = words.take()
+        if begins(word, "lladdr"):
+            mac = words.take()
+        elif word == "nud":
+            name = words.take()
+            if name not in _STATES:
+                invalid(name, "nud state is bad")
+            state = name.upper()
+        elif begins(word, "proxy") or word in ("router", "managed", "extern_learn", "use", "protocol"):
+            raise NotModelled(f"ip neigh ... {word}")
+        elif word == "dev":
+            dev = words.take()
+        else:
+            if word == "to":
+                word = words.take()
+            if ip:
+                garbage("to", word)
+            ip = address(word, o.family)
+    if not dev or not ip:
+        raise ToolError("Device and destination are required arguments.", 255)
+    if mac is not None:
+        found = mac_address(mac)
+        if found is None:
+            raise ToolError(f'"{mac}" is invalid lladdr.', 1)
+        mac = found
+    find_device(t, dev)
+    return ip, dev, mac, state
+
+
+def _learned(t: Terminal, dev: str, ip: str) -> bool:
+    return (dev, ip) in t.state.read("neigh", t.ns.id)
+
+
+def _forget(t: Terminal, dev: str, ip: str) -> None:
+    if _learned(t, dev, ip):
+        del t.state.write("neigh", t.ns.id)[dev, ip]
+
+
+def _change(t: Terminal, words: Words, o: Options, command: str) -> str:
+    ip, dev, mac, state = _parse(t, words, o)
+    exists = (dev, ip) in t.ns.neighbours or _learned(t, dev, ip)
+    if exists and command == "add":
+        raise ToolError("RTNETLINK answers: File exists", 2)
+    if not exists and command in ("change", "chg"):
+        raise ToolError("RTNETLINK answers: No such file or directory", 2)
+    if mac is None and state in ("PERMANENT", "REACHABLE", "STALE") and not exists:
+        raise ToolError("Error: No link layer address given.", 2)
+    if state in ("DELAY", "PROBE", "INCOMPLETE", "NONE"):
+        raise NotModelled(f"ip neigh ... nud {state.lower()}")
+    if mac is None:
+        known = t.ns.neighbours.get((dev, ip))
+        mac = known.mac if known is not None else t.state.read("neigh", t.ns.id).get((dev, ip), ("", 0))[0]
+    _forget(t, dev, ip)
+    t.ns.add_neighbour(ip, mac, dev, state=state)
+    t.changed = True
+    return ""
+
+
+def _delete(t: Terminal, words: Words, o: Options) -> str:
+    ip, dev, _, _ = _parse(t, words, o)
+    if (dev, ip) in t.ns.neighbours:
+        t.ns.remove_neighbour(ip, dev)
+        t.changed = True
+        _forget(t, dev, ip)
+    elif _learned(t, dev, ip):
+        _forget(t, dev, ip)
+    else:
+        raise ToolError("RTNETLINK answers: No such file or directory", 2)
+    return ""
+
+
+def _get(t: Terminal, words: Words, o: Options) -> str:
+    ip, dev, _, _ = _parse(t, words, o)
+    for n in table(t):
+        if (n.dev, n.ip) == (dev, ip):
+            return _line(n, True) + "\n"
+    raise ToolError("Error: Neighbour entry not found.", 2)
+
+
+def _flush(t: Terminal, words: Words, o: Options) -> str:
+    """PERMANENT and NOARP entries stay unless their state is named."""
+    if not words:
+        raise ToolError("Flush requires arguments.", 1)
+    if words.peek() == "all":
+        words.take()
+    named = "nud" in words.rest
+    found, _ = _select(t, words, o)
+    gone = [n for n in found if named or n.state not in ("PERMANENT", "NOARP")]
+    for n in gone:
+        if (n.dev, n.ip) in t.ns.neighbours:
+            t.ns.remove_neighbour(n.ip, n.dev)
+            t.changed = True
+        _forget(t, n.dev, n.ip)
+    if o.statistics:
+        many = "entry" if len(gone) == 1 else "entries"
+        return f"\n*** Round 1, deleting {len(gone)} {many} ***\n*** Flush is complete after 1 round ***\n" if gone else "Nothing to flush.\n"
+    return ""
