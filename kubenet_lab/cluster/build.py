@@ -122,7 +122,7 @@ class Build:
             if ns is not None and self.network.hosts[ns.host].role != "node":
                 for protocol in ("UDP", "TCP"):
                     if ns.listener(protocol, address, 53) is None:
-                        ns.listen(Listener(protocol, 53, upstream, ns.id if ns.id == "gateway" else ns.label))  # type: ignore[arg-type]
+                        ns.listen(Listener(protocol, 53, upstream, ns.label))  # type: ignore[arg-type]
 
     def _other_endpoints(self) -> None:
         """EndpointSlices that name machines instead of pods: the API server, and servers outside the cluster."""
@@ -145,8 +145,8 @@ class Build:
             if p.port and p.protocol in ("TCP", "UDP") and ns.listener(p.protocol, address, p.port) is None:
                 owner = "kube-apiserver" if api else ns.label
                 why = "" if api else f"{ns.label} listens on {p.port}/{p.protocol}, because EndpointSlice {s.key} names it"
-                process = HttpServer(owner) if p.protocol == "TCP" else Echo()
-                ns.listen(Listener(p.protocol, p.port, process, owner, "", why))  # type: ignore[arg-type]
+                process = HttpServer(owner) if p.protocol == "TCP" and not api else Echo(owner)
+                ns.listen(Listener(p.protocol, p.port, process, owner, "", why))
 
     def is_outside(self, address: str) -> bool:
         """An address of the world: in none of the cluster's networks, and one that a machine can have."""

@@ -6,9 +6,11 @@ import difflib
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ..errors import KubenetError, NotModelled
+from ..errors import KubenetError, NotFound, NotModelled
+from ..kernel.namespace import Namespace
 from ..objects.views import Pod, Service
 from .names import owner_workload
 
@@ -114,21 +116,34 @@ def difference(one: Cluster, other: Cluster, flows: Sequence[tuple[Any, ...]] | 
     return Diff(tuple(changes))
 
 
-def _entries(one: Cluster, other: Cluster) -> list[Change]:
+def _lines(ns: Namespace) -> list[str]:
+    """What is programmed in a namespace: the commands that make it, and its rules."""
     from ..kernel.shell import commands_for
 
+    out = list(commands_for(ns))
+    for fam, tool in ((4, "iptables"), (6, "ip6tables")):
+        table = ""
+        for line in ns.ruleset(fam).save().splitlines():
+            if line.startswith("*"):
+                table = line[1:]
+            elif line.startswith("-A"):
+                out.append(f"{tool} -t {table} {line}")
+            elif line.startswith(":"):
+                out.append(f"{tool} -t {table} {line.split(' [')[0]}")
+    return out
+
+
+def _entries(one: Cluster, other: Cluster) -> list[Change]:
     out = []
     mine, theirs = one.network().namespaces, other.network().namespaces
     for id in sorted(mine.keys() & theirs.keys()):
-        before, after = list(commands_for(mine[id])), list(commands_for(theirs[id]))
-        for fam in (4, 6):
-            before += mine[id].ruleset(fam).save().splitlines()
-            after += theirs[id].ruleset(fam).save().splitlines()
-        for line in difflib.ndiff([x for x in before if not x.startswith("#")], [x for x in after if not x.startswith("#")]):
-            if line[:2] == "- ":
-                out.append(Change("entry", id, line[2:], ""))
-            elif line[:2] == "+ ":
-                out.append(Change("entry", id, "", line[2:]))
+        if mine[id] is theirs[id] or id.startswith(("external:", "gateway")):
+            continue
+        for line in difflib.unified_diff(_lines(mine[id]), _lines(theirs[id]), n=0, lineterm=""):
+            if line.startswith("-") and not line.startswith("---"):
+                out.append(Change("entry", id, line[1:], ""))
+            elif line.startswith("+") and not line.startswith("+++"):
+                out.append(Change("entry", id, "", line[1:]))
     return out
 
 
@@ -142,19 +157,30 @@ def _flows(cluster: Cluster) -> list[tuple[str, str, int, str]]:
 
 def _verdicts(one: Cluster, other: Cluster, flows: Sequence[tuple[Any, ...]] | None) -> list[Change]:
     out = []
-    for flow in _flows(one) if flows is None else flows:
+    if flows is None:
+        flows = list(dict.fromkeys([*_flows(one), *_flows(other)]))
+    for flow in flows:
         src, dst, *rest = flow
         before, after = _verdict(one, src, dst, *rest), _verdict(other, src, dst, *rest)
         if before != after:
             port = f":{rest[0]}" if rest else ""
-            out.append(Change("verdict", f"{src} → {dst}{port}", before, after))
+            protocol = f" {rest[1]}" if len(rest) > 1 and rest[1] != "TCP" else ""
+            out.append(Change("verdict", f"{src} → {dst}{port}{protocol}", before, after))
     return out
 
 
 def _verdict(cluster: Cluster, src: Any, dst: Any, *rest: Any) -> str:
+    """What can become of a connection: "delivered", or "1/2 delivered, 1/2 timeout" where chance decides."""
+    shares: dict[str, Fraction] = {}
     try:
-        return str(cluster.preview(src, dst, *rest).verdict)
+        for o in cluster.outcomes(src, dst, *rest):
+            shares[o.verdict] = shares.get(o.verdict, Fraction(0)) + o.probability
+    except NotFound as e:
+        return f"no {e.what} {e.name}"
     except NotModelled as e:
         return str(e)
     except KubenetError as e:
         return f"error: {e}"
+    if len(shares) == 1:
+        return next(iter(shares))
+    return ", ".join(f"{p} {v}" for v, p in sorted(shares.items(), key=lambda x: (-x[1], x[0])))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ..errors import CommandError, Problem
+from ..errors import KubenetError, Problem
+from ..kernel.network import Network
 from ..kernel.shell import Shell
 from ..kernel.state import State
-
-if TYPE_CHECKING:
-    from .cluster import Cluster
 
 __all__ = ["Edit", "replay"]
 
@@ -28,17 +25,15 @@ class Edit:
         return f"{self.namespace}# {self.command}"
 
 
-def replay(cluster: Cluster, edits: Sequence[Edit]) -> list[Problem]:
+def replay(network: Network, edits: Sequence[Edit]) -> list[Problem]:
     """Make the edits again on a network that was just built. One that no longer fits is a finding."""
     problems = []
-    network = cluster._network
-    assert network is not None
     for e in edits:
         if e.namespace not in network.namespaces:
             problems.append(Problem(f"hand edit lost, {e.namespace} is gone: {e.command}", object=e.namespace))
             continue
         try:
             Shell(network, State(), e.namespace).run(e.command, stdin=e.stdin)
-        except CommandError as error:
+        except KubenetError as error:
             problems.append(Problem(f"hand edit no longer fits: {e.command}: {error}", object=e.namespace))
     return problems

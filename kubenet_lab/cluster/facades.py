@@ -9,7 +9,7 @@ from ..dns import query as dns_query
 from ..errors import KubenetError
 from ..ingress import RouteDecision
 from ..ingress import route as ingress_route
-from ..policy import ExternalPeer, Peer, PodPeer, PolicyDecision, decide, node_peer
+from ..policy import ExternalPeer, Peer, PodPeer, PolicyDecision, decide, engine_named, node_peer
 from .names import Party, party
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class PolicyFacade:
             raise KubenetError(f"destination {dst!r}: policies know pods and addresses, no DNS names")
         if b.kind == "service":
             raise KubenetError(f"destination {b.label}: policies see the pods behind a Service, after its address was rewritten; name a pod or workload")
+        if engine is None and c.engine is not None:
+            engine_named(c.engine)
         chosen = engine or c.engine or "spec"
         decision = decide(snapshot, peer_of(c, a), peer_of(c, b), port, protocol, engine=chosen)
         return decision.with_enforcer(c.engine, c.pod_network)
@@ -69,7 +71,7 @@ class DnsFacade:
     def query(self, name: str, type: str = "A", client: Any = None) -> Any:
         """The answer to one question, as `dig` shows it; changes nothing. `client` is who asks (for plugins that look)."""
         address = "127.0.0.1" if client is None else party(self._cluster.snapshot(), client).address
-        return dns_query(self._cluster.dns_server(), name, type, client_ip=address, now=self._cluster.now)
+        return dns_query(self._cluster.dns_server(), name, type, client_ip=address, now=self._cluster.now, upstream=self._cluster.zones())
 
     @property
     def corefile(self) -> str:

@@ -16,7 +16,7 @@ from ..kernel.process import Exchange
 from ..kernel.state import State
 from ..kernel.story import trace_of
 from .build import LAN, usable
-from .names import Party, as_ip, party
+from .names import Party, party
 
 if TYPE_CHECKING:
     from ..dns import Resolution
@@ -205,14 +205,12 @@ def entering(fork: Fork, source: Party, address: str, via: str | None) -> Iterat
     node = party(fork.cluster.snapshot(), via if via.startswith("node:") else f"node:{via}")
     on_link = any(p[0] == source.namespace for p in fork.network.segments[LAN].ports)
     ns = fork.network.namespaces[source.namespace if on_link else "gateway"]
-    before = list(ns.routes)
-    ns.add_route(f"{address}/{128 if ':' in address else 32}", via=node.address, dev="eth0" if on_link else "lan", replace_existing=True)
+    dst = f"{address}/{128 if ':' in address else 32}"
+    before = next((r for r in ns.routes if r.dst == dst and r.table == 254), None)
+    ns.add_route(dst, via=node.address, dev="eth0" if on_link else "lan", replace_existing=True)
     try:
         yield
     finally:
-        ns.routes = before
-        ns.set_link(ns.links["lo"].name)  # routes are looked up anew
-
-
-def is_address(text: str) -> bool:
-    return as_ip(text) is not None
+        ns.remove_route(dst, via=node.address)
+        if before is not None:
+            ns.add_route(dst, dev=before.dev, via=before.via, src=before.src, metric=before.metric, proto=before.proto, onlink=before.onlink)

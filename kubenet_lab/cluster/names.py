@@ -28,7 +28,7 @@ _WORKLOADS: dict[str, type[Object]] = {
 }  # fmt: skip
 #: kinds that "ns/name" may mean, and how they are written
 _SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds", "Job": "job", "CronJob": "cj", "ReplicaSet": "rs"}
-_NAMED: tuple[type[Object], ...] = (Deployment, StatefulSet, DaemonSet, Job, CronJob)
+_NAMED: list[type[Object]] = [Deployment, StatefulSet, DaemonSet, Job, CronJob]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def party(snapshot: Snapshot, who: Any, *, role: str = "source") -> Party:
     """Who is meant. Raises NotFound with the nearest names, KubenetError for an ambiguous one."""
     if isinstance(who, Party):
         return who
-    if isinstance(who, Object) or hasattr(who, "_party"):
+    if isinstance(who, Object) or hasattr(who, "_party_name"):
         return _object(snapshot, who, role)
     if isinstance(who, ipaddress.IPv4Address | ipaddress.IPv6Address):
         who = str(who)
@@ -171,9 +171,10 @@ def _object(snapshot: Snapshot, who: Any, role: str) -> Party:
         return _node(snapshot, who.name)
     if isinstance(who, Service):
         return _service(snapshot, who.namespace, who.name)
-    if isinstance(who, (*_NAMED, ReplicaSet)):
-        return _workload(snapshot, type(who), who.namespace, who.name)
     if isinstance(who, Object):
+        kinds = [k for k in (*_NAMED, ReplicaSet) if isinstance(who, k)]
+        if kinds:
+            return _workload(snapshot, kinds[0], who.namespace, who.name)
         raise KubenetError(f"{role}: a {who.kind} neither sends nor receives; name a pod, a workload, a Service or a node")
     key: str = who._party_name
     return party(snapshot, key, role=role)

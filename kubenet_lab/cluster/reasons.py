@@ -7,51 +7,69 @@ from typing import TYPE_CHECKING
 
 from ..errors import KubenetError
 from ..kernel.ask import Result
-from ..objects.views import NetworkPolicy, Service
+from ..kernel.packet import Packet
+from ..objects.views import NetworkPolicy, Node, Pod, Service
 from ..policy import PolicyDecision, decide
 from ..services import why_no_endpoints
 from ..trace import Reason
 from .facades import peer_of
-from .names import Party, party
+from .names import Party, index_of, party
 
 if TYPE_CHECKING:
     from .cluster import Cluster
+    from .fork import Target
 
 __all__ = ["policy_on", "reasons_for"]
 
 
-def reasons_for(cluster: Cluster, result: Result, source: Party, target: Party | None, address: str) -> Sequence[Reason]:
-    out: list[Reason] = []
-    service = target.service if target is not None and target.service is not None else _service_of(cluster, address)
-    if service is not None and result.verdict == "refused" and result.ending == "filter.reject":
-        out += why_no_endpoints(cluster.snapshot(), service)
+def reasons_for(cluster: Cluster, result: Result, source: Party, target: Target) -> Sequence[Reason]:
+    """Reasons that come before the walk's own."""
     if result.verdict == "delivered":
-        out += _not_enforced(cluster, result, source)
-    elif result.ending in ("filter.reject", "filter.drop") and cluster.engine:
-        out += _denied(cluster, result, source, target)
-    return out
+        return _not_enforced(cluster, result, source)
+    if result.ending not in ("filter.reject", "filter.drop"):
+        return []
+    service = _service(cluster, target)
+    out = list(why_no_endpoints(cluster.snapshot(), service)) if service is not None and result.ending == "filter.reject" else []
+    return out + (_denied(cluster, result, source) if cluster.engine else [])
 
 
-def _service_of(cluster: Cluster, address: str) -> Service | None:
-    return next((s for s in cluster.snapshot().list(Service) if address and address in (s.spec.cluster_ip, *s.spec.cluster_ips)), None)
+def _service(cluster: Cluster, target: Target) -> Service | None:
+    """The Service that was asked for: by its ClusterIP, or by a node port."""
+    snapshot = cluster.snapshot()
+    if target.party is not None and target.party.service is not None:
+        return target.party.service
+    index = index_of(snapshot)
+    if target.address in index.services:
+        return index.services[target.address]
+    if isinstance(index.addresses.get(target.address), Node):
+        return next((s for s in snapshot.list(Service) if any(p.node_port and p.node_port == target.port for p in s.spec.ports)), None)
+    return None
 
 
 def _answering_pod(cluster: Cluster, result: Result) -> Party | None:
     who = result.answered_by or ""
-    if "/" not in who:
+    namespace, _, name = who.partition("/")
+    if not name or cluster.snapshot().get(Pod, name, namespace) is None:
         return None
     return party(cluster.snapshot(), f"pod/{who}")
 
 
 def policy_on(cluster: Cluster, source: Party, result: Result) -> PolicyDecision | None:
-    """The policies' decision on the connection that a walk made: to the pod that answered, at the port it was reached on."""
+    """The policies' decision on the connection that a walk made: to the pod that answered, at the port it was reached on.
+
+    None where no pod answered, and where no engine's text applies to the question.
+    """
     dst = _answering_pod(cluster, result)
     q = result.question
     if dst is None or q.protocol == "ICMP":
         return None
     port = next((e.key[1] for e in result.walk.events if e.what in ("syn", "datagram", "accepted")), q.port)
+    return _decision(cluster, source, dst, port, q.protocol)
+
+
+def _decision(cluster: Cluster, source: Party, dst: Party, port: int, protocol: str) -> PolicyDecision | None:
     try:
-        decision = decide(cluster.snapshot(), peer_of(cluster, source), peer_of(cluster, dst), port, q.protocol, engine=cluster.engine or "spec")
+        decision = decide(cluster.snapshot(), peer_of(cluster, source), peer_of(cluster, dst), port, protocol, engine=cluster.engine or "spec")
     except KubenetError:
         return None
     return decision.with_enforcer(cluster.engine, cluster.pod_network)
@@ -68,12 +86,15 @@ def _not_enforced(cluster: Cluster, result: Result, source: Party) -> list[Reaso
     return [Reason("cluster.policy_not_enforced", {"policies": ", ".join(blamed), "network": cluster.pod_network}, f"NetworkPolicy {blamed[0]}" if blamed else "")]
 
 
-def _denied(cluster: Cluster, result: Result, source: Party, target: Party | None) -> list[Reason]:
-    """Which policy's absence of a rule made the engine's rules reject the packet."""
-    if target is None or target.pod is None:
+def _denied(cluster: Cluster, result: Result, source: Party) -> list[Reason]:
+    """Which policy made the engine's rules reject the packet: decided for the pod that the packet was for in the end."""
+    packet = result.forward.before if result.forward is not None else None
+    if not isinstance(packet, Packet):
         return []
-    try:
-        decision = decide(cluster.snapshot(), peer_of(cluster, source), peer_of(cluster, target), result.question.port, result.question.protocol, engine=cluster.engine or "spec")
-    except KubenetError:
-        return []
-    return [] if decision else list(decision.reasons)
+    owner = index_of(cluster.snapshot()).addresses.get(packet.dst)
+    if not isinstance(owner, Pod):
+        dst = Party("ip", packet.dst, address=packet.dst)
+    else:
+        dst = party(cluster.snapshot(), owner)
+    decision = _decision(cluster, source, dst, packet.dport or result.question.port, result.question.protocol)
+    return [] if decision is None or decision else list(decision.reasons)

@@ -50,7 +50,7 @@ class Declared:
     observed: frozenset[str] = frozenset()  # EndpointSlices of a dump, used as they are until the first change
 
     def copy(self, clock: Callable[[], float]) -> Declared:
-        disks = {k: dict(v) for k, v in self.disks.items()}
+        disks: dict[str, Disk] = {k: dict(v) for k, v in self.disks.items()}
         return replace(
             self, store=self.store.copy(clock), disks=disks, notes=list(self.notes), load_findings=list(self.load_findings), findings=list(self.findings)
         )  # fmt: skip

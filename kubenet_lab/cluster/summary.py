@@ -71,7 +71,7 @@ def summarise(cluster: Cluster) -> Summary:
     policy = cluster.engine if cluster.engine else "nobody"
     networks = (
         ("pods", f"{', '.join(plan.pod_cidrs)} by {cluster.pod_network}"),
-        ("Services", f"{', '.join(plan.service_cidrs)} by kube-proxy, mode {cluster.options.kube_proxy.mode}"),
+        ("Services", f"{', '.join(plan.service_cidrs)} by kube-proxy, mode {cluster.proxy.mode}"),
         ("nodes", f"{plan.node_cidr}, MTU {cluster.options.underlay.mtu}"),
         ("NetworkPolicy enforced by", policy),
     )

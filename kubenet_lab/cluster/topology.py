@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ..objects.views import Pod, Service
+from ..kernel.network import Network
+from ..objects.snapshot import Snapshot
+from ..objects.views import Node, Pod, Service
 from .names import node_address, owner_workload
-
-if TYPE_CHECKING:
-    from .cluster import Cluster
+from .plan import Plan
 
 __all__ = ["Topology", "TopologyDevice", "TopologyExternal", "TopologyNode", "TopologyPod", "topology_of"]
 
@@ -68,17 +68,17 @@ class Topology:
 _SHOWN = ("bridge", "vxlan", "physical")
 
 
-def topology_of(cluster: Cluster) -> Topology:
-    snapshot, network = cluster.snapshot(), cluster.network()
+def topology_of(snapshot: Snapshot, network: Network, plan: Plan, node_mtu: int, pod_network: str, externals: Sequence[str] = ()) -> Topology:
+    """The topology of a programmed network; `externals` are the machines outside that are to be shown."""
     nodes = []
-    for n in cluster.nodes:
+    for n in snapshot.list(Node):
         ns = network.namespaces.get(n.name)
         devices = tuple(
             TopologyDevice(k.name, k.kind, next((a.ip for a in k.addresses), ""), k.mtu, f"VNI {k.vxlan.vni}" if k.vxlan else "")
             for k in (ns.links.values() if ns is not None else ()) if k.kind in _SHOWN
         )  # fmt: skip
         control = any(t.key == "node-role.kubernetes.io/control-plane" for t in n.spec.taints) or "node-role.kubernetes.io/control-plane" in n.labels
-        nodes.append(TopologyNode(n.name, node_address(n), n.spec.pod_cidr, devices, control))
+        nodes.append(TopologyNode(n.name, node_address(n) or node_address(n, 6), n.spec.pod_cidr, devices, control))
     pods = []
     for p in snapshot.list(Pod):
         if not p.ips or p.terminated:
@@ -87,8 +87,7 @@ def topology_of(cluster: Cluster) -> Topology:
         app = p.labels.get("app.kubernetes.io/name") or p.labels.get("app") or p.labels.get("k8s-app") or ""
         pods.append(TopologyPod(p.key, p.ips[0], p.spec.node_name, p.namespace, name, kind, p.ready, p.spec.host_network, app))
     services = tuple((s.key, s.spec.cluster_ip) for s in snapshot.list(Service) if s.spec.cluster_ip not in ("", "None"))
-    externals = tuple(TopologyExternal(n.removeprefix("external:")) for n, h in network.hosts.items() if h.role == "external" and h.root.label == n)
     return Topology(
-        tuple(nodes), tuple(pods), externals, cluster.plan.node_cidr, cluster.options.underlay.mtu, cluster.pod_network, services,
-        cluster.plan.pod_cidrs[0], cluster.plan.service_cidrs[0],
+        tuple(nodes), tuple(pods), tuple(TopologyExternal(a) for a in externals), plan.node_cidr, node_mtu, pod_network, services,
+        plan.pod_cidrs[0], plan.service_cidrs[0],
     )  # fmt: skip

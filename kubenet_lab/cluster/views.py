@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import KubenetError
 from ..kernel.conntrack import Conntrack
 from ..kernel.l2 import learned_neighbours
 from ..kernel.namespace import Namespace
@@ -11,7 +12,6 @@ from ..kernel.shell import Shell
 from ..kernel.walk import Walk
 from ..objects.views import Pod
 from .edits import Edit
-from .names import Party, node_address
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,23 +39,33 @@ def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
 class _Machine:
     """What nodes and pods have in common: one network namespace."""
 
+    _party_name: str  # as a question's source or destination
+
     def __init__(self, cluster: Cluster, namespace: str):
         self._cluster, self._id = cluster, namespace
 
     @property
     def _ns(self) -> Namespace:
-        return self._cluster._walkable().namespaces[self._id]
+        found = self._cluster.walkable().namespaces.get(self._id)
+        if found is None:
+            why = [str(p.message) for p in self._cluster.findings if p.object in (f"Pod {self._id.removeprefix('pod:')}", f"Node {self._id}")]
+            raise KubenetError(f"{self._id} is not there" + (f": {'; '.join(why)}" if why else ""))
+        return found
 
     def run(self, command: str, stdin: str = "") -> Output:
         """Run a command line, print what the real tool prints. Changes are recorded as hand edits. Raises CommandError for unknown syntax."""
         c = self._cluster
-        frames = c.last_result.walk.frames if c.last_result is not None else None
-        shell = Shell(c._walkable(), c.state, self._id, frames=frames or ())
-        text = shell.run(command, stdin=stdin)
-        if shell.changed:
-            c._edits.append(Edit(self._id, command, stdin))
-            c._topology = None
-        return Output(text)
+        shell = Shell(c.walkable(), c.state, self._ns.id, frames=c.capture, resolve=self._addresses_of)
+        try:
+            return Output(shell.run(command, stdin=stdin))
+        finally:
+            c.capture = shell.frames
+            if shell.changed:
+                c.record(Edit(self._id, command, stdin))
+
+    def _addresses_of(self, name: str) -> tuple[str, ...]:
+        """A name as the resolver of this machine finds it."""
+        return tuple(self._cluster.resolve(self, name).addresses)
 
     def links(self) -> pd.DataFrame:
         """As `ip -d link`: ifindex, ifname, link_type, address, mtu, operstate, master."""
@@ -82,7 +92,7 @@ class _Machine:
 
     def neighbors(self) -> pd.DataFrame:
         """As `ip neigh`: dst, dev, lladdr, state."""
-        w = Walk(self._cluster._walkable(), self._cluster.state)
+        w = Walk(self._cluster.walkable(), self._cluster.state)
         learned = {k: v for k, v in learned_neighbours(w, self._id).items() if k not in self._ns.neighbours}
         rows = [{"dst": n.ip, "dev": n.dev, "lladdr": n.mac, "state": n.state} for n in [*self._ns.neighbours.values(), *learned.values()]]
         return _frame(rows, ["dst", "dev", "lladdr", "state"])
@@ -116,13 +126,14 @@ class _Machine:
 class NodeView(_Machine):
     """A node of the cluster."""
 
+    def __init__(self, cluster: Cluster, namespace: str):
+        super().__init__(cluster, namespace)
+        self._party_name = f"node:{namespace}"
+
     @property
     def name(self) -> str:
         return self._id
 
-    def _party(self) -> Party:
-        node = next(n for n in self._cluster.nodes if n.name == self._id)
-        return Party("node", f"node:{self._id}", self._id, address=node_address(node))
 
     def iptables_written(self, family: int = 4) -> Output:
         """What the agents hand to `iptables-restore --noflush`, agent by agent."""
@@ -154,6 +165,7 @@ class PodView(_Machine):
     def __init__(self, cluster: Cluster, namespace: str, pod: Pod):
         super().__init__(cluster, namespace)
         self.object = pod
+        self._party_name = f"pod/{pod.key}"
 
     @property
     def name(self) -> str:
@@ -167,12 +179,10 @@ class PodView(_Machine):
     def node(self) -> NodeView:
         return self._cluster.node(self.object.spec.node_name)
 
-    def _party(self) -> Party:
-        return Party("pod", self.object.key, self._id, self.object, self.ip)
 
     def resolv_conf(self) -> Output:
         """The pod's /etc/resolv.conf, as the kubelet writes it."""
-        return Output(self._cluster._resolv_of(self.object).text)
+        return Output(self._cluster.resolv_of(self.object).text)
 
     def __repr__(self) -> str:
         return f"Pod({self.object.key}, {self.ip} on {self.object.spec.node_name})"

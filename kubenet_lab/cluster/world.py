@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING, Any
 from ..dns import Resolution, Zones, hosts_file, parse_resolv_conf
 from ..dns import resolve as run_resolver
 from ..dns.zones import DEFAULT_ZONES
+from ..errors import NotFound, Problem
+from ..ingress import HttpServer
+from ..kernel.namespace import Listener
+from ..kernel.network import Network
+from ..kernel.process import Echo
 from ..objects.views import Ingress, Pod
+from .detect import other_dns
 from .listening import is_ingress_controller
-from .names import Party
+from .names import Party, index_of
 
 if TYPE_CHECKING:
     from .cluster import Cluster
-    from .questions import Fork
+    from .fork import Fork
 
-__all__ = ["ingress_addresses", "stub_resolve", "world_zones"]
+__all__ = ["ingress_addresses", "listen_outside", "stub_resolve", "unknown_listeners", "world_zones"]
 
 
 def ingress_addresses(cluster: Cluster) -> tuple[str, ...]:
@@ -52,8 +58,29 @@ def world_zones(cluster: Cluster) -> Zones:
 
 def stub_resolve(cluster: Cluster, fork: Fork, source: Party, name: str, family: str, resolver: str) -> Resolution:
     """The resolver of a pod (kubelet's resolv.conf), a node (its own) or a machine outside (the resolver of its network)."""
+    if (unlike := other_dns(cluster.snapshot())) is not None and source.kind != "external":
+        raise unlike
     if source.pod is not None:
-        conf, hosts = cluster._resolv_of(source.pod), hosts_file(source.pod, cluster.options.domain)
+        conf, hosts = cluster.resolv_of(source.pod), hosts_file(source.pod, cluster.options.domain)
     else:
         conf, hosts = parse_resolv_conf(cluster.node_resolv_conf), ""
     return run_resolver(fork, source.namespace, name, conf, hosts=hosts, family=family, resolver=resolver)  # type: ignore[arg-type]
+
+
+def listen_outside(network: Network, address: str, port: int, protocol: str) -> None:
+    """Nothing is known of this machine, so it is taken to answer on the port that is asked for."""
+    ns = network.external(address)
+    if protocol not in ("TCP", "UDP") or ns.label == "kube-apiserver" or ns.listener(protocol, address, port) is not None:
+        return
+    why = f"external:{address} answers, because nothing is known about it"
+    if protocol == "TCP":
+        ns.listen(Listener("TCP", port, HttpServer(ns.label), ns.label, "", why))
+    else:
+        ns.listen(Listener("UDP", port, Echo(), ns.label, "", why))
+
+
+def unknown_listeners(cluster: Cluster) -> list[Problem]:
+    """Names in the option `listening` that mean nothing in the cluster."""
+    snapshot = cluster.snapshot()
+    known = {f"{ns}/{name}" for ns, name in index_of(snapshot).workloads} | {p.key for p in snapshot.list(Pod)}
+    return [Problem(str(NotFound("pod or workload", key, known)), f"listening[{key!r}]") for key in cluster.options.listening if key not in known]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..errors import NotModelled
 from .message import Response
 from .names import labels
-from .resolver import SentQuery, Call
+from .resolver import Call, SentQuery
 
 __all__ = ["lookup"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..errors import NotModelled
 from .message import Response
 from .names import labels
-from .resolver import SentQuery, Call
+from .resolver import Call, SentQuery
 
 __all__ = ["lookup"]
 

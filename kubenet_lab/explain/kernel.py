@@ -34,7 +34,7 @@ def _port(p: P) -> str:
 
 
 def _send_title(p: P) -> str:
-    what = {"TCP": "opens a connection", "UDP": "sends a datagram", "ICMP": "sends a ping"}[p["protocol"]]
+    what = {"TCP": "connects", "UDP": "sends a datagram", "ICMP": "sends a ping"}[p["protocol"]]
     if p["protocol"] == "TCP" and "S" not in p["flags"]:
         what = f"sends {p['size']} bytes"
     return f"{short(p['label'])} {what} to {p['dst']}{_port(p)}"
@@ -171,7 +171,7 @@ PHRASES: dict[str, Phrase] = {
                           "ip -d link show {device}", measured(f"{_KERNEL}: inner frame as sent, inner MACs are the VTEPs'")),
     "vxlan.unknown_vni": Phrase("nobody here has VNI {vni}", "A VXLAN packet with VNI {vni} arrives, but no device of this node has that number.", "ip -d link show type vxlan",
                                 documented("RFC 7348, 4.1")),
-    "fdb.miss": Phrase("{device} does not know where {mac} is", _fdb_miss, "bridge fdb show dev {device}", measured(f"{_KERNEL}: one FDB entry removed: silence, to that node only")),
+    "fdb.miss": Phrase("{device} has no entry for {mac}", _fdb_miss, "bridge fdb show dev {device}", measured(f"{_KERNEL}: one FDB entry removed: silence, to that node only")),
     # routing
     "route.forward": Phrase(_forward_title, _forward, "ip route get {packet_dst}", measured(f"{_KERNEL}: TTL path")),
     "route.output": Phrase("routing table: {device}", "The longest matching prefix decides.", "ip route get {packet_dst}", documented("Linux net/ipv4/fib_trie.c")),
@@ -216,11 +216,11 @@ PHRASES: dict[str, Phrase] = {
                           documented("RFC 791, 2.3")),
     "ip.reassembled": Phrase("put together from its fragments", "All pieces are here.", "nstat -az IpReasmOKs", documented("RFC 815")),
     # NAT and filters
-    "nat.dnat": Phrase("{host} rewrites the destination to {new_dst}", lambda p: f"A rule in chain {p['chain']} puts an endpoint's address in place of {p['packet_dst']}: from here on the packet is for {p['new_dst']}.{_nat_rule(p)}",
+    "nat.dnat": Phrase("{host} rewrites it: now for {new_dst}", lambda p: f"A rule in chain {p['chain']} puts an endpoint's address in place of {p['packet_dst']}: from here on the packet is for {p['new_dst']}.{_nat_rule(p)}",
                        "conntrack -L -d {packet_dst}", documented("Linux net/netfilter/nf_nat_core.c")),
-    "nat.snat": Phrase("{host} rewrites the source to {new_src}", lambda p: f"A rule in chain {p['chain']} puts {p['new_src']} in place of {p['packet_src']}.{_nat_rule(p)}", "conntrack -L -s {packet_src}",
+    "nat.snat": Phrase("{host} rewrites it: now from {new_src}", lambda p: f"A rule in chain {p['chain']} puts {p['new_src']} in place of {p['packet_src']}.{_nat_rule(p)}", "conntrack -L -s {packet_src}",
                        documented("Linux net/netfilter/nf_nat_core.c")),
-    "nat.masquerade": Phrase("{host} rewrites the source to {new_src}", _masquerade, "conntrack -L -s {packet_src}",
+    "nat.masquerade": Phrase("{host} rewrites it: now from {new_src}", _masquerade, "conntrack -L -s {packet_src}",
                              measured(f"{_KERNEL}: the masquerade takes the outgoing interface's address")),
     "nat.reverse": Phrase("{host} undoes the rewrite", _reverse, "conntrack -L", documented("Linux net/netfilter/nf_nat_core.c")),
     "nat.same": Phrase("{host} rewrites it as the packets before", "conntrack remembers what was decided for the first packet of this connection; no rule is asked again.", "conntrack -L",

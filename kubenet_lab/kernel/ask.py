@@ -22,7 +22,7 @@ from .sockets import Key, open_tcp, send_data
 from .state import State
 from .walk import Draws, Ending, Event, Script, Walk
 
-__all__ = ["DEFAULT_TIMEOUT", "Question", "Result", "exchange", "outcomes", "put"]
+__all__ = ["DEFAULT_TIMEOUT", "Question", "Result", "exchange", "outcomes", "put", "send"]
 
 #: lab seconds a client waits before it gives up: long enough for three ARP requests and three SYNs
 DEFAULT_TIMEOUT = 10.0
@@ -99,6 +99,8 @@ def put(net: Network, state: State, q: Question, *, script: Script | None = None
     ns = w.ns(q.ns)
     route, src, problem = route_output(ns, q.dst, q.source)
     packet = Packet(src or q.source or "0.0.0.0", q.dst, q.protocol, Udp(sport, q.port), ttl=q.ttl)
+    if route is not None and route.type == "broadcast":
+        problem = "ENETUNREACH" if q.protocol == "TCP" else "EACCES"  # tcp_v4_connect, __ip4_datagram_connect
     if problem:
         f = w.note(Flight("output", q.ns, "", packet), "route.none" if route is None else "route.refused", entry=route, failed=True, errno=problem, dst=q.dst)
         return Result(q, "unreachable", "handshake", problem, 0.0, None, None, f.trail, None, started=start, walk=w, ending="route.none")
@@ -209,6 +211,27 @@ def _too_big(w: Walk, q: Question, packet: Packet) -> Result | None:
     return Result(q, "too-big", "data", "EMSGSIZE", 0.0, None, None, f.trail, None, walk=w, ending="mtu.send")
 
 
+def send(net: Network, state: State, opened: Result, payload: Payload, timeout: float = DEFAULT_TIMEOUT) -> Result:
+    """`payload` over a connection that `put(..., keep=True)` opened: a walk of its own. Raises KubenetError if it is gone."""
+    from dataclasses import replace
+
+    if len(payload) > MAX_SIZE:
+        raise KubenetError(f"size {len(payload)}: at most {MAX_SIZE} bytes")
+    q, key = opened.question, opened.key
+    conn = state.read("tcp", q.ns).get(key)
+    if conn is None:
+        raise KubenetError("the connection is not open")
+    w = Walk(net, state, Draws(net.seed, *key, "send"))
+    start = state.clock
+    for delay, item in send_data(w, w.ns(q.ns), key, replace(conn, out=payload, done=0)):
+        w.send(item, delay)
+    event = _wait(w, q.ns, key, ("acked", "error"), start + timeout)
+    w.settle()
+    done = _failed(w, q, key, "data", event) if event is None or event.what == "error" else _good(w, q, key, event, event)
+    done.started, done.elapsed = start, state.clock - start
+    return done
+
+
 # --------------------------------------------------------------------------------------------------------- verdict
 def _wait(w: Walk, ns: str, key: tuple[Any, ...], kinds: tuple[str, ...], deadline: float, mark: int = 0) -> Event | None:
     cursor = mark
@@ -245,7 +268,7 @@ def _good(w: Walk, q: Question, key: tuple[Any, ...], event: Event, last: Event 
 
 
 _VERDICTS: dict[str, Verdict] = {
-    "ECONNREFUSED": "refused", "ECONNRESET": "refused", "EMSGSIZE": "too-big", "ETIMEDOUT": "timeout", "EPERM": "refused", "EACCES": "refused",
+    "ECONNREFUSED": "refused", "ECONNRESET": "refused", "EMSGSIZE": "too-big", "ETIMEDOUT": "timeout", "EPERM": "refused",
 }  # fmt: skip
 
 

@@ -69,6 +69,7 @@ class Flight:
     nexthop: str = ""
     aux: bool = False  # ARP and the like: not part of the story's own packets
     dont_fragment_locally: bool = False
+    frag_max: int = 0  # put together by conntrack on the way: the size of the largest fragment it came in
     label: str = ""  # "syn", "data", ...: what a socket calls it
 
     def to(self, stage: str, **changes: Any) -> Flight:

@@ -33,7 +33,7 @@ _TABLES = {
     "filter": (0, ("input", "forward", "output")),
     "security": (50, ("input", "forward", "output")),
 }
-_CONNTRACK, _NAT_DST, _NAT_SRC, _CONFIRM = -200, -100, 100, 1 << 30
+_DEFRAG, _CONNTRACK, _NAT_DST, _NAT_SRC, _CONFIRM = -400, -200, -100, 100, 1 << 30
 
 Stop = Iterable[Successor]
 Handler = Callable[["Skb"], "Stop | None"]
@@ -73,6 +73,8 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
             if hook in on and _has_rules(rules, name, _CHAIN[hook]):
                 listed.append((priority, _table_handler(name)))
         if _tracks(rules):
+            if hook == "prerouting":
+                listed.append((_DEFRAG, defrag))
             if hook in ("prerouting", "output"):
                 listed += [(_CONNTRACK, conntrack_in), (_NAT_DST, nat)]
             else:
@@ -246,6 +248,20 @@ class Skb:
 
 
 # ------------------------------------------------------------------------------------------------------ conntrack
+def defrag(skb: Skb) -> Stop | None:
+    """Where conntrack works, packets pass PREROUTING whole (nf_defrag_ipv4.c): fragments wait for the last one of them."""
+    from .l3 import reassemble
+
+    if not skb.packet.is_fragment or skb.packet.family == 6:
+        return None
+    done = reassemble(skb.w, skb.flight, skb.packet, "conntrack")
+    if done is None:
+        return ()
+    skb.note("ip.reassembled", done[0], major=False)
+    skb.trail_flight = skb.trail_flight.to(skb.trail_flight.stage, frag_max=done[1])
+    return None
+
+
 def conntrack_in(skb: Skb) -> Stop | None:
     """nf_conntrack_in: find or make the entry. Bridge netfilter may have done it already."""
     if skb.ctinfo:

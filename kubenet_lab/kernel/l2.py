@@ -163,11 +163,17 @@ def _bridged_dnat(w: Walk, f: Flight, ns: Namespace, bridge: Link) -> Successors
     An endpoint behind the same bridge gets the frame without being routed: no TTL is spent. Anything else goes
     up to the node as if it had been sent to the bridge's own address.
     """
+    from .l3 import martian
+
     assert isinstance(f.packet, Packet)
+    problem = martian(ns, f, f.packet)
+    if problem:
+        return w.end(f, problem, dev=bridge.name)
     route = ns.fib(f.packet.family).lookup(f.packet.dst, src=f.packet.src, mark=f.mark, iif=bridge.name)
+    if route is not None and route.type == "unicast" and not ns.forwards(f.packet.family):
+        # ip_route_input gives a dst that only says "no": the frame goes up and is dropped there, also towards the same bridge
+        return w.end(f, "forward.disabled", dev=bridge.name)
     if route is None or route.type != "unicast" or route.dev != bridge.name:
-        if route is not None and route.type == "unicast" and not ns.forwards(f.packet.family):
-            return w.end(f, "forward.disabled")
         return ((0.0, f.to("bridge_finish", dmac=bridge.mac)),)
     return resolve(w, f, ns, bridge, route.via or f.packet.dst, "bridge_finish", keep_source=True)
 
@@ -216,17 +222,40 @@ def _to_port(w: Walk, f: Flight, ns: Namespace, bridge: Link, port: Link, entry:
             return w.end(f, "bridge.isolated", dev=port.name, bridge=bridge.name)
     if not port.up:
         return w.end(f, "link.down", dev=port.name)
-    if f.packet.size > port.mtu + 4:
-        return w.end(f, "mtu.bridge", dev=port.name, size=f.packet.size, mtu=port.mtu, bridge=bridge.name)
+    pieces = [f]
     if isinstance(f.packet, Packet):
         f = w.note(f, "bridge.forward", entry=entry, dev=port.name, bridge=bridge.name, port=port.name)
+        pieces = [f]
         if f.physin and f.bridged and isinstance(f.packet, Packet) and _calls_iptables(ns, f.packet):
             for hook in ("forward", "postrouting"):
                 passed = hooks.run(w, f, hook, indev=bridge.name, outdev=bridge.name, physin=f.physin, physout=port.name)
                 if passed.stopped is not None:
                     return passed.stopped
                 f = passed.flight
-    return ((0.0, f.to("xmit", dev=port.name)),)
+            pieces = _refit(w, f, bridge, port)
+    out: list[Successor] = []
+    for f in pieces:
+        if f.packet.size > port.mtu + 4:  # is_skb_forwardable: a VLAN tag's room is granted
+            out += w.end(f, "mtu.bridge", dev=port.name, size=f.packet.size, mtu=port.mtu, bridge=bridge.name)
+        else:
+            out.append((0.0, f.to("xmit", dev=port.name)))
+    return out
+
+
+def _refit(w: Walk, f: Flight, bridge: Link, port: Link) -> list[Flight]:
+    """br_nf_dev_queue_xmit: bridge netfilter fragments what is larger than the port, to the bridge's MTU; with DF it is lost without a word."""
+    packet = f.packet
+    assert isinstance(packet, Packet)
+    if packet.size <= min(port.mtu, f.frag_max or port.mtu):
+        return [f]
+    if packet.df:
+        w.end(f, "mtu.bridge", dev=port.name, size=packet.size, mtu=port.mtu, bridge=bridge.name)
+        return []
+    from .l3 import fragments
+
+    mtu = min(bridge.mtu, f.frag_max or bridge.mtu)
+    f = w.note(f, "ip.fragment", size=packet.size, mtu=mtu, dev=port.name).to(f.stage, frag_max=0)
+    return [f.to(f.stage, packet=piece) for piece in fragments(packet, mtu)]
 
 
 def bridge_xmit(w: Walk, f: Flight, ns: Namespace, bridge: Link) -> Successors:
@@ -257,6 +286,8 @@ def resolve(w: Walk, f: Flight, ns: Namespace, link: Link, nexthop: str, then: s
     smac = f.smac if keep_source else link.mac
     if link.kind == "loopback" or not link.arp:
         return ((0.0, f.to(then, smac=link.mac, dmac=link.mac)),)
+    if f.route is not None and f.route.type == "broadcast":
+        return ((0.0, f.to(then, smac=smac, dmac=BROADCAST)),)
     fixed = ns.neighbours.get((link.name, nexthop))
     if fixed is not None and fixed.state != "FAILED" and fixed.mac:
         f = w.note(f, "neigh.use", major=False, entry=fixed, smac=smac, dmac=fixed.mac, dev=link.name)

@@ -13,11 +13,11 @@ from .address import family, number
 from .flight import Flight
 from .l2 import resolve
 from .namespace import Namespace
-from .packet import Filler, Packet, Raw
+from .packet import Filler, Icmp, Packet, Raw
 from .routing import Route
 from .walk import Ending, Successor, Walk, stage
 
-__all__ = ["path_mtu", "route_output"]
+__all__ = ["fragments", "martian", "path_mtu", "reassemble", "route_output"]
 
 Successors = Iterable[Successor]
 
@@ -40,7 +40,7 @@ def ip_rcv(w: Walk, f: Flight) -> Successors:
     packet = f.packet
     assert isinstance(packet, Packet)
     fam = packet.family
-    problem = _martian(ns, f, packet)
+    problem = martian(ns, f, packet)
     if problem:
         return w.end(f, problem, dev=f.indev)
     route = ns.fib(fam).lookup(packet.dst, src=packet.src, mark=f.mark, iif=f.indev)
@@ -67,7 +67,7 @@ def _unroutable(w: Walk, f: Flight, kind: str, route: Route | None) -> Successor
     return icmp.error(w, f, kind)
 
 
-def _martian(ns: Namespace, f: Flight, packet: Packet) -> str:
+def martian(ns: Namespace, f: Flight, packet: Packet) -> str:
     """Packets that cannot be real where they come in (fib_validate_source), and rp_filter."""
     dev = f.indev
     if ns.links[dev].kind == "loopback":
@@ -94,19 +94,19 @@ def local_in(w: Walk, f: Flight) -> Successors:
     packet = f.packet
     assert isinstance(packet, Packet)
     if packet.is_fragment:
-        whole = _reassemble(w, f, packet)
-        if whole is None:
+        done = reassemble(w, f, packet, "local")
+        if done is None:
             return ()
-        f = w.note(f, "ip.reassembled", after=whole, major=False)
+        f = w.note(f, "ip.reassembled", after=done[0], major=False)
     passed = hooks.run(w, f, "input", indev=f.indev, physin=f.physin)
     if passed.stopped is not None:
         return passed.stopped
     return ((0.0, passed.flight.to("deliver")),)
 
 
-def _reassemble(w: Walk, f: Flight, packet: Packet) -> Packet | None:
-    """The whole packet once its last missing fragment is here."""
-    table = w.state.write("frag", f.ns)
+def reassemble(w: Walk, f: Flight, packet: Packet, user: str) -> tuple[Packet, int] | None:
+    """The whole packet and the size of its largest fragment, once the last missing one is here. `user`: who collects ("local", "conntrack")."""
+    table = w.state.write("frag", f.ns, user)
     key = (packet.src, packet.dst, packet.proto, packet.ident)
     got = {**dict(table.get(key, ())), packet.frag: (packet.l4.size, packet.more)}
     expected = 0
@@ -117,7 +117,8 @@ def _reassemble(w: Walk, f: Flight, packet: Packet) -> Packet | None:
         if not got[offset][1]:
             table.pop(key, None)
             assert packet.whole is not None
-            return replace(packet.whole, src=packet.src, dst=packet.dst, ttl=packet.ttl)
+            whole = replace(packet.whole, src=packet.src, dst=packet.dst, ttl=packet.ttl, df=False)
+            return whole, packet.header_size + max(size for size, _ in got.values())
     table[key] = tuple(got.items())
     return None
 
@@ -178,6 +179,8 @@ def output(w: Walk, f: Flight) -> Successors:
     packet = f.packet
     assert isinstance(packet, Packet)
     route, src, problem = route_output(ns, packet.dst, packet.src, f.mark)
+    if problem and route is not None and route.type == "broadcast" and isinstance(packet.l4, Icmp):
+        problem = ""  # only sockets need SO_BROADCAST; what the kernel itself says goes out to everyone on the link
     if problem:
         from .sockets import local_failure
 
@@ -230,7 +233,9 @@ def finish(w: Walk, f: Flight) -> Successors:
     mtu = (route.mtu if route and route.dev == f.dev else 0) or link.mtu
     if not f.forwarded and route is not None:
         mtu = min(mtu, path_mtu(w, ns, packet.dst, route)) if route.dev in ns.links else mtu
-    f = f.to("xmit", physin="", bridged=False)
+    if f.frag_max:  # ip_do_fragment: pieces no larger than those it came in
+        mtu = min(mtu, f.frag_max)
+    f = f.to("xmit", physin="", bridged=False, frag_max=0)
     if packet.size > mtu and not (link.kind == "loopback"):
         if packet.df and not f.dont_fragment_locally:
             f = w.note(f, "mtu.local", failed=True, size=packet.size, mtu=mtu, entry=route)

@@ -70,7 +70,10 @@ class BridgePort:
 
 @dataclass(frozen=True, slots=True)
 class BridgeOptions:
+    """`mtu_set`: someone has set the bridge's MTU; until then it is that of its smallest port (br_mtu_auto_adjust)."""
+
     ageing: float = 300.0  # seconds a learned entry lives
+    mtu_set: bool = False
 
 
 @dataclass(frozen=True, slots=True)

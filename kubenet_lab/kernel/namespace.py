@@ -148,6 +148,8 @@ class Namespace:
         )  # fmt: skip
         self._next_index += 1
         self.links[name] = link
+        if master:
+            self._adjust_bridge(master)
         self._changed()
         return link
 
@@ -155,7 +157,12 @@ class Namespace:
         """Replace fields of a link. Setting it down removes the routes that use it, as Linux does; up again restores only the connected ones."""
         old = self.link(name)
         new = replace(old, **changes)
+        if new.kind == "bridge" and "mtu" in changes:
+            new = replace(new, bridge=replace(new.bridge, mtu_set=True))
         self.links[name] = new
+        if "mtu" in changes or "master" in changes:
+            for bridge in {old.master: None, new.master: None}:
+                self._adjust_bridge(bridge)
         if old.up and not new.up:
             self.routes = [r for r in self.routes if r.dev != name]
             self.neighbours = {k: v for k, v in self.neighbours.items() if k[0] != name or v.state == "PERMANENT"}
@@ -174,8 +181,15 @@ class Namespace:
         self.fdb = [e for e in self.fdb if e.dev != name]
         for other in [n for n, k in self.links.items() if k.master == name]:
             self.links[other] = replace(self.links[other], master="")
+        self._adjust_bridge(link.master)
         self._changed()
         return link
+
+    def _adjust_bridge(self, name: str) -> None:
+        """A bridge takes the smallest MTU of its ports, 1500 without any, unless its own was set (net/bridge/br_if.c br_mtu_auto_adjust)."""
+        bridge = self.links.get(name)
+        if bridge is not None and bridge.kind == "bridge" and not bridge.bridge.mtu_set:
+            self.links[name] = replace(bridge, mtu=min((p.mtu for p in self.ports(name)), default=1500))
 
     def link(self, name: str) -> Link:
         """The link of that name. Raises CommandError in ip's words."""

@@ -93,10 +93,10 @@ class RoutingRule:
 
     def matches(self, src: str, dst: str, mark: int, iif: str, oif: str) -> bool:
         hit = not (
-            (self.src and src not in prefix(self.src))
+            (self.src and (not src or src not in prefix(self.src)))  # no source yet is 0.0.0.0
             or (self.dst and dst not in prefix(self.dst))
             or (self.fwmask and mark & self.fwmask != self.fwmark)
-            or (self.iif and self.iif != iif)
+            or (self.iif and self.iif != (iif or "lo"))  # what is sent from here "comes in" by lo
             or (self.oif and self.oif != oif)
         )
         return hit != self.invert

@@ -79,8 +79,8 @@ def scene(
     room = width - trunk - 10
     words = [" · ".join(parts)] if text_width(" · ".join(parts), 10.5) <= room else parts
     for n, text in enumerate(words):
-        b.label(None, text, PAD + trunk + 4, last + 22 + 15 * n, room, (11, 10.5, 10, 9.5, 9), role="soft")
-    below = last + 30 + 15 * (len(words) - 1)
+        b.label(None, text, PAD + trunk + 4, last + 25 + 15 * n, room, (11, 10.5, 10, 9.5, 9), role="soft")
+    below = last + 33 + 15 * (len(words) - 1)
     seen = {e.address for e in topology.externals} if externals is True else set(() if externals is False else externals)
     seen |= {f.removeprefix("external:") for f in focus if f.startswith("external:")}
     outside = sorted(seen)

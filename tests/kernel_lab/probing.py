@@ -24,7 +24,7 @@ MSG_ERRQUEUE = 0x2000
 PMTUDISC_DONT, PMTUDISC_DO = 0, 2
 LINGER_RESET = struct.pack("ii", 1, 0)
 
-VERDICTS = {"ECONNREFUSED": "refused", "ECONNRESET": "refused", "EMSGSIZE": "too-big", "EPERM": "refused", "EACCES": "refused"}
+VERDICTS = {"ECONNREFUSED": "refused", "ECONNRESET": "refused", "EMSGSIZE": "too-big", "EPERM": "refused"}
 
 
 def read_errors(s: socket.socket) -> list[dict[str, Any]]:
@@ -187,5 +187,3 @@ class Prober:
         del self.live[fd]
         t.socket.close()
         self.results[t.index] = result
-
-

@@ -88,7 +88,6 @@ def test_the_tracer_changes_nothing_in_the_cluster(shop):
         ("port", 70000),
         ("protocol", "XTP"),
         ("dst", ""),
-        ("dst", "<b>"),
     ],
 )
 def test_any_bad_question_is_answered_in_words(shop, field, value):
@@ -96,6 +95,12 @@ def test_any_bad_question_is_answered_in_words(shop, field, value):
     setattr(tracer, field, value)
     assert tracer.trace is None and tracer.error and "Traceback" not in tracer.error
     assert tracer.view["head"] == tracer.error
+
+
+def test_a_name_that_does_not_resolve_is_an_answer(shop):
+    tracer = PacketTracer(shop, dst="<b>", port=80)
+    assert tracer.trace is not None and tracer.view["verdict"] == "unreachable" and "EAI_NONAME" in tracer.view["head"]
+    assert "<b>" not in plots.path(tracer.trace).svg
 
 
 def test_choosing_a_service_brings_its_port(shop):

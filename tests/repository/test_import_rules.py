@@ -19,7 +19,7 @@ LEVELS = (
     ("cluster",),
     ("explain",),
     ("plots",),
-    ("widgets", "course", "api", "cli"),
+    ("widgets", "course", "api", "cli", "magics"),
 )
 LEVEL = {room: height for height, rooms in enumerate(LEVELS) for room in rooms}
 ANYWHERE = {"errors", "versions"}

@@ -218,8 +218,7 @@ def _broken(seed: int) -> Case:
 def _broken_because(case: Case) -> str:
     again = case["again"]
     seconds = f" after {again.elapsed:.0f} s" if again.elapsed >= 1 else ""
-    reason = f" {again.reasons[0]}" if again.reasons else ""
-    return f"The lab says {again.verdict}{f' ({again.error})' if again.error else ''}{seconds}.{reason}"
+    return " ".join([f"The client gets {again.error}{seconds}.", *map(str, again.reasons[:1])])
 
 
 BROKEN = Exercise(

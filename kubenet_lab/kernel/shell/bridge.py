@@ -255,7 +255,11 @@ def _in_device(t: Terminal, mac: str, link: Link, state: Any, command: str) -> s
             raise ToolError("RTNETLINK answers: No such file or directory", 255)
         t.ns.fdb.remove(old)
     elif old is not None:
-        raise ToolError("RTNETLINK answers: File exists", 255) if command == "add" else NotModelled(f"bridge fdb {command} of a device's own address")
+        raise (
+            ToolError("RTNETLINK answers: File exists", 255)
+            if command == "add"
+            else NotModelled(f"bridge fdb {command} of a device's own address")
+        )
     elif state != "permanent":
         raise ToolError("RTNETLINK answers: Invalid argument", 255)
     else:

@@ -76,7 +76,12 @@ def options_of(words: Words, tool: str = "ip") -> Options | str:
             o.pretty = True
         elif begins(opt, "-brief"):
             o.brief = True
-        elif begins(opt, "-netns") or begins(opt, "-batch") or begins(opt, "-timestamp") or opt in ("-ts", "-0", "-B", "-M", "-r", "-resolve", "-rc"):
+        elif (
+            begins(opt, "-netns")
+            or begins(opt, "-batch")
+            or begins(opt, "-timestamp")
+            or opt in ("-ts", "-0", "-B", "-M", "-r", "-resolve", "-rc")
+        ):
             raise NotModelled(f"{tool} {raw}")
         elif begins(opt, "-help"):
             return _USAGE + "\n"

@@ -24,7 +24,9 @@ Scope = Literal["global", "link", "host"]
 
 
 def run(t: Terminal, words: Words, o: Options) -> str:
-    command = words.command(("add", "change", "chg", "replace", "delete", "show", "lst", "list", "flush", "save", "restore", "help"), "show", "ip address")
+    command = words.command(
+        ("add", "change", "chg", "replace", "delete", "show", "lst", "list", "flush", "save", "restore", "help"), "show", "ip address"
+    )
     match command:
         case "add" | "change" | "chg" | "replace":
             return _add(t, words, o, command)
@@ -240,7 +242,11 @@ def _remove(t: Terminal, dev: str, a: Address) -> None:
     link = t.ns.links[dev]
     gone = [a]
     if a.family == 4 and not secondary(link.addresses, a):
-        gone += [b for b in link.addresses if b is not a and b.family == 4 and b.length == a.length and b.network == a.network and b.scope == a.scope]
+        gone += [
+            b
+            for b in link.addresses
+            if b is not a and b.family == 4 and b.length == a.length and b.network == a.network and b.scope == a.scope
+        ]
     for b in gone:
         same = [x for x in t.ns.links[dev].addresses if x.family == b.family and x.network == b.network and x not in gone]
         kept = [r for r in t.ns.routes if r.proto == "kernel" and r.dev == dev and r.dst == b.network and r.family == b.family]

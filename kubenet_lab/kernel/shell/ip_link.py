@@ -24,7 +24,9 @@ _SIZES = "gso_max_size 65536 gso_max_segs 65535 tso_max_size 524280 tso_max_segs
 
 
 def run(t: Terminal, words: Words, o: Options) -> str:
-    command = words.command(("add", "set", "change", "replace", "delete", "show", "lst", "list", "xstats", "afstats", "property", "help"), "show", "ip link")
+    command = words.command(
+        ("add", "set", "change", "replace", "delete", "show", "lst", "list", "xstats", "afstats", "property", "help"), "show", "ip link"
+    )
     match command:
         case "add" | "replace":
             return _add(t, words)
@@ -328,7 +330,12 @@ def _kind_options(t: Terminal, words: Words, kind: str) -> dict[str, Any]:
             if begins(word, "ageing_time"):
                 text = words.take()
                 ageing = integer(text, "ageing_time") / 100
-            elif begins(word, "forward_delay") or begins(word, "stp_state") or begins(word, "vlan_filtering") or begins(word, "mcast_snooping"):
+            elif (
+                begins(word, "forward_delay")
+                or begins(word, "stp_state")
+                or begins(word, "vlan_filtering")
+                or begins(word, "mcast_snooping")
+            ):
                 if integer(words.take(), word) and word in ("stp_state", "vlan_filtering"):
                     raise NotModelled(f"a bridge with {word} 1")
             else:
@@ -366,7 +373,7 @@ def _kind_options(t: Terminal, words: Words, kind: str) -> dict[str, Any]:
         elif begins(word, "group") or word in ("proxy", "rsc", "l2miss", "l3miss", "external", "gbp", "gpe"):
             raise NotModelled(f"vxlan {word}")
         else:
-            raise ToolError(f"vxlan: unknown command \"{word}\"?", 255)
+            raise ToolError(f'vxlan: unknown command "{word}"?', 255)
     if vni is None:
         return {}
     if given and port == 0:

@@ -22,7 +22,9 @@ _STATES = ("permanent", "reachable", "noarp", "none", "stale", "incomplete", "de
 
 
 def run(t: Terminal, words: Words, o: Options) -> str:
-    command = words.command(("add", "change", "chg", "replace", "delete", "get", "show", "lst", "list", "flush", "help"), "show", "ip neigh")
+    command = words.command(
+        ("add", "change", "chg", "replace", "delete", "get", "show", "lst", "list", "flush", "help"), "show", "ip neigh"
+    )
     match command:
         case "add" | "change" | "chg" | "replace":
             return _change(t, words, o, command)
@@ -188,5 +190,7 @@ def _flush(t: Terminal, words: Words, o: Options) -> str:
         _forget(t, n.dev, n.ip)
     if o.statistics:
         many = "entry" if len(gone) == 1 else "entries"
-        return f"\n*** Round 1, deleting {len(gone)} {many} ***\n*** Flush is complete after 1 round ***\n" if gone else "Nothing to flush.\n"
+        return (
+            f"\n*** Round 1, deleting {len(gone)} {many} ***\n*** Flush is complete after 1 round ***\n" if gone else "Nothing to flush.\n"
+        )
     return ""

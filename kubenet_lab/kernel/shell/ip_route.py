@@ -23,8 +23,27 @@ if TYPE_CHECKING:
 __all__ = ["destination", "run", "sorted_routes", "table_name", "table_number", "with_status"]
 
 _TYPES = ("unicast", "local", "broadcast", "multicast", "anycast", "blackhole", "unreachable", "prohibit", "throw", "nat", "xresolve")
-_PROTOCOLS = {"unspec": "0", "redirect": "redirect", "kernel": "kernel", "boot": "boot", "static": "static", "dhcp": "dhcp", "bird": "bird", "ra": "ra"}
-_PROTOCOL_NUMBERS = {"1": "redirect", "2": "kernel", "3": "boot", "4": "static", "9": "ra", "12": "bird", "16": "dhcp", "186": "bgp", "188": "ospf"}
+_PROTOCOLS = {
+    "unspec": "0",
+    "redirect": "redirect",
+    "kernel": "kernel",
+    "boot": "boot",
+    "static": "static",
+    "dhcp": "dhcp",
+    "bird": "bird",
+    "ra": "ra",
+}
+_PROTOCOL_NUMBERS = {
+    "1": "redirect",
+    "2": "kernel",
+    "3": "boot",
+    "4": "static",
+    "9": "ra",
+    "12": "bird",
+    "16": "dhcp",
+    "186": "bgp",
+    "188": "ospf",
+}
 _NAMES = {v: k for k, v in TABLES.items()}
 _USAGE = """Usage: ip route { list | flush } SELECTOR
        ip route get ADDRESS [ from ADDRESS iif STRING ] [ oif STRING ] [ mark NUMBER ]
@@ -38,7 +57,25 @@ TYPE := { unicast | throw | unreachable | prohibit | blackhole }
 
 
 def run(t: Terminal, words: Words, o: Options) -> str:
-    choices = ("add", "change", "chg", "replace", "prepend", "append", "test", "delete", "get", "list", "show", "lst", "flush", "save", "restore", "showdump", "help")
+    choices = (
+        "add",
+        "change",
+        "chg",
+        "replace",
+        "prepend",
+        "append",
+        "test",
+        "delete",
+        "get",
+        "list",
+        "show",
+        "lst",
+        "flush",
+        "save",
+        "restore",
+        "showdump",
+        "help",
+    )
     command = words.command(choices, "show", "ip route")
     match command:
         case "add" | "change" | "chg" | "replace" | "append" | "prepend":
@@ -155,10 +192,11 @@ def _text(record: dict[str, Any]) -> str:
     return text if record.get("pref") else text + " "
 
 
-def _local_extra(t: Terminal) -> list[Route]:
+def _multicast(t: Terminal) -> list[Route]:
     """Every device that is up has a route for IPv6 multicast."""
+    kind: Any = "multicast"
     links = sorted(t.ns.links.values(), key=lambda k: k.index)
-    return [Route("ff00::/8", k.name, type="multicast", proto="kernel", metric=256, table=255) for k in links if k.up and k.kind != "loopback"]  # type: ignore[arg-type]
+    return [Route("ff00::/8", k.name, type=kind, proto="kernel", metric=256, table=255) for k in links if k.up and k.kind != "loopback"]
 
 
 def _all_routes(t: Terminal, fam: int) -> list[Route]:
@@ -170,7 +208,7 @@ def _all_routes(t: Terminal, fam: int) -> list[Route]:
         tables.setdefault(r.table, []).append(r)
     tables[255] = [r for r in local if t.ns.links[r.dev].up or fam == 4]
     if fam == 6:
-        tables[255] += _local_extra(t)
+        tables[255] += _multicast(t)
     order = sorted(tables, key=lambda n: (n == 255, n == 254, n))
     return [r for n in order for r in sorted_routes(tables[n], fam)]
 
@@ -303,7 +341,11 @@ def _parse(t: Terminal, words: Words, o: Options, *, deleting: bool) -> dict[str
             gateway = address(text, wanted or fam or (6 if ":" in text else 4))
             out["via"] = gateway
             fam = family(gateway)
-        elif begins(word, "from") or begins(word, "tos") or word in ("dsfield", "encap", "as", "nhid", "ttl-propagate", "features", "congctl"):
+        elif (
+            begins(word, "from")
+            or begins(word, "tos")
+            or word in ("dsfield", "encap", "as", "nhid", "ttl-propagate", "features", "congctl")
+        ):
             raise NotModelled(f"ip route ... {word}")
         elif word in ("metric", "priority", "preference") or begins(word, "metric") or begins(word, "priority"):
             out["metric"] = integer(words.take(), '"metric" value is invalid\n')
@@ -316,7 +358,20 @@ def _parse(t: Terminal, words: Words, o: Options, *, deleting: bool) -> dict[str
             if words.peek() == "lock":
                 raise NotModelled("ip route ... mtu lock")
             out["mtu"] = integer(words.take(), '"mtu" value is invalid\n')
-        elif word in ("hoplimit", "advmss", "rtt", "rttvar", "window", "cwnd", "initcwnd", "initrwnd", "ssthresh", "quickack", "rto_min", "expires"):
+        elif word in (
+            "hoplimit",
+            "advmss",
+            "rtt",
+            "rttvar",
+            "window",
+            "cwnd",
+            "initcwnd",
+            "initrwnd",
+            "ssthresh",
+            "quickack",
+            "rto_min",
+            "expires",
+        ):
             raise NotModelled(f"ip route ... {word}")
         elif begins(word, "onlink"):
             out["onlink"] = True
@@ -361,7 +416,12 @@ def _change(t: Terminal, words: Words, o: Options, command: str) -> str:
     if kind in ("local", "broadcast", "multicast", "anycast", "nat", "xresolve"):
         raise NotModelled(f"ip route {command} {kind}")
     if p.get("onlink") and not p.get("via"):
-        raise ToolError("Error: Invalid flags for nexthop - PERVASIVE and ONLINK can not be set." if fam == 4 else "RTNETLINK answers: No route to host", 2)
+        raise ToolError(
+            "Error: Invalid flags for nexthop - PERVASIVE and ONLINK can not be set."
+            if fam == 4
+            else "RTNETLINK answers: No route to host",
+            2,
+        )
     if p.get("onlink") and not p.get("dev"):
         raise ToolError("Error: Nexthop device required for onlink.", 2)
     if kind != "unicast" and fam == 6:
@@ -491,7 +551,13 @@ def _get(t: Terminal, words: Words, o: Options) -> str:
     ns = t.ns
     if iif:
         route = ns.fib(family(dst)).lookup(dst, src=src, mark=mark, iif=iif)
-        problem = "" if route is not None and (route.type == "local" or ns.forwards(family(dst))) else "EHOSTUNREACH" if not ns.forwards(family(dst)) else "ENETUNREACH"
+        problem = (
+            ""
+            if route is not None and (route.type == "local" or ns.forwards(family(dst)))
+            else "EHOSTUNREACH"
+            if not ns.forwards(family(dst))
+            else "ENETUNREACH"
+        )
         if not problem and route is not None and route.type not in ("unicast", "local"):
             problem = {"blackhole": "EINVAL", "unreachable": "EHOSTUNREACH", "prohibit": "EACCES"}.get(route.type, "EINVAL")
         chosen = ""

@@ -8,7 +8,9 @@ from .terminal import Terminal
 
 __all__ = ["IPTABLES", "run_ipset", "run_iptables"]
 
-IPTABLES = tuple(f"{six}tables{kind}{end}" for six in ("ip", "ip6") for kind in ("", "-legacy", "-nft") for end in ("", "-save", "-restore"))
+IPTABLES = tuple(
+    f"{six}tables{kind}{end}" for six in ("ip", "ip6") for kind in ("", "-legacy", "-nft") for end in ("", "-save", "-restore")
+)
 
 
 def run_iptables(t: Terminal, argv: list[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import CommandError, NotModelled
 from ..network import Network
 from ..state import State
-from . import bridge, ip, sysctl
+from . import bridge, conntrack, ip, nc, ping, ss, sysctl, traceroute
 from .rules import IPTABLES, run_ipset, run_iptables
 from .terminal import Capture, Terminal, ToolError, captured
 
@@ -17,7 +17,10 @@ __all__ = ["TOOLS", "Shell"]
 
 Tool = Callable[[Terminal, list[str]], str]
 
-TOOLS: dict[str, Tool] = {"ip": ip.run, "bridge": bridge.run, "sysctl": sysctl.run, "ipset": run_ipset, **dict.fromkeys(IPTABLES, run_iptables)}
+TOOLS: dict[str, Tool] = {
+    "ip": ip.run, "bridge": bridge.run, "sysctl": sysctl.run, "ping": ping.run, "traceroute": traceroute.run, "nc": nc.run, "ss": ss.run,
+    "conntrack": conntrack.run, "ipset": run_ipset, **dict.fromkeys(IPTABLES, run_iptables),
+}  # fmt: skip
 
 _ELSEWHERE = {
     "curl": "cluster.request(src, url)", "wget": "cluster.request(src, url)", "dig": "cluster.resolve(src, name) or cluster.dns.query(name, type)",
@@ -29,12 +32,22 @@ _ELSEWHERE = {
 class Shell:
     """A shell on a namespace. `changed` tells whether a command changed what is programmed (dynamic state does not count).
 
-    `frames` are those of the last traffic, for tcpdump; a command that sends packets replaces them. `status` is the last exit status.
+    `frames` are those of the last traffic, for tcpdump; a command that sends packets replaces them. `status` is the last exit
+    status. `resolve` gives the addresses of a name, in the order in which a client here would try them; without it only addresses are known.
     """
 
-    def __init__(self, network: Network, state: State, namespace_id: str, *, frames: Sequence[tuple[Any, ...]] = ()):
+    def __init__(
+        self,
+        network: Network,
+        state: State,
+        namespace_id: str,
+        *,
+        frames: Sequence[tuple[Any, ...]] = (),
+        resolve: Callable[[str], Sequence[str]] | None = None,
+    ):
         self.network, self.state, self.namespace_id = network, state, namespace_id
         self.frames: Capture = captured(frames)
+        self.resolve = resolve
         self.changed = False
         self.status = 0
 
@@ -60,7 +73,7 @@ class Shell:
                 raise NotModelled("nft: this node's rules are iptables'; see iptables-save")
             known = sorted(n for n in TOOLS if "-legacy" not in n and "-nft" not in n)
             raise ToolError(f"{name}: command not found; kubenet-lab knows {', '.join(known)}", 127)
-        t = Terminal(self.network, self.state, self.network.namespaces[self.namespace_id], stdin, self.frames)
+        t = Terminal(self.network, self.state, self.network.namespaces[self.namespace_id], stdin, self.frames, resolve=self.resolve)
         try:
             return tool(t, [name, *argv[1:]])
         except CommandError as e:

@@ -74,7 +74,13 @@ def run(t: Terminal, argv: list[str]) -> str:
         else:
             items.append(word)
     if everything:
-        keys = sorted({*SYSCTL_DEFAULTS, *t.ns.sysctls, *(f"net.ipv4.conf.{k}.{n}" for k in ("all", "default", *t.ns.links) for n in _PER_DEVICE["ipv4"])})
+        keys = sorted(
+            {
+                *SYSCTL_DEFAULTS,
+                *t.ns.sysctls,
+                *(f"net.ipv4.conf.{k}.{n}" for k in ("all", "default", *t.ns.links) for n in _PER_DEVICE["ipv4"]),
+            }
+        )
         return "".join(_shown(t, k, names, values) for k in keys)
     if not items:
         raise ToolError("Usage:\n sysctl [options] [variable[=value] ...]\n(kubenet-lab models the options -a -e -n -N -q -w)", 1)

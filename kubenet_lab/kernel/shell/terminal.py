@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ class Terminal:
     """One command's surroundings. A tool sets `changed` when it changes what is programmed and `status` when it does not exit with 0.
 
     `frames` are those of the last traffic; a tool that sends replaces them by its own.
+    `resolve` gives the addresses of a name, as this namespace's resolver finds them.
     """
 
     network: Network
@@ -44,6 +45,7 @@ class Terminal:
     ns: Namespace
     stdin: str = ""
     frames: Capture = field(default_factory=list)
+    resolve: Callable[[str], Sequence[str]] | None = None
     changed: bool = False
     status: int = 0
 

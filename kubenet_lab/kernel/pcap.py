@@ -1,0 +1,80 @@
+"""Captures as classic pcap files: `write`.
+
+Source: the libpcap savefile format (pcap-savefile(5)): magic 0xa1b2c3d4, microseconds, link type 1 (Ethernet).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import KubenetError, NotFound
+from .packet import Frame
+from .wire import frame_bytes
+
+if TYPE_CHECKING:
+    from ..trace import Trace
+
+__all__ = ["EPOCH", "SNAPLEN", "file_bytes", "frames_of", "write"]
+
+#: lab time 0 is 2026-01-01T00:00:00Z
+EPOCH = 1767225600
+SNAPLEN = 262144
+
+
+def file_bytes(frames: Sequence[tuple[float, Frame]]) -> bytes:
+    """A pcap file of (lab seconds, frame)."""
+    out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, SNAPLEN, 1)]
+    for when, frame in frames:
+        data = frame_bytes(frame)
+        micros = round(when * 1_000_000)
+        out.append(struct.pack("<IIII", EPOCH + micros // 1_000_000, micros % 1_000_000, min(len(data), SNAPLEN), len(data)))
+        out.append(data[:SNAPLEN])
+    return b"".join(out)
+
+
+def frames_of(trace: Trace) -> list[tuple[float, str, Frame]]:
+    """Every tap of a trace and of the traces that it is made of, in order of time."""
+    own = [(f[0], f[1], f[2]) for f in trace.frames]
+    for _, stage in trace.stages:
+        if hasattr(stage, "frames"):
+            seen = frames_of(stage)
+            own += [f for f in seen if f not in own]
+    return sorted(own, key=lambda f: f[0])
+
+
+def _client_link(frames: Sequence[tuple[float, str, Frame]]) -> str:
+    return frames[0][1]
+
+
+def _wires(trace: Trace, links: Sequence[str]) -> list[str]:
+    """The links that are NICs on a wire: told by the hops that crossed one."""
+    crossed: dict[str, None] = {}
+    for t in (trace, *(s for _, s in trace.stages)):
+        for hop in (*getattr(t, "hops", ()), *getattr(t, "reply_hops", ())):
+            if hop.code == "wire.cross":
+                crossed.setdefault(f"{hop.namespace}/{hop.device}")
+    return [k for k in crossed if k in links]
+
+
+def write(trace: Trace, path: str | os.PathLike[str], at: str | None = None) -> int:
+    """Write the frames seen on one link; gives how many. Times are lab time from 2026-01-01T00:00:00Z.
+
+    `at`: "worker-1/eth0", "pod:shop/web-0/eth0"; None takes the first NIC whose wire the trace crossed, else the client's own
+    interface. Raises NotFound with the links that saw frames.
+    """
+    frames = frames_of(trace)
+    links = list(dict.fromkeys(where for _, where, _ in frames))
+    if at is None:
+        if not frames:
+            raise KubenetError("no frame was seen on any link: there is nothing to write")
+        wires = _wires(trace, links)
+        at = wires[0] if wires else _client_link(frames)
+    elif at not in links:
+        raise NotFound("link with frames in this trace", at, links, hint=f"seen: {', '.join(links)}" if links else "no frame was seen")
+    chosen: list[tuple[float, Any]] = [(when, frame) for when, where, frame in frames if where == at]
+    Path(path).write_bytes(file_bytes(chosen))
+    return len(chosen)
