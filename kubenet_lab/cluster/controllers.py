@@ -41,6 +41,7 @@ def reconcile(
     """
     steps: tuple[tuple[str, Callable[[Snapshot], Changes]], ...] = (
         ("kube-apiserver", lambda s: Changes(write=tuple(api_server_documents(s, plan)))),
+        ("kubelet", lambda s: _register_nodes(s, store)),
         ("node-ipam-controller", lambda s: _node_cidrs(s, store, plan)),
         ("pod-garbage-collector", _orphans),
         *((f"{c.__name__} controller", c) for c in CONTROLLERS),
@@ -66,6 +67,18 @@ def reconcile(
 
 
 _ALLOCATOR = "service allocator"
+
+
+def _register_nodes(snapshot: Snapshot, store: Store) -> Changes:
+    """The labels that a kubelet gives its own Node, for Nodes that people wrote. Source: pkg/kubelet/kubelet_node_status.go."""
+    written = []
+    for node in snapshot.list(Node):
+        own = {"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux"}
+        if not own.keys() <= node.labels.keys() and store.last_applied("Node", node.name) is not None:
+            document = store.document("Node", node.name)
+            document["metadata"]["labels"] = {**own, **(document["metadata"].get("labels") or {})}
+            written.append(document)
+    return Changes(write=tuple(written))
 
 
 def _node_cidrs(snapshot: Snapshot, store: Store, plan: Plan) -> Changes:

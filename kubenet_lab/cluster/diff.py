@@ -130,6 +130,8 @@ def _lines(ns: Namespace) -> list[str]:
                 out.append(f"{tool} -t {table} {line}")
             elif line.startswith(":"):
                 out.append(f"{tool} -t {table} {line.split(' [')[0]}")
+    if ns.ipsets is not None:
+        out += [f"ipset {line}" for line in ns.ipsets.save().splitlines()]
     return out
 
 

@@ -30,4 +30,4 @@ def example(name: str | None = None, **options: Any) -> Any:
     """A shipped dataset as a cluster: `example("bookshop")`. Without a name: the names there are."""
     if name is None:
         return examples()
-    return load(example_path(name), **options)
+    return load(example_path(name) / "manifests", **options)

@@ -81,7 +81,9 @@ def _reverse(p: P) -> str:
 
 def _drop(p: P) -> str:
     if p.get("policy"):
-        return f"No rule of chain {p['chain']} (table {p['table']}) took it, and the chain's policy is DROP. Nobody is told: the client waits."
+        return (
+            f"No rule of chain {p['chain']} (table {p['table']}) took it, and the chain's policy is DROP. Nobody is told: the client waits."
+        )
     return f"A rule in chain {p['chain']} (table {p['table']}) drops it. Nobody is told: the client waits until it gives up.{_nat_rule(p)}"
 
 

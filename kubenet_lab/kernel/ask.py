@@ -102,7 +102,14 @@ def put(net: Network, state: State, q: Question, *, script: Script | None = None
     if route is not None and route.type == "broadcast":
         problem = "ENETUNREACH" if q.protocol == "TCP" else "EACCES"  # tcp_v4_connect, __ip4_datagram_connect
     if problem:
-        f = w.note(Flight("output", q.ns, "", packet), "route.none" if route is None else "route.refused", entry=route, failed=True, errno=problem, dst=q.dst)
+        f = w.note(
+            Flight("output", q.ns, "", packet),
+            "route.none" if route is None else "route.refused",
+            entry=route,
+            failed=True,
+            errno=problem,
+            dst=q.dst,
+        )
         return Result(q, "unreachable", "handshake", problem, 0.0, None, None, f.trail, None, started=start, walk=w, ending="route.none")
     asker = {"TCP": _tcp, "UDP": _udp, "ICMP": _ping}.get(q.protocol)
     if asker is None:
@@ -164,7 +171,16 @@ def _udp(w: Walk, q: Question, src: str, sport: int) -> Result:
     if early is not None:
         w.state.write("sockets", q.ns).pop(key, None)
         return early
-    f = w.note(Flight("output", q.ns, "", packet, label="datagram", dont_fragment_locally=not q.df), "socket.send", label=ns.label, flags="", dst=q.dst, port=q.port, protocol="UDP", size=len(payload))
+    f = w.note(
+        Flight("output", q.ns, "", packet, label="datagram", dont_fragment_locally=not q.df),
+        "socket.send",
+        label=ns.label,
+        flags="",
+        dst=q.dst,
+        port=q.port,
+        protocol="UDP",
+        size=len(payload),
+    )
     w.send(f)
     event = _wait(w, q.ns, key, ("answer", "error"), w.now + q.timeout)
     w.state.write("sockets", q.ns).pop(key, None)
@@ -185,7 +201,16 @@ def _ping(w: Walk, q: Question, src: str, sport: int) -> Result:
     if early is not None:
         w.state.write("sockets", q.ns).pop(key, None)
         return early
-    f = w.note(Flight("output", q.ns, "", packet, label="echo", dont_fragment_locally=not q.df), "socket.send", label=ns.label, flags="", dst=q.dst, port=0, protocol="ICMP", size=len(payload))
+    f = w.note(
+        Flight("output", q.ns, "", packet, label="echo", dont_fragment_locally=not q.df),
+        "socket.send",
+        label=ns.label,
+        flags="",
+        dst=q.dst,
+        port=0,
+        protocol="ICMP",
+        size=len(payload),
+    )
     w.send(f)
     event = _wait(w, q.ns, key, ("answer", "error"), w.now + q.timeout)
     w.state.write("sockets", q.ns).pop(key, None)
@@ -277,16 +302,19 @@ def _failed(w: Walk, q: Question, key: tuple[Any, ...], phase: Phase, event: Eve
     if event is not None and event.value != "ETIMEDOUT":
         verdict = _VERDICTS.get(event.value, "unreachable")
         flight = event.flight
-        forward, reply = (flight.cause, flight.trail) if flight is not None and flight.cause is not None else (flight.trail if flight else None, None)
+        forward, reply = (
+            (flight.cause, flight.trail) if flight is not None and flight.cause is not None else (flight.trail if flight else None, None)
+        )
         code = forward.code if forward is not None else ""
         return Result(q, verdict, phase, event.value, 0.0, None, seen, forward, reply, walk=w, key=key, ending=code)
+    tcp = q.protocol == "TCP"
     ending = _decisive(w, phase)
     forward = reply = None
     if ending is not None:
         f = ending.flight
         forward, reply = (f.cause, f.trail) if f.cause is not None else (f.trail, None)
     return Result(
-        q, "stalled" if phase == "data" and q.protocol == "TCP" else "timeout", phase, "ETIMEDOUT" if q.protocol == "TCP" else None, 0.0, None, seen,
+        q, "stalled" if phase == "data" and tcp else "timeout", phase, "ETIMEDOUT" if tcp else None, 0.0, None, seen,
         forward, reply, walk=w, key=key, ending=ending.code if ending else "",
     )  # fmt: skip
 

@@ -72,7 +72,16 @@ def invert(t: Tuple) -> Tuple:
 
 
 #: seconds an entry of each TCP state lives (nf_conntrack_proto_tcp.c)
-TCP_TIMEOUTS = {"SYN_SENT": 120, "SYN_RECV": 60, "ESTABLISHED": 432000, "FIN_WAIT": 120, "CLOSE_WAIT": 60, "LAST_ACK": 30, "TIME_WAIT": 120, "CLOSE": 10}
+TCP_TIMEOUTS = {
+    "SYN_SENT": 120,
+    "SYN_RECV": 60,
+    "ESTABLISHED": 432000,
+    "FIN_WAIT": 120,
+    "CLOSE_WAIT": 60,
+    "LAST_ACK": 30,
+    "TIME_WAIT": 120,
+    "CLOSE": 10,
+}
 
 
 class Conntrack:
@@ -162,9 +171,7 @@ class Conntrack:
             want = t._replace(src=address)
         else:
             want = t._replace(dst=address)
-        low, high = ports or (
-            (0, 65535) if icmp else (1, 511) if port < 512 else (600, 1023) if port < 1024 else (1024, 65535)
-        )
+        low, high = ports or ((0, 65535) if icmp else (1, 511) if port < 512 else (600, 1023) if port < 1024 else (1024, 65535))
         has_ports = t.proto in ("TCP", "UDP", "SCTP", "DCCP") or (icmp and manip == "src")
 
         def with_port(p: int) -> Tuple:

@@ -69,6 +69,7 @@ class Flight:
     nexthop: str = ""
     aux: bool = False  # ARP and the like: not part of the story's own packets
     dont_fragment_locally: bool = False
+    gso: bool = False  # travels in one large buffer with its neighbours: devices and bridges do not look at its size
     frag_max: int = 0  # put together by conntrack on the way: the size of the largest fragment it came in
     label: str = ""  # "syn", "data", ...: what a socket calls it
 

@@ -96,7 +96,11 @@ def _has_rules(rules: Any, table: str, chain: str) -> bool:
 def _tracks(rules: Any) -> bool:
     """conntrack works in a namespace as soon as something there needs it (a nat table, a ct match or target)."""
     return "nat" in rules.tables or any(
-        needle in rule.spec.text for t in rules.tables.values() for c in t.chains.values() for rule in c.rules for needle in ("conntrack", "--state", "CONNMARK", "connmark")
+        needle in rule.spec.text
+        for t in rules.tables.values()
+        for c in t.chains.values()
+        for rule in c.rules
+        for needle in ("conntrack", "--state", "CONNMARK", "connmark")
     )
 
 
@@ -176,7 +180,9 @@ class Skb:
             return "MULTICAST"
         if route is None:
             return "UNREACHABLE"
-        return {"unicast": "UNICAST", "local": "LOCAL", "broadcast": "BROADCAST", "blackhole": "BLACKHOLE"}.get(route.type, route.type.upper())
+        return {"unicast": "UNICAST", "local": "LOCAL", "broadcast": "BROADCAST", "blackhole": "BLACKHOLE"}.get(
+            route.type, route.type.upper()
+        )
 
     def choose(self, weights: Sequence[int], chooser: str) -> int:
         return self.w.choose(weights, f"{self.ns.id}/{chooser}")
@@ -235,7 +241,11 @@ class Skb:
             self.w.endings.append(Ending(self.w.now, "filter.reject", f))
             self._refused_locally(f)
             return icmp.reject(self.w, f, how)
-        out = list(self.w.end(f, "filter.drop", entry=verdict.rule, origin=origin, policy=verdict.rule is None or bool(verdict.rule.policy), **common))
+        out = list(
+            self.w.end(
+                f, "filter.drop", entry=verdict.rule, origin=origin, policy=verdict.rule is None or bool(verdict.rule.policy), **common
+            )
+        )
         self._refused_locally(f)
         return out
 
@@ -290,7 +300,11 @@ def conntrack_in(skb: Skb) -> Stop | None:
             skb.ct = table.refresh(entry, packet, is_reply)
             skb.ctinfo = "reply" if is_reply else "established" if skb.ct.seen_reply else "new"
             return None
-    if isinstance(l4, Tcp) and l4.flags != "S" and ("S" in l4.flags or "R" in l4.flags or not skb.ns.sysctl("net.netfilter.nf_conntrack_tcp_loose")):
+    if (
+        isinstance(l4, Tcp)
+        and l4.flags != "S"
+        and ("S" in l4.flags or "R" in l4.flags or not skb.ns.sysctl("net.netfilter.nf_conntrack_tcp_loose"))
+    ):
         skb.ctinfo = "invalid"
         return None
     if isinstance(l4, Icmp) and l4.type not in (8, 13, 15, 17, 128):

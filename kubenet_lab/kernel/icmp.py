@@ -100,7 +100,9 @@ def reject(w: Walk, f: Flight, how: str) -> list[Successor]:
     if not isinstance(l4, Tcp) or "R" in l4.flags:
         return []
     ack = l4.seq + len(l4.payload) + ("S" in l4.flags) + ("F" in l4.flags)
-    reset = Tcp(l4.dport, l4.sport, "R" if "A" in l4.flags else "RA", seq=l4.ack if "A" in l4.flags else 0, ack=0 if "A" in l4.flags else ack)
+    reset = Tcp(
+        l4.dport, l4.sport, "R" if "A" in l4.flags else "RA", seq=l4.ack if "A" in l4.flags else 0, ack=0 if "A" in l4.flags else ack
+    )
     answer = Packet(packet.dst, packet.src, "TCP", reset, ttl=64)
     g = Flight("output", f.ns, "", answer, cause=f.trail, label="rst", **_attached(f))
     return [(0.0, w.note(g, "tcp.reset_sent", dev=f.indev or f.dev, port=l4.dport))]

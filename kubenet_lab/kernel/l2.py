@@ -62,10 +62,28 @@ def veth_xmit(w: Walk, f: Flight, link: Link) -> Successors:
     peer = w.ns(link.peer[0]).links[link.peer[1]]
     if not peer.up:
         return w.end(f, "link.no_carrier", peer=link.peer[1], peer_ns=link.peer[0])
-    if f.packet.size > peer.mtu + 4:  # is_skb_forwardable: a VLAN tag's room is granted
+    if f.packet.size > peer.mtu + 4 and not f.gso:  # is_skb_forwardable: a VLAN tag's room is granted
         return w.end(f, "mtu.veth", size=f.packet.size, mtu=peer.mtu, peer=peer.name, peer_ns=link.peer[0])
     f = w.note(f, "veth.cross", major=False, peer=peer.name, peer_ns=link.peer[0])
-    return ((0.0, f.to("rx", ns=link.peer[0], dev=link.peer[1], mark=0, indev="", physin="", ct=None, ctinfo="", bridged=False, forwarded=False, route=None, nexthop="")),)
+    return (
+        (
+            0.0,
+            f.to(
+                "rx",
+                ns=link.peer[0],
+                dev=link.peer[1],
+                mark=0,
+                indev="",
+                physin="",
+                ct=None,
+                ctinfo="",
+                bridged=False,
+                forwarded=False,
+                route=None,
+                nexthop="",
+            ),
+        ),
+    )
 
 
 def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
@@ -81,7 +99,25 @@ def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
         if nic is None or not nic.up or not (group or nic.mac == f.dmac or nic.promisc):
             continue
         g = w.note(f, "wire.cross", to_host=w.ns(ns_id).host, to_ns=ns_id, to_dev=name, segment=segment.name)
-        out.append((segment.delay, g.to("rx", ns=ns_id, dev=name, mark=0, indev="", physin="", ct=None, ctinfo="", bridged=False, forwarded=False, route=None, nexthop="")))
+        out.append(
+            (
+                segment.delay,
+                g.to(
+                    "rx",
+                    ns=ns_id,
+                    dev=name,
+                    mark=0,
+                    indev="",
+                    physin="",
+                    ct=None,
+                    ctinfo="",
+                    bridged=False,
+                    forwarded=False,
+                    route=None,
+                    nexthop="",
+                ),
+            )
+        )
     if not out and not group:
         return w.end(f, "wire.nobody", mac=f.dmac, segment=segment.name)
     return out
@@ -191,7 +227,11 @@ def bridge_finish(w: Walk, f: Flight) -> Successors:
     if found is None:
         return _flood(w, w.note(f, "bridge.flood", major=False, dev=bridge.name, bridge=bridge.name), ns, bridge, port.name)
     if found[0] == "local":
-        f = w.note(f, "bridge.up", entry=found[1], dev=bridge.name, bridge=bridge.name, port=port.name) if isinstance(f.packet, Packet) else f
+        f = (
+            w.note(f, "bridge.up", entry=found[1], dev=bridge.name, bridge=bridge.name, port=port.name)
+            if isinstance(f.packet, Packet)
+            else f
+        )
         return ((0.0, f.to("bridge_up", dev=bridge.name)),)
     return _to_port(w, f, ns, bridge, ns.links[found[0]], found[1])
 
@@ -205,9 +245,9 @@ def bridge_up(w: Walk, f: Flight) -> Successors:
 def _flood(w: Walk, f: Flight, ns: Namespace, bridge: Link, ingress: str) -> list[Successor]:
     out: list[Successor] = []
     for p in ns.ports(bridge.name):
-        if p.up and p.port.flood and (p.name != ingress or p.port.hairpin) and not is_group(f.dmac):
-            out += _to_port(w, f, ns, bridge, p, None)
-        elif p.up and p.name != ingress and is_group(f.dmac):
+        # the flood flag stops unknown unicast only; a group address never goes back where it came from
+        group = is_group(f.dmac)
+        if p.up and (p.name != ingress if group else p.port.flood and (p.name != ingress or p.port.hairpin)):
             out += _to_port(w, f, ns, bridge, p, None)
     return out
 
@@ -235,7 +275,7 @@ def _to_port(w: Walk, f: Flight, ns: Namespace, bridge: Link, port: Link, entry:
             pieces = _refit(w, f, bridge, port)
     out: list[Successor] = []
     for f in pieces:
-        if f.packet.size > port.mtu + 4:  # is_skb_forwardable: a VLAN tag's room is granted
+        if f.packet.size > port.mtu + 4 and not f.gso:  # is_skb_forwardable: a VLAN tag's room is granted
             out += w.end(f, "mtu.bridge", dev=port.name, size=f.packet.size, mtu=port.mtu, bridge=bridge.name)
         else:
             out.append((0.0, f.to("xmit", dev=port.name)))
@@ -243,18 +283,22 @@ def _to_port(w: Walk, f: Flight, ns: Namespace, bridge: Link, port: Link, entry:
 
 
 def _refit(w: Walk, f: Flight, bridge: Link, port: Link) -> list[Flight]:
-    """br_nf_dev_queue_xmit: bridge netfilter fragments what is larger than the port, to the bridge's MTU; with DF it is lost without a word."""
+    """br_nf_dev_queue_xmit: bridge netfilter fragments what is larger than the port, or lets it be lost without a word."""
     packet = f.packet
     assert isinstance(packet, Packet)
-    if packet.size <= min(port.mtu, f.frag_max or port.mtu):
+    if f.gso or packet.size <= min(port.mtu, f.frag_max or port.mtu):
         return [f]
-    if packet.df:
+    mtu = bridge.bridge.nf_mtu
+    if packet.df or f.frag_max > mtu:
         w.end(f, "mtu.bridge", dev=port.name, size=packet.size, mtu=port.mtu, bridge=bridge.name)
         return []
+    mtu = min(mtu, f.frag_max or mtu)
+    f = f.to(f.stage, frag_max=0)
+    if packet.size <= mtu:
+        return [f]
     from .l3 import fragments
 
-    mtu = min(bridge.mtu, f.frag_max or bridge.mtu)
-    f = w.note(f, "ip.fragment", size=packet.size, mtu=mtu, dev=port.name).to(f.stage, frag_max=0)
+    f = w.note(f, "ip.fragment", size=packet.size, mtu=mtu, dev=port.name)
     return [f.to(f.stage, packet=piece) for piece in fragments(packet, mtu)]
 
 

@@ -105,7 +105,7 @@ def local_in(w: Walk, f: Flight) -> Successors:
 
 
 def reassemble(w: Walk, f: Flight, packet: Packet, user: str) -> tuple[Packet, int] | None:
-    """The whole packet and the size of its largest fragment, once the last missing one is here. `user`: who collects ("local", "conntrack")."""
+    """The whole packet and its largest fragment's size, once the last missing one is here. `user`: "local" or "conntrack" collects."""
     table = w.state.write("frag", f.ns, user)
     key = (packet.src, packet.dst, packet.proto, packet.ident)
     got = {**dict(table.get(key, ())), packet.frag: (packet.l4.size, packet.more)}
@@ -154,7 +154,11 @@ def route_output(ns: Namespace, dst: str, src: str = "", mark: int = 0, oif: str
         # traffic to oneself goes over lo, from the address it is sent to
         return replace(route, dev="lo"), src or (route.src if route.src and not dst.startswith("127.") else dst), ""
     if route.type != "unicast":
-        return route, src, {"unreachable": "EHOSTUNREACH", "blackhole": "EINVAL", "prohibit": "EACCES", "broadcast": "EACCES"}.get(route.type, "EINVAL")
+        return (
+            route,
+            src,
+            {"unreachable": "EHOSTUNREACH", "blackhole": "EINVAL", "prohibit": "EACCES", "broadcast": "EACCES"}.get(route.type, "EINVAL"),
+        )
     if not src:
         scope = "link" if route.scope == "link" and not route.via else "global"
         src = route.src or ns.select_source(route.dev, route.via or dst, scope) or ""
@@ -236,7 +240,7 @@ def finish(w: Walk, f: Flight) -> Successors:
     if f.frag_max:  # ip_do_fragment: pieces no larger than those it came in
         mtu = min(mtu, f.frag_max)
     f = f.to("xmit", physin="", bridged=False, frag_max=0)
-    if packet.size > mtu and not (link.kind == "loopback"):
+    if packet.size > mtu and link.kind != "loopback":
         if packet.df and not f.dont_fragment_locally:
             f = w.note(f, "mtu.local", failed=True, size=packet.size, mtu=mtu, entry=route)
             w.endings.append(Ending(w.now, "mtu.local", f))
@@ -262,7 +266,15 @@ def fragments(packet: Packet, mtu: int) -> list[Packet]:
         size = min(room, total - start)
         last = start + size >= total
         out.append(
-            replace(packet, l4=Raw(Filler(size)), whole=replace(whole, ident=ident), frag=packet.frag + start, more=packet.more or not last, ident=ident, df=False)
+            replace(
+                packet,
+                l4=Raw(Filler(size)),
+                whole=replace(whole, ident=ident),
+                frag=packet.frag + start,
+                more=packet.more or not last,
+                ident=ident,
+                df=False,
+            )
         )
         start += size
     return out

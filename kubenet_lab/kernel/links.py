@@ -70,10 +70,15 @@ class BridgePort:
 
 @dataclass(frozen=True, slots=True)
 class BridgeOptions:
-    """`mtu_set`: someone has set the bridge's MTU; until then it is that of its smallest port (br_mtu_auto_adjust)."""
+    """`mtu_set`: someone has set the bridge's MTU; until then it is that of its smallest port (br_mtu_auto_adjust).
+
+    `nf_mtu` is what bridge netfilter fragments to: 1500 until the bridge's MTU changes, whatever it was created with
+    (br_nf_core.c br_dst_default_metrics, br_device.c br_change_mtu).
+    """
 
     ageing: float = 300.0  # seconds a learned entry lives
     mtu_set: bool = False
+    nf_mtu: int = 1500
 
 
 @dataclass(frozen=True, slots=True)

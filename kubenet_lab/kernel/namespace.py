@@ -154,11 +154,11 @@ class Namespace:
         return link
 
     def set_link(self, name: str, **changes: Any) -> Link:
-        """Replace fields of a link. Setting it down removes the routes that use it, as Linux does; up again restores only the connected ones."""
+        """Replace fields of a link. Down removes the routes that use it, as in Linux; up again restores only the connected ones."""
         old = self.link(name)
         new = replace(old, **changes)
         if new.kind == "bridge" and "mtu" in changes:
-            new = replace(new, bridge=replace(new.bridge, mtu_set=True))
+            new = replace(new, bridge=replace(new.bridge, mtu_set=True, nf_mtu=new.mtu if new.mtu != old.mtu else old.bridge.nf_mtu))
         self.links[name] = new
         if "mtu" in changes or "master" in changes:
             for bridge in {old.master: None, new.master: None}:
@@ -186,10 +186,12 @@ class Namespace:
         return link
 
     def _adjust_bridge(self, name: str) -> None:
-        """A bridge takes the smallest MTU of its ports, 1500 without any, unless its own was set (net/bridge/br_if.c br_mtu_auto_adjust)."""
+        """A bridge takes the smallest MTU of its ports, 1500 without any, unless its own was set (br_mtu_auto_adjust)."""
         bridge = self.links.get(name)
         if bridge is not None and bridge.kind == "bridge" and not bridge.bridge.mtu_set:
-            self.links[name] = replace(bridge, mtu=min((p.mtu for p in self.ports(name)), default=1500))
+            mtu = min((p.mtu for p in self.ports(name)), default=1500)
+            if mtu != bridge.mtu:
+                self.links[name] = replace(bridge, mtu=mtu, bridge=replace(bridge.bridge, nf_mtu=mtu))
 
     def link(self, name: str) -> Link:
         """The link of that name. Raises CommandError in ip's words."""
@@ -348,7 +350,9 @@ class Namespace:
         self._changed()
 
     # ------------------------------------------------------------------------------------ neighbours and FDB
-    def add_neighbour(self, ip: str, mac: str, dev: str, *, state: Any = "PERMANENT", origin: str = "", replace_existing: bool = True) -> None:
+    def add_neighbour(
+        self, ip: str, mac: str, dev: str, *, state: Any = "PERMANENT", origin: str = "", replace_existing: bool = True
+    ) -> None:
         self.link(dev)
         key = (dev, canonical(ip))
         if key in self.neighbours and not replace_existing:
@@ -421,7 +425,9 @@ class Namespace:
     # ---------------------------------------------------------------------------------------------- sockets
     def listen(self, listener: Listener) -> None:
         if any(
-            k.protocol == listener.protocol and k.port == listener.port and (k.address == listener.address or not k.address or not listener.address)
+            k.protocol == listener.protocol
+            and k.port == listener.port
+            and (k.address == listener.address or not k.address or not listener.address)
             for k in self.listeners
         ):
             raise CommandError(f"bind: Address already in use ({listener.protocol} {listener.port})")

@@ -91,7 +91,7 @@ class Network:
     def plug(self, host: str, segment: str, name: str = "eth0", *, address: str = "", mtu: int = 0, mac: str = "") -> Link:
         """A NIC of `host` on `segment`, with an address in CIDR form."""
         ns, seg = self.namespaces[host], self.segments[segment]
-        link = ns.add_link(name, "physical", segment=segment, mtu=mtu or seg.mtu, mac=mac)
+        ns.add_link(name, "physical", segment=segment, mtu=mtu or seg.mtu, mac=mac)
         seg.ports.append((host, name))
         if address:
             ns.add_address(name, address)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import KubenetError, NotFound
+from ..errors import NotFound
 from .packet import Frame
 from .wire import frame_bytes
 
@@ -46,10 +46,6 @@ def frames_of(trace: Trace) -> list[tuple[float, str, Frame]]:
     return sorted(own, key=lambda f: f[0])
 
 
-def _client_link(frames: Sequence[tuple[float, str, Frame]]) -> str:
-    return frames[0][1]
-
-
 def _wires(trace: Trace, links: Sequence[str]) -> list[str]:
     """The links that are NICs on a wire: told by the hops that crossed one."""
     crossed: dict[str, None] = {}
@@ -64,15 +60,12 @@ def write(trace: Trace, path: str | os.PathLike[str], at: str | None = None) -> 
     """Write the frames seen on one link; gives how many. Times are lab time from 2026-01-01T00:00:00Z.
 
     `at`: "worker-1/eth0", "pod:shop/web-0/eth0"; None takes the first NIC whose wire the trace crossed, else the client's own
-    interface. Raises NotFound with the links that saw frames.
+    interface (a question that sent no frame gives an empty file). Raises NotFound with the links that saw frames.
     """
     frames = frames_of(trace)
     links = list(dict.fromkeys(where for _, where, _ in frames))
     if at is None:
-        if not frames:
-            raise KubenetError("no frame was seen on any link: there is nothing to write")
-        wires = _wires(trace, links)
-        at = wires[0] if wires else _client_link(frames)
+        at = next(iter(_wires(trace, links) or links), "")
     elif at not in links:
         raise NotFound("link with frames in this trace", at, links, hint=f"seen: {', '.join(links)}" if links else "no frame was seen")
     chosen: list[tuple[float, Any]] = [(when, frame) for when, where, frame in frames if where == at]

@@ -68,9 +68,7 @@ class Machine(Protocol):
         """This process's dynamic state (caches, rings). Forks with the walk: store immutable values only."""
         ...
 
-    def exchange(
-        self, dst: str, port: int, protocol: str, payload: Payload, timeout: float, source_port: int | None = None
-    ) -> Exchange:
+    def exchange(self, dst: str, port: int, protocol: str, payload: Payload, timeout: float, source_port: int | None = None) -> Exchange:
         """As `Transport.exchange`, from this process's own namespace. The time it takes passes on the lab's clock."""
         ...
 

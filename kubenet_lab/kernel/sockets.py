@@ -90,7 +90,9 @@ def deliver(w: Walk, f: Flight) -> Successors:
 
 def _reply(f: Flight, packet: Packet, l4: Tcp | Udp | Icmp, label: str) -> Flight:
     """An answer to `packet` from the address it was sent to."""
-    return Flight("output", f.ns, "", Packet(packet.dst, packet.src, packet.proto, l4, df=not isinstance(l4, Icmp)), cause=f.trail, label=label)
+    return Flight(
+        "output", f.ns, "", Packet(packet.dst, packet.src, packet.proto, l4, df=not isinstance(l4, Icmp)), cause=f.trail, label=label
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- ICMP
@@ -175,7 +177,9 @@ def _udp_in(w: Walk, f: Flight, ns: Namespace, packet: Packet, l4: Udp) -> Succe
     if listener is None:
         f = w.note(f, "socket.closed", failed=True, port=l4.dport, protocol="UDP", label=ns.label)
         return icmp.error(w, f, "port-unreachable")
-    f = w.note(f, "socket.deliver", entry=listener, port=l4.dport, protocol="UDP", owner=listener.owner, src=packet.src, assumed=listener.assumed)
+    f = w.note(
+        f, "socket.deliver", entry=listener, port=l4.dport, protocol="UDP", owner=listener.owner, src=packet.src, assumed=listener.assumed
+    )
     w.tell(f, ns.id, key, "datagram", (listener.owner, packet.src))
     answer, delay = _ask_process(w, ns, listener, Message(l4.payload, packet.src, l4.sport, packet.dst, l4.dport, "UDP"))
     if answer is None:
@@ -248,7 +252,9 @@ def _mss(w: Walk, ns: Namespace, key: Key) -> int:
     return mtu - (60 if ":" in key[2] else 40)
 
 
-def _segment(w: Walk, ns: Namespace, key: Key, conn: Conn, flags: str, label: str, payload: Slice | None = None, cause: Any = None) -> Flight:
+def _segment(
+    w: Walk, ns: Namespace, key: Key, conn: Conn, flags: str, label: str, payload: Slice | None = None, cause: Any = None
+) -> Flight:
     seq = conn.isn if "S" in flags else conn.isn + 1 + conn.sent
     ack = conn.peer_isn + 1 + conn.received if "A" in flags else 0
     mss = _mss(w, ns, key) if "S" in flags else None
@@ -273,6 +279,8 @@ def send_data(w: Walk, ns: Namespace, key: Key, conn: Conn, again: bool = False,
     flags = "PA" if stop == len(out) else "A"
     label = "data" if conn.role == "client" else "answer"
     f = _segment(w, ns, key, conn, flags, label, Slice(out, start, stop), cause)
+    if len(out) > room and not again:
+        f = f.to(f.stage, gso=True)  # what one write sends leaves as one buffer (tcp_write_xmit); sent again it goes alone
     return [(0.0, f), (RTO_DATA * 2**conn.tries, Timer("tcp_timer", ns.id, (key, epoch)))]
 
 
@@ -375,7 +383,9 @@ def _tcp_new(w: Walk, f: Flight, ns: Namespace, packet: Packet, l4: Tcp, key: Ke
     listener = ns.listener("TCP", packet.dst, l4.dport)
     if listener is None:
         return _reset(w, w.note(f, "socket.closed", failed=True, port=l4.dport, protocol="TCP", label=ns.label), packet, l4)
-    f = w.note(f, "socket.deliver", entry=listener, port=l4.dport, protocol="TCP", owner=listener.owner, src=packet.src, assumed=listener.assumed)
+    f = w.note(
+        f, "socket.deliver", entry=listener, port=l4.dport, protocol="TCP", owner=listener.owner, src=packet.src, assumed=listener.assumed
+    )
     conn = Conn("server", "SYN_RECV", isn_of(w, key), l4.seq, l4.mss or 536, listener, epoch=w.state.next_serial())
     w.state.write("tcp", ns.id)[key] = conn
     w.tell(f, ns.id, key, "syn", (listener.owner, packet.src))

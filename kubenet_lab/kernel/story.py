@@ -47,9 +47,12 @@ def entry_of(thing: Any, event: Trail) -> Entry | None:
         where = f"dev {thing.dev}" if thing.self_ else f"br {thing.master}"
         return Entry("fdb", str(thing), f"bridge fdb show {where}", thing.origin)
     if isinstance(thing, Listener):
-        return Entry("socket", f"{thing.protocol} {thing.address or '0.0.0.0'}:{thing.port}", "ss -ltn" if thing.protocol == "TCP" else "ss -lun")
+        return Entry(
+            "socket", f"{thing.protocol} {thing.address or '0.0.0.0'}:{thing.port}", "ss -ltn" if thing.protocol == "TCP" else "ss -lun"
+        )
     if isinstance(thing, Conntrack):
-        text = f"{thing.orig.proto} {thing.orig.src}:{thing.orig.sport} → {thing.orig.dst}:{thing.orig.dport}, answers {thing.reply.src}:{thing.reply.sport} → {thing.reply.dst}:{thing.reply.dport}"
+        there, back = thing.orig, thing.reply
+        text = f"{there.proto} {there.src}:{there.sport} → {there.dst}:{there.dport}, answers {back.src}:{back.sport} → {back.dst}:{back.dport}"
         return Entry("conntrack", text, f"conntrack -L -p {thing.orig.proto.lower()} --orig-src {thing.orig.src}")
     if isinstance(thing, Rule):
         return Entry("rule", str(thing), thing.command, thing.origin)
@@ -72,7 +75,8 @@ def hops_of(net: Network, trail: Trail | None, direction: Literal["forward", "re
         after = headers(e.after, *_pair(e, 1, frames, i)) if e.after is not None else ()
         params: Mapping[str, Any] = {"label": ns.label if ns else e.ns, **_packet_params(e.before), **_new_params(e.after), **e.params}
         hop = Hop(
-            0, e.time, e.code, layer_of(e.code), host, e.ns, e.dev, direction, params, before, after, entry_of(e.entry, e), (), e.after, e.failed,
+            0, e.time, e.code, layer_of(e.code), host, e.ns, e.dev, direction, params, before, after, entry_of(e.entry, e), (), e.after,
+            e.failed,
         )  # fmt: skip
         if e.major or e.failed:
             out.append(replace(hop, number=start + len(out), details=tuple(early)))
@@ -99,7 +103,14 @@ def _lift_entries(hops: list[Hop]) -> list[Hop]:
 def _packet_params(packet: Packet | Arp | None) -> dict[str, Any]:
     if not isinstance(packet, Packet):
         return {}
-    return {"packet_src": packet.src, "packet_dst": packet.dst, "packet_dport": packet.dport, "packet_proto": packet.proto, "packet_ttl": packet.ttl, "packet_size": packet.size}
+    return {
+        "packet_src": packet.src,
+        "packet_dst": packet.dst,
+        "packet_dport": packet.dport,
+        "packet_proto": packet.proto,
+        "packet_ttl": packet.ttl,
+        "packet_size": packet.size,
+    }
 
 
 def _new_params(packet: Packet | Arp | None) -> dict[str, Any]:
@@ -163,12 +174,21 @@ def trace_of(
     if result.verdict != "delivered":
         trail = next((t for t in (result.forward, result.reply) if t is not None and t.failed), None) or result.forward
         if trail is not None:
-            params = {"host": trail.ns, "device": trail.dev, "namespace": trail.ns, "label": net.namespaces[trail.ns].label, **_packet_params(trail.before), **_new_params(trail.after), **trail.params}
+            params = {
+                "host": trail.ns,
+                "device": trail.dev,
+                "namespace": trail.ns,
+                "label": net.namespaces[trail.ns].label,
+                **_packet_params(trail.before),
+                **_new_params(trail.after),
+                **trail.params,
+            }
             params["host"] = net.namespaces[trail.ns].host
             own.append(Reason(trail.code, params, str(trail.params.get("origin", "") or "")))
     listening = _assumed(result)
     return Trace(
-        question=question or question_of(result, net), verdict=result.verdict, phase=result.phase, error=result.error, elapsed=result.elapsed,
+        question=question or question_of(result, net), verdict=result.verdict, phase=result.phase, error=result.error,
+        elapsed=result.elapsed,
         answered_by=result.answered_by, source_seen=result.source_seen, build=build, frames=frames, reasons=own, stages=stages,
         answer=result.answer, facts=facts or {}, assumptions=(*assumptions, *listening),
     )  # fmt: skip

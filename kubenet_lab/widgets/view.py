@@ -92,7 +92,7 @@ def _where(hop: Hop) -> str:
 
 def _brief(text: str) -> str:
     """An entry for a narrow list: its start names it, its end says what it does."""
-    return text if len(text) <= 44 else f"{text[:17].rstrip()}…{text[-26:].lstrip()}"
+    return text if len(text) <= 37 else f"{text[:13].rstrip()}…{text[-23:].lstrip()}"
 
 
 def _hop(number: int, hop: Hop, stage: str) -> dict[str, Any]:

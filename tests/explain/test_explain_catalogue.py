@@ -66,8 +66,8 @@ def test_every_code_has_a_layer():
 
 @pytest.mark.parametrize(
     ("label", "title"),
-    [("shop/web-5798f5d689-96lt2", "shop/web"), ("data/db-0", "data/db-0"), ("ops/ingress-k9252", "ops/ingress"), ("node:worker-1", "node:worker-1"),
-     ("external:203.0.113.7", "external:203.0.113.7"), ("shop/web-front", "shop/web-front")],
+    [("shop/web-5798f5d689-96lt2", "shop/web"), ("data/db-0", "data/db-0"), ("ops/ingress-k9252", "ops/ingress"),
+     ("node:worker-1", "node:worker-1"), ("external:203.0.113.7", "external:203.0.113.7"), ("shop/web-front", "shop/web-front")],
 )  # fmt: skip
 def test_titles_drop_only_what_controllers_put_behind_a_name(label, title):
     assert short(label) == title

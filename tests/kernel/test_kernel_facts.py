@@ -96,7 +96,9 @@ def test_black_hole_handshake_succeeds_data_stalls():
 
 # ----------------------------------------------------------------------------------------------------- the way
 @pytest.mark.parametrize(
-    ("dst", "hops"), [("10.244.0.3", []), ("10.244.1.2", ["10.244.0.1", "10.244.1.0"])], ids=["same node: bridged", "other node: two routers"]
+    ("dst", "hops"),
+    [("10.244.0.3", []), ("10.244.1.2", ["10.244.0.1", "10.244.1.0"])],
+    ids=["same node: bridged", "other node: two routers"],
 )
 def test_ttl_path(dst, hops):
     lab = Lab()
@@ -181,10 +183,18 @@ def service(lab, *endpoints, masquerade=True):
     rules += ["-A PREROUTING -j KUBE-SERVICES", "-A OUTPUT -j KUBE-SERVICES", "-A POSTROUTING -j KUBE-POSTROUTING"]
     rules += ["-A KUBE-SERVICES -d 10.96.0.50/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-A", "-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000"]
     rules += ["-A KUBE-SVC-A ! -s 10.244.0.0/16 -d 10.96.0.50/32 -p tcp -m tcp --dport 80 -j KUBE-MARK-MASQ"]
-    rules += ["-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN", "-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000", "-A KUBE-POSTROUTING -j MASQUERADE"]
+    rules += [
+        "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
+        "-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000",
+        "-A KUBE-POSTROUTING -j MASQUERADE",
+    ]
     for i, e in enumerate(endpoints):
         chance = f" -m statistic --mode random --probability {1 / (n - i):.10f}" if i < n - 1 else ""
-        rules += [f"-A KUBE-SVC-A{chance} -j KUBE-SEP-{i}", f"-A KUBE-SEP-{i} -s {e}/32 -j KUBE-MARK-MASQ", f"-A KUBE-SEP-{i} -p tcp -m tcp -j DNAT --to-destination {e}:{TCP_PORT}"]
+        rules += [
+            f"-A KUBE-SVC-A{chance} -j KUBE-SEP-{i}",
+            f"-A KUBE-SEP-{i} -s {e}/32 -j KUBE-MARK-MASQ",
+            f"-A KUBE-SEP-{i} -p tcp -m tcp -j DNAT --to-destination {e}:{TCP_PORT}",
+        ]
     for name in [n for n in lab.net.hosts if n.startswith("n")]:
         lab[name].ruleset(4).restore("\n".join([*rules, "COMMIT", ""]), noflush=True)
         lab[name].rules_changed()
@@ -229,7 +239,9 @@ def test_traceroute_to_a_clusterip_shows_the_clusterip():
     lab = Lab()
     service(lab, "10.244.1.2")
     for name in ("n0", "n1"):
-        lab[name].ruleset(4).append("nat", "PREROUTING", f"-d 10.96.0.50/32 -p udp --dport {UDP_PORT} -j DNAT --to-destination 10.244.1.2:{UDP_PORT}")
+        lab[name].ruleset(4).append(
+            "nat", "PREROUTING", f"-d 10.96.0.50/32 -p udp --dport {UDP_PORT} -j DNAT --to-destination 10.244.1.2:{UDP_PORT}"
+        )
         lab[name].rules_changed()
     for ttl in (1, 2):
         r = lab.ask("p02", "10.96.0.50", UDP_PORT, "UDP", ttl=ttl)

@@ -30,10 +30,18 @@ class Context(Protocol):
     physout: str
     mark: int
     connmark: int
-    ctstate: frozenset[str]  # of NEW ESTABLISHED RELATED INVALID UNTRACKED, and DNAT SNAT
-    ct_original: tuple[str, int, str, int, str] | None  # src, sport, dst, dport, proto
     pkttype: str  # "unicast" | "broadcast" | "multicast" | "otherhost"
     now: float  # lab seconds
+
+    @property
+    def ctstate(self) -> frozenset[str]:
+        """Of NEW ESTABLISHED RELATED INVALID UNTRACKED, and DNAT SNAT."""
+        ...
+
+    @property
+    def ct_original(self) -> tuple[str, int, str, int, str] | None:
+        """src, sport, dst, dport, proto of the connection's first packet."""
+        ...
 
     def notrack(self) -> None: ...
 

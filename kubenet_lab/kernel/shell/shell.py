@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import CommandError, NotModelled
 from ..network import Network
 from ..state import State
-from . import bridge, conntrack, ip, nc, ping, ss, sysctl, traceroute
+from . import bridge, conntrack, ip, nc, ping, ss, sysctl, tcpdump, traceroute
 from .rules import IPTABLES, run_ipset, run_iptables
 from .terminal import Capture, Terminal, ToolError, captured
 
@@ -19,7 +19,7 @@ Tool = Callable[[Terminal, list[str]], str]
 
 TOOLS: dict[str, Tool] = {
     "ip": ip.run, "bridge": bridge.run, "sysctl": sysctl.run, "ping": ping.run, "traceroute": traceroute.run, "nc": nc.run, "ss": ss.run,
-    "conntrack": conntrack.run, "ipset": run_ipset, **dict.fromkeys(IPTABLES, run_iptables),
+    "conntrack": conntrack.run, "tcpdump": tcpdump.run, "ipset": run_ipset, **dict.fromkeys(IPTABLES, run_iptables),
 }  # fmt: skip
 
 _ELSEWHERE = {
