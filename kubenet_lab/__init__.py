@@ -5,21 +5,22 @@ Load real manifests, ask any question about the traffic, see the answer hop by h
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .cluster import Cluster, Kubelet, Underlay, example, load
-from .cni import Flannel
-from .dns import CoreDNS
 from .errors import CommandError, KubenetError, LoadError, NotFound, NotModelled
 from .magics import register_if_ipython
-from .policy import PolicyEngine
-from .services import KubeProxy
 from .trace import Decision, Hop, Outcome, Reason, Trace
 from .versions import MODELLED
 
 if TYPE_CHECKING:
     from . import plots, widgets
+    from .cluster import Cluster, Kubelet, Underlay, example, load
+    from .cni import Flannel
     from .course import check, hint, learner, predict, progress, reveal
+    from .dns import CoreDNS
+    from .policy import PolicyEngine
+    from .services import KubeProxy
 
 __version__ = "0.1.0"
 
@@ -29,19 +30,23 @@ __all__ = [
     "predict", "progress", "reveal", "widgets",
 ]  # fmt: skip
 
-_COURSE = ("check", "hint", "learner", "predict", "progress", "reveal")
+#: where each name comes from that is loaded when it is first used: `import kubenet_lab` stays light
+_LATER = {
+    **dict.fromkeys(("Cluster", "Kubelet", "Underlay", "example", "load"), "cluster"),
+    **dict.fromkeys(("check", "hint", "learner", "predict", "progress", "reveal"), "course"),
+    "CoreDNS": "dns", "Flannel": "cni", "KubeProxy": "services", "PolicyEngine": "policy",
+}  # fmt: skip
 
 register_if_ipython()
 
 
 def __getattr__(name: str) -> Any:
-    """Figures, widgets and the course load when they are first used: `import kubenet_lab` stays light."""
-    from importlib import import_module
-
     if name in ("plots", "widgets"):
         return import_module(f".{name}", __name__)
-    if name in _COURSE:
-        return getattr(import_module(".course", __name__), name)
+    if name in _LATER:
+        found = getattr(import_module(f".{_LATER[name]}", __name__), name)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

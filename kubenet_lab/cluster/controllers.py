@@ -95,9 +95,15 @@ def _node_cidrs(snapshot: Snapshot, store: Store, plan: Plan) -> Changes:
 
 
 def _orphans(snapshot: Snapshot) -> Changes:
-    """Pods that are bound to a node which does not exist are deleted. Source: pkg/controller/podgc, gcOrphaned."""
+    """Pods of a node that is gone are deleted. Source: pkg/controller/podgc, gcOrphaned.
+
+    One that never ran and names a node which never was is deleted too in a real cluster, after a while; here it stays, and is said.
+    """
     nodes = {n.name for n in snapshot.list(Node)}
-    return Changes(delete=tuple(("Pod", p.key) for p in snapshot.list(Pod) if p.spec.node_name and p.spec.node_name not in nodes))
+    lost = [p for p in snapshot.list(Pod) if p.spec.node_name and p.spec.node_name not in nodes]
+    said = "there is no node {!r}: the pod waits for it, until a real cluster's garbage collector deletes it"
+    waiting = tuple(Problem(said.format(p.spec.node_name), "spec.nodeName", f"Pod {p.key}") for p in lost if not p.ips)
+    return Changes(delete=tuple(("Pod", p.key) for p in lost if p.ips), findings=waiting)
 
 
 def _start_pods(snapshot: Snapshot, store: Store, network: PodNetwork, disks: MutableMapping[str, Disk]) -> Changes:

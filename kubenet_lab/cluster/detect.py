@@ -12,10 +12,10 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ..dns.coredns import not_modelled
-from ..errors import KubenetError, NotModelled
+from ..errors import KubenetError, NotFound, NotModelled
 from ..objects.snapshot import Snapshot
 from ..objects.views import ConfigMap, DaemonSet, Node, Pod
-from ..policy import engine_for
+from ..policy import engine_for, engine_named
 from ..services import KubeProxy
 from .options import Options
 from .plan import ASSUMED, DETECTED, NODE_CIDR, Assumption
@@ -25,11 +25,14 @@ __all__ = ["enforcer", "nodes_of_pods", "other_dns", "proxy_options"]
 
 # -------------------------------------------------------------------------------------------------------------- nodes
 def nodes_of_pods(snapshot: Snapshot) -> tuple[list[dict[str, Any]], Assumption | None]:
-    """Nodes that pods of a dump run on and that the dump does not hold: name and address as the pods show them."""
+    """Nodes that pods of a dump run on and that the dump does not hold: name and address as the pods show them.
+
+    A pod of a manifest that only names a node shows none: it waits for it.
+    """
     known = {n.name for n in snapshot.list(Node)}
     pods: dict[str, list[Pod]] = {}
     for pod in snapshot.list(Pod):
-        if pod.spec.node_name and pod.spec.node_name not in known:
+        if pod.spec.node_name and pod.spec.node_name not in known and (pod.ips or _host_ip(snapshot, pod)):
             pods.setdefault(pod.spec.node_name, []).append(pod)
     seen = {n for p in pods.values() for x in p if (n := _host_ip(snapshot, x))} | {a.address for n in snapshot.list(Node) for a in n.status.addresses}
     free = (str(a) for a in ipaddress.ip_network(NODE_CIDR).hosts() if int(a) % 256 > 10 and str(a) not in seen)
@@ -125,8 +128,20 @@ def _from_configuration(text: str) -> KubeProxy:
 
 
 # ----------------------------------------------------------------------------------------------------------- policies
-def enforcer(snapshot: Snapshot, options: Options, network: str, notes: list[Assumption]) -> str | None:
-    """Who enforces policies: an engine's name (of one that may not be modelled), or None: nobody does."""
+def enforcer(snapshot: Snapshot, options: Options, network: str, notes: list[Assumption]) -> tuple[str | None, str]:
+    """Who enforces policies, None: nobody does; and why a walk is not possible with it ("" if it is)."""
+    found = _enforcer(snapshot, options, network, notes)
+    if found is not None:
+        try:
+            engine_named(found)
+        except NotModelled as e:
+            return found, e.reason
+        except NotFound:
+            return found, f"the policy engine that comes with {network}"
+    return found, ""
+
+
+def _enforcer(snapshot: Snapshot, options: Options, network: str, notes: list[Assumption]) -> str | None:
     if options.policy != "auto":
         return engine_for(network, options.policy_option)
     for d in snapshot.list(DaemonSet):

@@ -152,8 +152,8 @@ class Declared:
         snapshot = self.store.snapshot()
         self.network = pod_network(snapshot, self.options, self.plan, notes)
         self.proxy, unproxied = proxy_options(snapshot, self.options, notes)
-        self.engine = enforcer(snapshot, self.options, self.network.name.split()[0], notes)
-        self.blocked = f"pod network: {self.network.unmodelled}" if self.network.unmodelled else unproxied
+        self.engine, unenforced = enforcer(snapshot, self.options, self.network.name.split()[0], notes)
+        self.blocked = f"pod network: {self.network.unmodelled}" if self.network.unmodelled else unproxied or unenforced
 
     def _renumber(self, plan: Plan) -> None:
         """A copy on another pod network: podCIDRs and pods' addresses that do not fit are given anew; names and nodes stay."""

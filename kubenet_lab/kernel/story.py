@@ -52,7 +52,8 @@ def entry_of(thing: Any, event: Trail) -> Entry | None:
         )
     if isinstance(thing, Conntrack):
         there, back = thing.orig, thing.reply
-        text = f"{there.proto} {there.src}:{there.sport} → {there.dst}:{there.dport}, answers {back.src}:{back.sport} → {back.dst}:{back.dport}"
+        way = f"{there.proto} {there.src}:{there.sport} → {there.dst}:{there.dport}"
+        text = f"{way}, answers {back.src}:{back.sport} → {back.dst}:{back.dport}"
         return Entry("conntrack", text, f"conntrack -L -p {thing.orig.proto.lower()} --orig-src {thing.orig.src}")
     if isinstance(thing, Rule):
         return Entry("rule", str(thing), thing.command, thing.origin)

@@ -16,7 +16,7 @@ from kubenet_lab.objects.dump import dump
 from kubenet_lab.objects.examples import example_path
 from tests.cluster.cluster_fixtures import SMALL, deployment, node, observed, pod, programmed, running, service
 
-TEXT = yaml.safe_dump_all(SMALL)
+TEXT = yaml.safe_dump_all(SMALL, sort_keys=False)
 
 
 def same(one: kn.Cluster, other: kn.Cluster) -> bool:
@@ -25,7 +25,7 @@ def same(one: kn.Cluster, other: kn.Cluster) -> bool:
 
 def test_every_form_of_source_gives_the_same_cluster(tmp_path: Path) -> None:
     for i, doc in enumerate(SMALL):
-        (tmp_path / f"{i}.yaml").write_text(yaml.safe_dump(doc))
+        (tmp_path / f"{i}.yaml").write_text(yaml.safe_dump(doc, sort_keys=False))
     (tmp_path / "all.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": SMALL}))
     wanted = kn.load(SMALL)
     sources: list[Any] = [
@@ -324,7 +324,7 @@ def test_what_is_assumed_is_listed() -> None:
     notes = {a.what: a for a in cluster.assumptions}
     assert notes["nodes"].value == "worker-1, worker-2" and notes["pod network plugin"].value == "flannel vxlan"
     assert {"node network", "pod network", "Service network", "API server", "cluster DNS", "kube-proxy"} <= notes.keys()
-    assert all(a.how == "assumed" and a.why for a in cluster.assumptions)
+    assert all(a.how == "assumed" and a.why for a in cluster.assumptions), cluster.assumptions
 
 
 def test_a_namespace_that_nobody_declares_is_made_and_said() -> None:

@@ -46,7 +46,7 @@ def transport(r: Draw, fam: int, deep: int) -> tuple[str, object]:
         type_, code = r.choice(errors)
         quote = packet(r, fam, 0)
         if (type_, code) == (3, 2):
-            quote = quote.but(proto="SCTP", l4=Raw(Filler(40)))
+            quote = quote.but(proto="253", l4=Raw(Filler(40)))
         elif (type_, code) in ((3, 3), (1, 4)):
             quote = quote.but(proto="UDP", l4=Udp(port(), port(), Filler(_size(r))))
         mtu = r.choice((1280, 1450)) if (type_, code) in ((3, 4), (2, 0)) else 0

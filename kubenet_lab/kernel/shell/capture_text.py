@@ -45,9 +45,14 @@ class Printer:
         if isinstance(body, Arp) and ":" in body.target_ip and dst == BROADCAST:
             low = number(body.target_ip) & 0xFFFFFF
             dst = f"33:33:ff:{low >> 16:02x}:{low >> 8 & 0xFF:02x}:{low & 0xFF:02x}"
-        shown = dst if self.numeric or dst != BROADCAST else "Broadcast"
-        head = f"{frame.src} > {shown}, ethertype {kind}, length {frame.size}: " if self.ethernet else ""
+        head = f"{self._mac(frame.src)} > {self._mac(dst)}, ethertype {kind}, length {frame.size}: " if self.ethernet else ""
         return head + self._body(body, not self.ethernet, missing)
+
+    def _mac(self, mac: str) -> str:
+        """Without -n the vendor is named; nobody has given these away."""
+        if self.numeric:
+            return mac
+        return "Broadcast" if mac == BROADCAST else f"{mac} (oui Unknown)"
 
     def _body(self, body: Packet | Arp, named: bool, missing: int) -> str:
         if isinstance(body, Arp):
@@ -57,7 +62,7 @@ class Printer:
             if body.op == "request":
                 text = f"Request who-has {body.target_ip} tell {body.sender_ip}"
             else:
-                text = f"Reply {body.sender_ip} is-at {body.sender_mac}"
+                text = f"Reply {body.sender_ip} is-at {self._mac(body.sender_mac)}"
             return ("ARP, " if named else "") + f"{details}{text}, length {body.size}"
         label = ("IP " if body.family == 4 else "IP6 ") if named else ""
         if missing > 0:
@@ -145,7 +150,7 @@ class Printer:
         if 53 in (l4.sport, l4.dport):
             data = bytes(l4.payload)[:size]
             if len(data) > 2:
-                return f"{text} {_dns(data[2:], p, self.verbose)}".replace("  ", " ")
+                return f"{text} {_dns(data[2:], self.verbose)}".replace("  ", " ")
         return text
 
     @staticmethod
@@ -174,19 +179,16 @@ class Printer:
     def _udp(self, p: Packet, l4: Udp, there: int) -> str:
         size = len(l4.payload)
         payload = l4.payload
-        check = ""
-        if self.verbose:
-            check = "[udp sum ok] " if p.whole is None else ""
         if p.whole is not None and not isinstance(payload, Vxlan) and l4.size > there:
-            return f"{check}UDP, length {size}"
+            return f"UDP, length {size}"
         if isinstance(payload, Vxlan):
             otv = l4.dport == 8472 and self.tunnel != "vxlan"
             if l4.dport in (8472, 4789) or self.tunnel == "vxlan":
                 name = f"OTV, flags [I] (0x08), overlay 0, instance {payload.vni}" if otv else f"VXLAN, flags [I] (0x08), vni {payload.vni}"
-                return f"{check}{name}\n{self.frame(payload.frame, l4.size - there)}"
+                return f"{name}\n{self.frame(payload.frame, l4.size - there)}"
         if l4.sport in _DNS_PORTS or l4.dport in _DNS_PORTS:
-            return f"{check}{_dns(bytes(payload), p, self.verbose)}"
-        return f"{check}UDP, length {size}"
+            return _dns(bytes(payload), self.verbose)
+        return f"UDP, length {size}"
 
     # ----------------------------------------------------------------------------------------------------------- ICMP
     def _icmp(self, p: Packet, l4: Icmp, there: int) -> str:
@@ -198,11 +200,8 @@ class Printer:
         text = {3: self._unreachable, 11: self._exceeded}.get(l4.type, lambda m: f"type-#{m.type}")(l4)
         out = f"ICMP {text}, length {size}"
         if self.verbose and l4.quote is not None:
-            out += "\n\tIP " + Printer(self.numeric, False, True)._quoted(l4.quote)
+            out += f"\n\t{'' if self.ethernet else 'IP '}{self._ip4(l4.quote)}"
         return out
-
-    def _quoted(self, q: Packet) -> str:
-        return self._ip4(q)
 
     def _unreachable(self, l4: Icmp) -> str:
         q = l4.quote
@@ -242,8 +241,9 @@ class Printer:
     def _icmp6(self, p: Packet, l4: Icmp, there: int) -> str:
         check = "[icmp6 sum ok] " if self.verbose and p.whole is None else ""
         head = f"{check}ICMP6, "
+        length = "" if self.verbose else f", length {there}"
         if l4.type in (128, 129):
-            return f"{head}echo {'request' if l4.type == 128 else 'reply'}, id {l4.id}, seq {l4.seq}, length {there}"
+            return f"{head}echo {'request' if l4.type == 128 else 'reply'}, id {l4.id}, seq {l4.seq}{length}"
         q = l4.quote
         assert q is not None
         inner = q.l4 if q.whole is None else q.whole.l4
@@ -254,13 +254,13 @@ class Printer:
                 kind = "udp" if isinstance(inner, Udp) else "tcp"
                 port = self._port(inner.dport, kind) if isinstance(inner, Tcp | Udp) else ""
                 text = f"unreachable port, {q.dst} {kind} port {port}" if port else f"unreachable port, {q.dst} protocol {protocol_number(q.proto)} port {self._first_port(q)}"
-            return f"{head}destination unreachable, {text}, length {there}"
+            return f"{head}destination unreachable, {text}{length}"
         if l4.type == 2:
-            return f"{head}packet too big, mtu {l4.mtu}, length {there}"
+            return f"{head}packet too big, mtu {l4.mtu}{length}"
         if l4.type == 3:
             kind = f"time exceeded in-transit for {q.dst}" if l4.code == 0 else "ip6 reassembly time exceeded"
-            return f"{head}{kind}, length {there}"
-        return f"{head}unknown icmp6 type ({l4.type}), length {there}"
+            return f"{head}{kind}{length}"
+        return f"{head}unknown icmp6 type ({l4.type}){length}"
 
     def _neighbour(self, a: Arp) -> str:
         check = "[icmp6 sum ok] " if self.verbose else ""
@@ -270,6 +270,7 @@ class Printer:
             group = str(ipaddress.ip_address(int(ipaddress.ip_address("ff02::1:ff00:0")) | low & 0xFFFFFF))
             text = f"neighbor solicitation, who has {a.target_ip}, length 32"
             if self.verbose:
+                text = f"neighbor solicitation, length 32, who has {a.target_ip}"
                 text += f"\n\t  source link-address option (1), length 8 (1): {a.sender_mac}"
             return f"{head}{a.sender_ip} > {group}: {check}ICMP6, {text}"
         text = f"neighbor advertisement, tgt is {a.sender_ip}, length 32"
@@ -351,7 +352,7 @@ def _record(data: bytes, kind: int, rdata: bytes, at: int) -> str:
     return label
 
 
-def _dns(data: bytes, p: Packet, verbose: bool) -> str:
+def _dns(data: bytes, verbose: bool) -> str:
     """A DNS message (print-domain.c)."""
     try:
         return _dns_message(data, verbose)
