@@ -227,6 +227,24 @@ def _forwards(corefile: str) -> list[str]:
     return found
 
 
+_COMMENT = re.compile(r'--comment (?:"((?:[^"\\]|\\.)*)"|(\S+))')
+#: chains of kube-proxy that many Services share; a rule there stands for the one that its comment names
+_SHARED = ("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL")
+
+
+def _comment(rule: str) -> str:
+    found = _COMMENT.search(rule)
+    return (found[1] or found[2] or "") if found else ""
+
+
 def _origins(chains: Mapping[str, str], lines: Mapping[str, str]) -> Callable[[str, Spec], str]:
-    """What a rule stands for: its own line's object if there is one, else its chain's."""
-    return lambda chain, spec: lines.get(f"-A {chain} {spec.text}") or chains.get(chain, "")
+    """What a rule stands for: in a chain of many Services its own line's object, else its chain's.
+
+    Lines are told by their comment: the text that is handed over and the text that is kept differ in their order.
+    """
+    own: dict[tuple[str, str], str] = {}
+    for line, origin in lines.items():
+        chain = line.split(" ", 2)[1]
+        if chain in _SHARED:
+            own.setdefault((chain, _comment(line)), origin)
+    return lambda chain, spec: (own.get((chain, _comment(spec.text))) if chain in _SHARED else None) or chains.get(chain, "")

@@ -116,7 +116,7 @@ def put(net: Network, state: State, q: Question, *, script: Script | None = None
         raise KubenetError(f"protocol {q.protocol!r}: TCP, UDP or ICMP")
     result = asker(w, q, src, sport)
     result.started = start
-    result.elapsed = state.clock - start
+    result.elapsed = w.heard - start
     if not q.keep:
         _close(w)
     return result
@@ -142,8 +142,8 @@ def _tcp(w: Walk, q: Question, src: str, sport: int) -> Result:
     if first is None or first.what == "error":
         w.state.write("tcp", q.ns).pop(key, None)
         return _failed(w, q, key, "handshake", first)
-    w.settle()
     if q.payload is None or not len(q.payload):
+        w.settle()
         return _good(w, q, key, first, None)
     conn = w.state.read("tcp", q.ns).get(key)
     if conn is None:
@@ -253,7 +253,7 @@ def send(net: Network, state: State, opened: Result, payload: Payload, timeout: 
     event = _wait(w, q.ns, key, ("acked", "error"), start + timeout)
     w.settle()
     done = _failed(w, q, key, "data", event) if event is None or event.what == "error" else _good(w, q, key, event, event)
-    done.started, done.elapsed = start, state.clock - start
+    done.started, done.elapsed = start, w.heard - start
     return done
 
 
@@ -271,6 +271,7 @@ def _wait(w: Walk, ns: str, key: tuple[Any, ...], kinds: tuple[str, ...], deadli
         return None
 
     w.run(lambda: heard() is not None, deadline)
+    w.heard = w.now
     return heard()
 
 

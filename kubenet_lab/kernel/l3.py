@@ -57,7 +57,9 @@ def ip_rcv(w: Walk, f: Flight) -> Successors:
     if route.type == "blackhole":
         return w.end(f, "route.blackhole", entry=route, dev=f.indev)
     if route.type in ("unreachable", "prohibit"):
-        return _unroutable(w, f, "host-unreachable" if route.type == "unreachable" else "admin-prohibited", route)
+        # a route says "no host" (fib_props), a rule "no network" (fib4_rule_action)
+        unreachable = "net-unreachable" if route.proto == "rule" else "host-unreachable"
+        return _unroutable(w, f, unreachable if route.type == "unreachable" else "admin-prohibited", route)
     return forward(w, f.to("forward", route=route), ns, packet, route)
 
 

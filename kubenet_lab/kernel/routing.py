@@ -30,7 +30,7 @@ class Route:
     scope: Literal["global", "link", "host", "nowhere"] = "global"
     src: str = ""
     metric: int = 0
-    proto: str = "boot"  # "kernel", "boot", "static" ...: who put it there
+    proto: str = "boot"  # "kernel", "boot", "static" ...: who put it there; "rule": no route, an `ip rule` said so
     onlink: bool = False
     mtu: int = 0
     table: int = 254
@@ -164,7 +164,7 @@ class Fib:
             if not rule.matches(src, dst, mark, iif, oif):
                 continue
             if rule.action != "lookup":
-                return Route("0.0.0.0/0" if rule.family == 4 else "::/0", type=rule.action, table=rule.table)
+                return Route("0.0.0.0/0" if rule.family == 4 else "::/0", type=rule.action, proto="rule", table=rule.table)
             found = self._in_table(rule.table, dst, oif)
             if found is not None and found.type != "throw":
                 return found

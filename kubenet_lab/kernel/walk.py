@@ -25,6 +25,8 @@ __all__ = ["Draws", "Ending", "Event", "Script", "Walk"]
 
 #: a walk that does more than this is a loop that no TTL ends (a bug of the lab, or a bridging loop)
 STEP_LIMIT = 200_000
+#: lab seconds that a packet on its way may still take: below every retransmission timer
+FLIGHT_TIME = 0.15
 
 Successor = tuple[float, Flight | Timer]
 Handler = Callable[["Walk", Any], Iterable[Successor]]
@@ -104,6 +106,7 @@ class Walk:
         self.chooser = chooser or Draws(network.seed)
         self.depth = depth  # how many processes are waiting for this walk
         self.events: list[Event] = []
+        self.heard = state.clock  # when the one who asked last heard of it
         self.endings: list[Ending] = []
         self.frames: list[tuple[float, str, str, str, Packet | Arp]] | None = [] if capture else None
         self.exchanges: list[tuple[str, Any]] = []  # what processes asked for on the way: (process name, Exchange)
@@ -139,8 +142,8 @@ class Walk:
                 self.send(successor, delay)
 
     def settle(self) -> None:
-        """Let everything of this instant happen (the last ACK, say), nothing later."""
-        self.run(lambda: not self._now, self.state.clock)
+        """Let what is under way arrive (the last ACK, say); who asked has gone on at `heard`."""
+        self.run(lambda: not self._now and not any(isinstance(item, Flight) for _, _, item in self._later), self.state.clock + FLIGHT_TIME)
 
     # ------------------------------------------------------------------------------------------------- helpers
     @property

@@ -25,6 +25,8 @@ from .real import Real
 #: clusters at a time: the kernel keeps 1,024 learned neighbours for all namespaces of a machine together
 BATCH = 8
 SETTLE = 1.2  # seconds until the kernel has told every bridge that its ports have carrier
+#: probes of one cluster that are asked again: a router tells a client of a missing route once a second, so there may be many
+LIMIT = 24
 FIELDS = ("verdict", "error", "by", "seen", "icmp")
 
 
@@ -142,7 +144,7 @@ class Comparison:
             still: list[Difference] = []
             for i in range(max(map(len, queues.values()), default=0)):
                 now = [q[i] for q in queues.values() if i < len(q)]
-                if i >= 6:  # enough to see what it is
+                if i >= LIMIT:  # enough to see what it is
                     still += now
                     continue
                 self.real.ask("flush", ids=[d.case["id"] for d in now])

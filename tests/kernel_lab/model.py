@@ -14,13 +14,13 @@ from kubenet_lab.kernel.state import State
 _SILENT = ("timeout", "stalled")
 
 
-def ask(net: Network, state: State, probe: dict[str, Any]) -> tuple[dict[str, Any], Result]:
+def ask(net: Network, state: State, probe: dict[str, Any], capture: bool = False) -> tuple[dict[str, Any], Result]:
     """One probe on `state`, which it changes."""
     q = Question(
         probe["src"], probe["dst"], probe.get("port", 0), probe["proto"], Filler(int(probe.get("size", 200))), wait_answer=True,
         source_port=probe.get("sport"), df=probe.get("df", True), ttl=probe.get("ttl") or 64, timeout=float(probe["timeout"]),
     )  # fmt: skip
-    r = put(net, state, q, capture=False)
+    r = put(net, state, q, capture=capture)
     answer: dict[str, Any] = {
         "verdict": r.verdict, "error": None if r.verdict in _SILENT else r.error, "by": None, "seen": None, "icmp": None, "seconds": round(r.elapsed, 3),
     }  # fmt: skip

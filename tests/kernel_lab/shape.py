@@ -56,7 +56,8 @@ def port_of(pod: dict[str, Any]) -> str:
     return "veth" + pod["name"][1:]
 
 
-def node_lines(spec: Spec, node: dict[str, Any]) -> list[str]:
+def node_lines(spec: Spec, node: dict[str, Any], plugins: bool = False) -> list[str]:
+    """`plugins`: without what the CNI plugins do (cni0 and the pods' veth pairs)."""
     mine = [p for p in spec["pods"] if p["node"] == node["name"]]
     mtu = spec["under_mtu"] - OVERHEAD
     cni_mtu = min((p["mtu"] for p in mine), default=mtu)
@@ -68,6 +69,8 @@ def node_lines(spec: Spec, node: dict[str, Any]) -> list[str]:
         f"ip addr add {gateway_of(node)}/24 dev cni0",
         "ip link set cni0 up",
     ]
+    if plugins:
+        lines, mine = lines[:3], []
     for other in spec["nodes"]:
         if other is not node:
             lines.append(f"ip neigh replace {vtep(other)} lladdr {vtep_mac(other)} dev flannel.1 nud permanent")
@@ -82,15 +85,15 @@ def node_lines(spec: Spec, node: dict[str, Any]) -> list[str]:
     return [*lines, "sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.bridge.bridge-nf-call-iptables=1"]
 
 
-def base_lines(spec: Spec) -> list[Line]:
+def base_lines(spec: Spec, plugins: bool = False) -> list[Line]:
     """Everything but the wires: nodes, then pods, then the client's routes."""
     lines: list[Line] = []
     for end in [*spec["nodes"], {"name": "ext", "ip": CLIENT}]:
         lines += [[end["name"], "ip link set eth0 up"], [end["name"], f"ip addr add {end['ip']}/{PREFIX} dev eth0"], [end["name"], f"ip route add default via {GATEWAY}"]]
     for node in spec["nodes"]:
-        lines += [[node["name"], line] for line in node_lines(spec, node)]
+        lines += [[node["name"], line] for line in node_lines(spec, node, plugins)]
         lines.append(["ext", f"ip route add {node['cidr']} via {node['ip']}"])
-    for p in spec["pods"]:
+    for p in spec["pods"] if not plugins else ():
         lines += [
             [p["name"], "ip link set eth0 up"],
             [p["name"], f"ip addr add {p['ip']}/{p['length']} dev eth0"],
@@ -113,8 +116,21 @@ def listeners(spec: Spec) -> list[list[Any]]:
     return out
 
 
-def real_spec(spec: Spec) -> Spec:
-    """What the driver wants to know."""
+def plugin_calls(spec: Spec) -> list[dict[str, Any]]:
+    """ADD for each pod, by the real `bridge` and `host-local`, configured as flannel delegates to them."""
+    calls = []
+    for p in spec["pods"]:
+        conf = {
+            "cniVersion": "1.0.0", "name": "cbr0", "type": "bridge", "bridge": "cni0", "mtu": p["mtu"], "isGateway": True,
+            "isDefaultGateway": True, "hairpinMode": p["hairpin"], "ipMasq": False,
+            "ipam": {"type": "host-local", "dataDir": f"@tmp-{p['node']}", "ranges": [[{"subnet": node_of(spec, p["node"])["cidr"]}]]},
+        }  # fmt: skip
+        calls.append({"at": p["node"], "pod": p["name"], "ip": p["ip"], "command": "ADD", "conf": conf})
+    return calls
+
+
+def real_spec(spec: Spec, plugins: bool = False) -> Spec:
+    """What the driver wants to know. `plugins`: pods are connected by the real CNI plugins instead of command lines."""
     ends = [*spec["nodes"], {"name": "ext", "ip": CLIENT}]
     return {
         "underlay": {
@@ -122,7 +138,8 @@ def real_spec(spec: Spec) -> Spec:
             "ends": [{"name": e["name"], "mac": mac_of(e["ip"], 0x3A)} for e in ends],
         },
         "spaces": [e["name"] for e in ends] + [p["name"] for p in spec["pods"]],
-        "lines": base_lines(spec),
+        "lines": base_lines(spec, plugins),
+        "cni": plugin_calls(spec) if plugins else [],
         "listen": listeners(spec),
         "iptables": spec.get("iptables", "legacy"),
     }  # fmt: skip

@@ -116,7 +116,7 @@ class Printer:
         if isinstance(l4, Udp):
             ends = f"{self._port(l4.sport, 'udp')} > {self._port(l4.dport, 'udp')}" if bare else self._ends(p, l4)
             return f"{ends}: {self._udp(p, l4, there)}"
-        text = self._icmp(p, l4, there) if isinstance(l4, Icmp) else f"ip-proto-{protocol_number(p.proto)} {l4.size}"
+        text = self._icmp(p, l4, there) if isinstance(l4, Icmp) else f"{' ' if self.verbose else ''}ip-proto-{protocol_number(p.proto)} {l4.size}"
         return text if bare else f"{p.src} > {p.dst}: {text}"
 
     def _sum(self, p: Packet, at: int) -> str:
@@ -177,6 +177,11 @@ class Printer:
 
     # ------------------------------------------------------------------------------------------------------------ UDP
     def _udp(self, p: Packet, l4: Udp, there: int) -> str:
+        # with one -v the sum is only looked at where it is mandatory
+        check = "[udp sum ok] " if self.verbose and p.family == 6 and p.whole is None else ""
+        return check + self._udp_payload(p, l4, there)
+
+    def _udp_payload(self, p: Packet, l4: Udp, there: int) -> str:
         size = len(l4.payload)
         payload = l4.payload
         if p.whole is not None and not isinstance(payload, Vxlan) and l4.size > there:

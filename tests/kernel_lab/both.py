@@ -1,0 +1,67 @@
+"""`Both`: one cluster in real namespaces and in the model, asked the same questions."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from kubenet_lab.kernel.ask import Result
+from kubenet_lab.kernel.network import Network
+from kubenet_lab.kernel.state import State
+
+from . import doors, model, shape
+from .compare import SETTLE, same
+from .real import Real
+from .shape import Spec
+
+
+class Both:
+    """Build with `with Both(real, spec) as b:`; `b.ask(...)` asks both sides, wants the same answer and gives it."""
+
+    count = 0
+
+    def __init__(self, real: Real, spec: Spec, plugins: bool = False):
+        Both.count += 1
+        self.real, self.spec, self.id = real, spec, f"both{Both.count}"
+        self.serial = 40000
+        self.net: Network = doors.network(spec)
+        self.state = State()
+        self.last: Result | None = None
+        self.plugins = plugins
+
+    def __enter__(self) -> Both:
+        self.real.ask("build", id=self.id, spec=shape.real_spec(self.spec, plugins=self.plugins))
+        self.real.ask("run", id=self.id, lines=shape.fault_lines(self.spec))
+        time.sleep(SETTLE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.real.ask("drop", id=self.id)
+
+    def run(self, space: str, line: str) -> None:
+        """The same command line on both sides."""
+        self.real.ask("run", id=self.id, lines=[[space, line]])
+        doors.apply(self.net, [[space, line]])
+
+    def each(self, src: str, dst: str, port: int = shape.TCP_PORT, proto: str = "TCP", **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The answers of the model and of the real kernel."""
+        self.serial += 1
+        probe = {"case": self.id, "src": src, "dst": dst, "port": port, "proto": proto, "size": 200, "sport": self.serial, "timeout": 4.2, **more}
+        self.real.ask("flush", ids=[self.id])
+        said, self.last = model.ask(self.net, self.state.fork(), probe, capture=True)
+        return said, self.real.ask("probe", probes=[probe])[0]
+
+    def ask(self, src: str, dst: str, port: int = shape.TCP_PORT, proto: str = "TCP", **more: Any) -> dict[str, Any]:
+        said, found = self.each(src, dst, port, proto, **more)
+        assert same(said, found), f"{src} -> {dst}:{port} {proto} {more}\nmodel {said}\nreal  {found}"
+        return found
+
+    def way(self, src: str, dst: str, port: int = shape.UDP_PORT, proto: str = "UDP") -> list[str]:
+        """The routers of a traceroute, as both sides see them."""
+        seen: list[str] = []
+        for ttl in range(1, 8):
+            answer = self.ask(src, dst, port, proto, ttl=ttl)
+            if answer["verdict"] == "delivered":
+                return seen
+            seen.append(answer["icmp"][2] if answer["icmp"] else "*")
+        return seen
