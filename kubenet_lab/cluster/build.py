@@ -14,7 +14,7 @@ from ..errors import Problem
 from ..ingress import HttpServer
 from ..kernel.address import prefix
 from ..kernel.ipset import IpSets
-from ..kernel.iptables import Spec
+from ..kernel.iptables import Ruleset, Spec
 from ..kernel.namespace import Listener, Namespace
 from ..kernel.network import Network
 from ..kernel.process import Echo
@@ -45,13 +45,14 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one agent writes on a node: steps of single commands, or one text for iptables-restore --noflush with what each rule stands for."""
+    """What one agent writes on a node: single commands, or a text for iptables-restore --noflush and what each rule stands for."""
 
     agent: str
     text: str
     steps: tuple[RuleStep, ...] = ()
     origin: Callable[[str, Spec], str] = lambda chain, spec: ""
     ipset: str = ""
+    shared: bool = False  # the same text on most nodes
 
 
 class Build:
@@ -61,6 +62,7 @@ class Build:
     """
 
     def __init__(self, declared: Declared, world: World):
+        self._templates: dict[tuple[int | str, ...], Ruleset] = {}
         assert declared.plan is not None and declared.network is not None, "nothing was loaded"
         self.options, self.plan, self.engine = declared.options, declared.plan, declared.engine
         self.snapshot, self.world = declared.store.snapshot(), world
@@ -146,7 +148,7 @@ class Build:
                 owner = "kube-apiserver" if api else ns.label
                 why = "" if api else f"{ns.label} listens on {p.port}/{p.protocol}, because EndpointSlice {s.key} names it"
                 process = HttpServer(owner) if p.protocol == "TCP" and not api else Echo(owner)
-                ns.listen(Listener(p.protocol, p.port, process, owner, "", why))
+                ns.listen(Listener(p.protocol, p.port, process, owner, "", why))  # type: ignore[arg-type]
 
     def is_outside(self, address: str) -> bool:
         """An address of the world: in none of the cluster's networks, and one that a machine can have."""
@@ -157,7 +159,11 @@ class Build:
     def _program(self, node: Node) -> Callable[[Namespace], None]:
         def program(ns: Namespace) -> None:
             for fam in (4, 6):
-                for part in self._parts(node, fam):
+                parts = list(self._parts(node, fam))
+                ns.use_ruleset(self._started_with(fam, [p for p in parts if p.shared]))
+                for part in parts:
+                    if part.shared:
+                        continue
                     if part.steps:
                         replay(ns.ruleset(fam), part.steps)
                         continue
@@ -169,19 +175,29 @@ class Build:
 
         return program
 
+    def _started_with(self, fam: int, parts: list[Part]) -> Ruleset:
+        """A ruleset of its own that begins with these texts. Most nodes get the same from kube-proxy: it is read once."""
+        key = (fam, *(p.text for p in parts))
+        if key not in self._templates:
+            made = Ruleset(fam)
+            for p in parts:
+                made.restore(p.text, noflush=True, origin=p.origin)
+            self._templates[key] = made
+        return self._templates[key].copy()
+
     def _parts(self, node: Node, fam: int) -> Iterator[Part]:
-        """What the agents of a node write, in the order in which they start: the pod network's, kube-proxy, the policy engine."""
+        """What the agents of a node write, in the order in which they start: kube-proxy, the pod network's, the policy engine."""
         addresses = [a.address for a in node.status.addresses if a.type == "InternalIP"]
+        proxied = any((":" in a) == (fam == 6) for a in addresses)
+        if proxied:
+            done = rules(self.snapshot, NodeView.of(node, self._addresses[node.name]), self.proxy, fam)
+            for name, text in (("kube-proxy: canaries", done.canaries), ("kube-proxy: jumps", done.jumps), ("kube-proxy", done.text)):
+                if text:
+                    yield Part(name, text, origin=_origins(done.origins, done.rule_origins), shared=True)
         steps = tuple(s for s in self._steps.get(node.name, ()) if s.family == fam)
         if steps:
             yield Part("the pod network", restore_text(steps, fam), steps)
-        if not any((":" in a) == (fam == 6) for a in addresses):
-            return
-        done = rules(self.snapshot, NodeView.of(node, self._addresses[node.name]), self.proxy, fam)
-        for name, text in (("kube-proxy: canaries", done.canaries), ("kube-proxy: jumps", done.jumps), ("kube-proxy", done.text)):
-            if text:
-                yield Part(name, text, origin=_origins(done.origins, done.rule_origins))
-        if self.engine == "kube-router":
+        if proxied and self.engine == "kube-router":
             option = self.options.policy if isinstance(self.options.policy, PolicyEngine) else PolicyEngine()
             compiled = kube_router_rules_for(
                 self.snapshot, node.name, addresses, service_cidrs=option.service_cidrs or self.plan.service_cidrs,

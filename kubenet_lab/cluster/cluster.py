@@ -285,21 +285,28 @@ class Cluster:
 
     # ------------------------------------------------------------------------------------------------------ questions
     def ask(self, src: Any, target: Any, **options: Any) -> Any:
-        """The one verb of the first lessons: a URL is requested, "host:port" is connected to, a bare name is resolved, a bare IP is pinged."""
+        """The one verb of the first lessons: requests a URL, connects to "host:port", resolves a bare name, pings a bare IP."""
         return questions.ask(self.live(), src, target, **options)
 
     def connect(
         self, src: Any, dst: Any, port: int | str = 80, protocol: str = "TCP", size: int | None = None, df: bool = True,
         source_port: int | None = None, via: str | None = None, timeout: float = DEFAULT_TIMEOUT, ttl: int = 64,
     ) -> Trace:  # fmt: skip
-        """One connection, datagram or ping. `size`: bytes of L4 payload; `via`: the node by which a packet from outside enters; `timeout`: lab seconds."""
-        return questions.connect(self.live(), src, dst, port, protocol, size=size, df=df, source_port=source_port, via=via, timeout=timeout, ttl=ttl)
+        """One connection, datagram or ping. `size`: bytes of L4 payload; `via`: the node by which a packet from outside enters.
+
+        `timeout`: lab seconds until the client gives up. A name as `dst` is resolved first, as the client would.
+        """
+        return questions.connect(
+            self.live(), src, dst, port, protocol, size=size, df=df, source_port=source_port, via=via, timeout=timeout, ttl=ttl
+        )
 
     def preview(self, src: Any, dst: Any, port: int | str = 80, protocol: str = "TCP", **options: Any) -> Trace:
         """As `connect`, on a fork: it leaves no marks."""
         return questions.connect(self.fork(), src, dst, port, protocol, **options)
 
-    def outcomes(self, src: Any, dst: Any, port: int | str = 80, protocol: str = "TCP", via: str | None = None, size: int | None = None) -> Outcomes:
+    def outcomes(
+        self, src: Any, dst: Any, port: int | str = 80, protocol: str = "TCP", via: str | None = None, size: int | None = None
+    ) -> Outcomes:
         """Every way the connection can go, with exact probabilities that sum to 1. Leaves no marks."""
         return questions.outcomes(self.fork(), src, dst, port, protocol, via=via, size=size)
 
@@ -369,7 +376,7 @@ class Cluster:
         return other
 
     def diff(self, other: Cluster, flows: Sequence[tuple[Any, ...]] | None = None) -> Diff:
-        """What is different in `other`: objects, programmed entries, and the verdicts of `flows` (default: every workload to every Service port)."""
+        """What is different in `other`: objects, programmed entries, verdicts of `flows` (default: every workload to every Service port)."""
         return difference(self, other, flows)
 
     def __repr__(self) -> str:
@@ -401,4 +408,8 @@ def _scalable(snapshot: Snapshot, key: str) -> tuple[str, str]:
     for found in kinds:
         if snapshot.document(found, name, namespace or "default") is not None:
             return found, f"{namespace or 'default'}/{name}"
-    raise NotFound(", ".join(kinds[:-1]) + " or " + kinds[-1] if len(kinds) > 1 else kinds[0], key, [o.key for v in views[:2] for o in snapshot.list(v)])
+    raise NotFound(
+        ", ".join(kinds[:-1]) + " or " + kinds[-1] if len(kinds) > 1 else kinds[0],
+        key,
+        [o.key for v in views[:2] for o in snapshot.list(v)],
+    )

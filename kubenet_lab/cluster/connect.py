@@ -116,8 +116,10 @@ def told(fork: Fork, result: Result, question: str, source: Party, target: Targe
 def staged(question: str, last: Trace, stages: Sequence[tuple[str, Any]], before: float) -> Trace:
     """A trace whose hops are those of its last walk, with the earlier stages beside it."""
     return Trace(
-        question=question, verdict=last.verdict, phase=last.phase, error=last.error, elapsed=before + last.elapsed, answered_by=last.answered_by,
-        source_seen=last.source_seen, build=lambda: (last.hops, last.reply_hops), frames=lambda: last.frames, reasons=last.reasons, stages=stages,
+        question=question, verdict=last.verdict, phase=last.phase, error=last.error, elapsed=before + last.elapsed,
+        answered_by=last.answered_by,
+        source_seen=last.source_seen, build=lambda: (last.hops, last.reply_hops), frames=lambda: last.frames, reasons=last.reasons,
+        stages=stages,
         answer=last.answer, facts=last.facts, assumptions=last.assumptions,
     )  # fmt: skip
 
@@ -126,7 +128,10 @@ def unresolved(fork: Fork, question: str, resolution: Any) -> Trace:
     """The name did not resolve: the trace of the query that decided, and the resolver's words."""
     walks = [q.trace for q in resolution.queries if q.trace is not None]
     bad = next((t for t in walks if not t), walks[-1] if walks else None)
-    reasons = [Reason("cluster.unresolved", {"name": resolution.name, "error": resolution.error}), *(bad.reasons if bad is not None and not bad else ())]
+    reasons = [
+        Reason("cluster.unresolved", {"name": resolution.name, "error": resolution.error}),
+        *(bad.reasons if bad is not None and not bad else ()),
+    ]
     return Trace(
         question=question, verdict="unreachable", phase="resolve", error=resolution.error, elapsed=resolution.elapsed, answered_by=None,
         source_seen=None, build=lambda: (bad.hops, bad.reply_hops) if bad is not None else ((), ()),
@@ -142,7 +147,14 @@ def resolve(fork: Fork, src: Any, name: str, family: str = "any", resolver: str 
 
 
 def outcomes(
-    fork: Fork, src: Any, dst: Any, port: int | str = 80, protocol: str = "TCP", *, via: str | None = None, size: int | None = None,
+    fork: Fork,
+    src: Any,
+    dst: Any,
+    port: int | str = 80,
+    protocol: str = "TCP",
+    *,
+    via: str | None = None,
+    size: int | None = None,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> Outcomes:
     """Every way one connection can go, likeliest first; the probabilities are exact and sum to 1."""
@@ -158,6 +170,7 @@ def outcomes(
         before = merged.get(key)
         merged[key] = (share + before[0], before[1]) if before else (share, r)
     listed = [
-        Outcome(share, r.verdict, r.answered_by, r.source_seen, r.error, told(fork, r, question, source, target)) for share, r in merged.values()
+        Outcome(share, r.verdict, r.answered_by, r.source_seen, r.error, told(fork, r, question, source, target)) for share,
+        r in merged.values()
     ]  # fmt: skip
     return Outcomes(sorted(listed, key=lambda o: (-o.probability, o.verdict, o.answered_by or "", o.source_seen or "")))

@@ -54,7 +54,7 @@ class Connection:
         """Both ends forget the connection. What conntrack knows stays until it times out."""
         state, mine = self._fork.cluster.state, self._result
         keys = {e.key for e in mine.walk.events if len(e.key) == 4}
-        for table in [k for k in state.keys() if k[0] == "tcp"]:
+        for table in [k for k in state.keys() if k[0] == "tcp"]:  # noqa: SIM118
             for key in [k for k in state.read(*table) if k in keys]:
                 del state.write(*table)[key]
         self._open = False
@@ -72,7 +72,9 @@ class Connection:
         return f"Connection({self.question}: {'open' if self.open else self.trace.verdict if not self.trace else 'closed'})"
 
 
-def open_connection(fork: Fork, src: Any, dst: Any, port: int | str = 80, *, source_port: int | None = None, timeout: float = DEFAULT_TIMEOUT) -> Connection:
+def open_connection(
+    fork: Fork, src: Any, dst: Any, port: int | str = 80, *, source_port: int | None = None, timeout: float = DEFAULT_TIMEOUT
+) -> Connection:
     """Open a TCP connection and leave it open. `bool(connection)` is False if it did not open; its `trace` says why."""
     number = source_port_of(source_port)
     source = source_of(fork, src)
@@ -81,5 +83,9 @@ def open_connection(fork: Fork, src: Any, dst: Any, port: int | str = 80, *, sou
         error = target.resolution.error if target.resolution is not None else ""
         raise KubenetError(f"{target.label} does not resolve: {error}")
     question = question_of(source, target, "TCP")
-    result = put(fork.network, fork.state, Question(source.namespace, target.address, target.port, "TCP", source_port=number, timeout=timeout, keep=True))
+    result = put(
+        fork.network,
+        fork.state,
+        Question(source.namespace, target.address, target.port, "TCP", source_port=number, timeout=timeout, keep=True),
+    )
     return Connection(fork, result, question, told(fork, result, question, source, target))

@@ -24,7 +24,7 @@ ROUNDS = 100
 
 @dataclass(slots=True)
 class Settled:
-    """What the controllers could not do: `refused` is what an API server would not have taken (addresses, node ports), `findings` the rest."""
+    """What the controllers could not do: `refused` is what an API server would not have taken (addresses, ports), `findings` the rest."""
 
     findings: list[Problem] = field(default_factory=list)
     refused: list[Problem] = field(default_factory=list)
@@ -86,7 +86,13 @@ def _node_cidrs(snapshot: Snapshot, store: Store, plan: Plan) -> Changes:
     written, findings = [], []
     for name, cidrs in missing_pod_cidrs(snapshot, plan):
         if not cidrs:
-            findings.append(Problem("CIDR allocation failed; there are no remaining CIDRs left to allocate in the accepted range", "spec.podCIDR", f"Node {name}"))
+            findings.append(
+                Problem(
+                    "CIDR allocation failed; there are no remaining CIDRs left to allocate in the accepted range",
+                    "spec.podCIDR",
+                    f"Node {name}",
+                )
+            )
             continue
         document = store.document("Node", name)
         document.setdefault("spec", {}).update(podCIDR=cidrs[0], podCIDRs=list(cidrs))

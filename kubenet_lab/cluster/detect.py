@@ -34,7 +34,9 @@ def nodes_of_pods(snapshot: Snapshot) -> tuple[list[dict[str, Any]], Assumption 
     for pod in snapshot.list(Pod):
         if pod.spec.node_name and pod.spec.node_name not in known and (pod.ips or _host_ip(snapshot, pod)):
             pods.setdefault(pod.spec.node_name, []).append(pod)
-    seen = {n for p in pods.values() for x in p if (n := _host_ip(snapshot, x))} | {a.address for n in snapshot.list(Node) for a in n.status.addresses}
+    seen = {n for p in pods.values() for x in p if (n := _host_ip(snapshot, x))} | {
+        a.address for n in snapshot.list(Node) for a in n.status.addresses
+    }
     free = (str(a) for a in ipaddress.ip_network(NODE_CIDR).hosts() if int(a) % 256 > 10 and str(a) not in seen)
     documents = []
     for name in sorted(pods):
@@ -79,12 +81,20 @@ def proxy_options(snapshot: Snapshot, options: Options, notes: list[Assumption])
     config = snapshot.get(ConfigMap, "kube-proxy", "kube-system")
     text = config.data.get("config.conf") or config.data.get("config") if config is not None else None
     if not text:
-        notes.append(Assumption("kube-proxy", "mode iptables", ASSUMED, "Kubernetes' default on Linux; no ConfigMap kube-system/kube-proxy in the objects"))
+        notes.append(
+            Assumption(
+                "kube-proxy", "mode iptables", ASSUMED, "Kubernetes' default on Linux; no ConfigMap kube-system/kube-proxy in the objects"
+            )
+        )
         return KubeProxy(), ""
     try:
         found = _from_configuration(text)
     except KubenetError as e:
-        notes.append(Assumption("kube-proxy", "mode iptables", ASSUMED, f"ConfigMap kube-system/kube-proxy says what kube-proxy would not start with: {e}"))
+        notes.append(
+            Assumption(
+                "kube-proxy", "mode iptables", ASSUMED, f"ConfigMap kube-system/kube-proxy says what kube-proxy would not start with: {e}"
+            )
+        )
         return KubeProxy(), ""
     notes.append(Assumption("kube-proxy", f"mode {found.mode}", DETECTED, "ConfigMap kube-system/kube-proxy"))
     try:
@@ -96,7 +106,8 @@ def proxy_options(snapshot: Snapshot, options: Options, notes: list[Assumption])
 
 #: KubeProxyConfiguration -> option; the first part of a path may name a section
 _FIELDS: dict[str, tuple[str, ...]] = {
-    "mode": ("mode",), "cluster_cidr": ("clusterCIDR",), "node_port_addresses": ("nodePortAddresses",), "detect_local_mode": ("detectLocalMode",),
+    "mode": ("mode",), "cluster_cidr": ("clusterCIDR",), "node_port_addresses": ("nodePortAddresses",),
+    "detect_local_mode": ("detectLocalMode",),
     "masquerade_all": ("iptables", "masqueradeAll"), "masquerade_bit": ("iptables", "masqueradeBit"),
     "localhost_node_ports": ("iptables", "localhostNodePorts"), "bridge_interface": ("detectLocal", "bridgeInterface"),
     "interface_name_prefix": ("detectLocal", "interfaceNamePrefix"), "tcp_be_liberal": ("conntrack", "tcpBeLiberal"),

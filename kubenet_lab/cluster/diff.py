@@ -66,7 +66,8 @@ class Diff:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr>{''.join(f'<td style=text-align:left>{html.escape(v)}</td>' for v in (c.what, c.where, c.before, c.after))}</tr>" for c in self.changes
+            f"<tr>{''.join(f'<td style=text-align:left>{html.escape(v)}</td>' for v in (c.what, c.where, c.before, c.after))}</tr>"
+            for c in self.changes
         )
         return f"<table><thead><tr><th>what</th><th>where</th><th>before</th><th>after</th></tr></thead><tbody>{rows}</tbody></table>"
 
@@ -110,7 +111,10 @@ def difference(one: Cluster, other: Cluster, flows: Sequence[tuple[Any, ...]] | 
         elif key not in a:
             changes.append(Change("object", key, "", "exists"))
         else:
-            changes += [Change("object", f"{key} {p}", str(x) if x is not None else "", str(y) if y is not None else "") for p, x, y in _paths(a[key], b[key])]
+            changes += [
+                Change("object", f"{key} {p}", str(x) if x is not None else "", str(y) if y is not None else "")
+                for p, x, y in _paths(a[key], b[key])
+            ]
     changes += _entries(one, other)
     changes += _verdicts(one, other, flows)
     return Diff(tuple(changes))
@@ -153,7 +157,13 @@ def _flows(cluster: Cluster) -> list[tuple[str, str, int, str]]:
     """The default flows: the first pod of every workload to every port of every Service with an address."""
     s = cluster.snapshot()
     sources = sorted({f"{p.namespace}/{owner_workload(s, p)[1]}" for p in s.list(Pod) if p.ips and not p.terminated})
-    targets = [(f"svc:{x.key}", p.port, p.protocol) for x in s.list(Service) if x.spec.cluster_ip not in ("", "None") for p in x.spec.ports if p.protocol != "SCTP"]
+    targets = [
+        (f"svc:{x.key}", p.port, p.protocol)
+        for x in s.list(Service)
+        if x.spec.cluster_ip not in ("", "None")
+        for p in x.spec.ports
+        if p.protocol != "SCTP"
+    ]
     return [(a, b, port, protocol) for a in sources for b, port, protocol in targets]
 
 

@@ -51,7 +51,9 @@ class PolicyFacade:
         if b.kind == "name":
             raise KubenetError(f"destination {dst!r}: policies know pods and addresses, no DNS names")
         if b.kind == "service":
-            raise KubenetError(f"destination {b.label}: policies see the pods behind a Service, after its address was rewritten; name a pod or workload")
+            raise KubenetError(
+                f"destination {b.label}: policies see the pods behind a Service, after its address was rewritten; name a pod or workload"
+            )
         if engine is None and c.engine is not None:
             engine_named(c.engine)
         chosen = engine or c.engine or "spec"
@@ -88,7 +90,12 @@ class IngressFacade:
         self._cluster = cluster
 
     def route(
-        self, url: str, method: str = "GET", headers: Mapping[str, str] | None = None, client_ip: str | None = None, tls_sni: str | None = None,
+        self,
+        url: str,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        client_ip: str | None = None,
+        tls_sni: str | None = None,
         controller: str | None = None,
     ) -> RouteDecision:
         """Which Ingress, rule and backend take a request; `.explain()` says why, and why not the others."""

@@ -98,7 +98,8 @@ def _check_external(fork: Fork, address: str) -> None:
     plan = fork.cluster.plan
     owner = fork.network.owner_of(address)
     whose = owner.label if owner is not None else next(
-        (f"the {what} network {c}" for what, cs in (("pod", plan.pod_cidrs), ("Service", plan.service_cidrs)) for c in cs if address in prefix(c)), "",
+        (f"the {what} network {c}" for what, cs in (("pod", plan.pod_cidrs),
+          ("Service", plan.service_cidrs)) for c in cs if address in prefix(c)), "",
     )  # fmt: skip
     if whose:
         raise KubenetError(f"external:{address}: the address belongs to {whose}, no machine outside has it")
@@ -213,4 +214,6 @@ def entering(fork: Fork, source: Party, address: str, via: str | None) -> Iterat
     finally:
         ns.remove_route(dst, via=node.address)
         if before is not None:
-            ns.add_route(dst, dev=before.dev, via=before.via, src=before.src, metric=before.metric, proto=before.proto, onlink=before.onlink)
+            ns.add_route(
+                dst, dev=before.dev, via=before.via, src=before.src, metric=before.metric, proto=before.proto, onlink=before.onlink
+            )

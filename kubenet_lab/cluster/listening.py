@@ -51,17 +51,25 @@ class Unmodelled:
 
 #: programs that are told by their image, on the ports where they speak: (part of the image, ports, what is not modelled)
 _PROGRAMS: tuple[tuple[str, tuple[int, ...], str], ...] = (
-    ("ingress-nginx/controller", (80, 443), "the ingress controller ingress-nginx"), ("nginx-ingress", (80, 443), "the ingress controller NGINX"),
+    ("ingress-nginx/controller", (80, 443), "the ingress controller ingress-nginx"),
+    ("nginx-ingress", (80, 443), "the ingress controller NGINX"),
     ("traefik", (80, 443, 8000, 8443), "the ingress controller Traefik"), ("haproxy-ingress", (80, 443), "the ingress controller HAProxy"),
-    ("projectcontour/", (80, 443, 8080, 8443), "the ingress controller Contour"), ("kong/", (80, 443, 8000, 8443), "the ingress controller Kong"),
+    ("projectcontour/", (80, 443, 8080, 8443), "the ingress controller Contour"),
+    ("kong/", (80, 443, 8000, 8443), "the ingress controller Kong"),
     ("k8s-dns-dnsmasq", (53,), "cluster DNS kube-dns (SkyDNS behind dnsmasq): CoreDNS is modelled"),
     ("k8s-dns-node-cache", (53,), "cluster DNS NodeLocal DNSCache: CoreDNS is modelled"),
 )  # fmt: skip
 
 
 def bind_pod(
-    ns: Namespace, pod: Pod, snapshot: Snapshot, given: Mapping[str, Sequence[int | str]], current: Callable[[], Snapshot],
-    corefile: Callable[[], str], upstreams: Callable[[Pod], Any], domain: str,
+    ns: Namespace,
+    pod: Pod,
+    snapshot: Snapshot,
+    given: Mapping[str, Sequence[int | str]],
+    current: Callable[[], Snapshot],
+    corefile: Callable[[], str],
+    upstreams: Callable[[Pod], Any],
+    domain: str,
 ) -> None:
     """Bind the pod's sockets in its namespace."""
     ports = _given(pod, snapshot, given)
@@ -78,8 +86,14 @@ def bind_pod(
 
 
 def _process(
-    pod: Pod, snapshot: Snapshot, protocol: str, port: int, current: Callable[[], Snapshot], corefile: Callable[[], str],
-    upstreams: Callable[[Pod], Any], domain: str,
+    pod: Pod,
+    snapshot: Snapshot,
+    protocol: str,
+    port: int,
+    current: Callable[[], Snapshot],
+    corefile: Callable[[], str],
+    upstreams: Callable[[Pod], Any],
+    domain: str,
 ) -> Process:
     for part, ports, what in _PROGRAMS:
         if port in ports and any(part in c.image for c in pod.spec.containers):
@@ -100,13 +114,14 @@ def _given(pod: Pod, snapshot: Snapshot, given: Mapping[str, Sequence[int | str]
     return None
 
 
-
-
 def _assumed(pod: Pod, snapshot: Snapshot) -> Iterable[tuple[str, int, str]]:
     found: dict[tuple[str, int], str] = {}
     for c in pod.spec.containers:
         for p in c.ports:
-            found.setdefault((p.protocol, p.container_port), f"{pod.key} listens on {p.container_port}/{p.protocol}, because container {c.name} names it in ports")
+            found.setdefault(
+                (p.protocol, p.container_port),
+                f"{pod.key} listens on {p.container_port}/{p.protocol}, because container {c.name} names it in ports",
+            )
     for c in pod.spec.containers:
         for probe in ("readiness_probe", "liveness_probe", "startup_probe"):
             port = _probe_port(getattr(c, probe), pod)
@@ -118,7 +133,10 @@ def _assumed(pod: Pod, snapshot: Snapshot) -> Iterable[tuple[str, int, str]]:
             for sp in s.spec.ports:
                 target = sp.target_port or sp.port
                 if isinstance(target, int):
-                    found.setdefault((sp.protocol, target), f"{pod.key} listens on {target}/{sp.protocol}, because Service {s.key} sends its port {sp.port} there")
+                    found.setdefault(
+                        (sp.protocol, target),
+                        f"{pod.key} listens on {target}/{sp.protocol}, because Service {s.key} sends its port {sp.port} there",
+                    )
     return [(protocol, port, why) for (protocol, port), why in found.items()]
 
 
@@ -135,7 +153,9 @@ def _by_selector(snapshot: Snapshot) -> dict[tuple[str, str, str], list[Service]
 def _selecting(snapshot: Snapshot, pod: Pod) -> list[Service]:
     """The Services that select a pod, by name."""
     index = _by_selector(snapshot)
-    found = [s for k, v in pod.labels.items() for s in index.get((pod.namespace, k, v), ()) if s.spec.selector.items() <= pod.labels.items()]
+    found = [
+        s for k, v in pod.labels.items() for s in index.get((pod.namespace, k, v), ()) if s.spec.selector.items() <= pod.labels.items()
+    ]
     return sorted(found, key=lambda s: s.name)
 
 

@@ -103,7 +103,9 @@ def index_of(snapshot: Snapshot) -> Index:
             addresses.setdefault(ip, pod)
         for kind, name in _owners(snapshot, pod):
             workloads.setdefault((pod.namespace, name), {}).setdefault(kind, []).append(pod)
-    services = {ip: s for s in reversed(snapshot.list(Service)) for ip in (*s.spec.cluster_ips, s.spec.cluster_ip) if ip not in ("", "None")}
+    services = {
+        ip: s for s in reversed(snapshot.list(Service)) for ip in (*s.spec.cluster_ips, s.spec.cluster_ip) if ip not in ("", "None")
+    }
     return Index(addresses, workloads, services)
 
 
@@ -172,9 +174,8 @@ def _object(snapshot: Snapshot, who: Any, role: str) -> Party:
     if isinstance(who, Service):
         return _service(snapshot, who.namespace, who.name)
     if isinstance(who, Object):
-        kinds = [k for k in (*_NAMED, ReplicaSet) if isinstance(who, k)]
-        if kinds:
-            return _workload(snapshot, kinds[0], who.namespace, who.name)
+        if who.kind in _SHORT:
+            return _workload(snapshot, type(who), who.namespace, who.name)
         raise KubenetError(f"{role}: a {who.kind} neither sends nor receives; name a pod, a workload, a Service or a node")
     key: str = who._party_name
     return party(snapshot, key, role=role)

@@ -18,7 +18,7 @@ __all__ = ["Kubelet", "Options", "Underlay", "listening_port"]
 
 @dataclass(frozen=True, slots=True)
 class Kubelet:
-    """The kubelet's DNS settings: `cluster_dns` (--cluster-dns; None: the address of the kube-dns Service) and the node's resolv.conf text."""
+    """The kubelet's DNS settings: `cluster_dns` (None: the kube-dns Service's address) and the text of the node's resolv.conf."""
 
     cluster_dns: tuple[str, ...] | None = None
     resolv_conf: str | None = None
@@ -89,7 +89,9 @@ class Options:
                 try:
                     given[name] = kind(**value)
                 except TypeError:
-                    raise KubenetError(f"{name}: found {sorted(map(str, value))}, expected {', '.join(kind.__dataclass_fields__)}") from None
+                    raise KubenetError(
+                        f"{name}: found {sorted(map(str, value))}, expected {', '.join(kind.__dataclass_fields__)}"
+                    ) from None
             elif name in given and not isinstance(value, kind):
                 raise KubenetError(f"{name}: found {value!r}, expected kn.{kind.__name__}(...)")
         if "ip_families" in given:
@@ -153,6 +155,10 @@ class Options:
 def listening_port(key: str, text: Any) -> tuple[str, int]:
     """(protocol, number) of an entry of `listening`. Raises KubenetError."""
     number, _, protocol = str(text).partition("/")
-    if not (number.isascii() and number.isdigit()) or not 1 <= int(number) <= 65535 or (protocol or "TCP").upper() not in ("TCP", "UDP", "SCTP"):
+    if (
+        not (number.isascii() and number.isdigit())
+        or not 1 <= int(number) <= 65535
+        or (protocol or "TCP").upper() not in ("TCP", "UDP", "SCTP")
+    ):
         raise KubenetError(f'listening[{key!r}]: found {text!r}, expected a port such as 8080 or "53/UDP"')
     return (protocol or "TCP").upper(), int(number)

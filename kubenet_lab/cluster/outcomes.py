@@ -36,7 +36,7 @@ class Outcomes(tuple[Outcome, ...]):
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{p:>8}  {verdict}" + (f" to {who}" if who else "") + (f", the server sees {seen}" if seen else "") + (f" ({error})" if error else "")
+            f"{p:>8}  {verdict}{f' to {who}' if who else ''}{f', the server sees {seen}' if seen else ''}{f' ({error})' if error else ''}"
             for p, verdict, who, seen, error in self._rows()
         )  # fmt: skip
 

@@ -79,7 +79,9 @@ def plan_for(snapshot: Snapshot, options: Options) -> Plan:
     api = servers[0] if servers else next((a for a in free if int(ipaddress.ip_address(a)) >= int(net.network_address) + 10), gateway)
     if not gateway:
         raise KubenetError(f"node network {node_cidr}: too small, the nodes and a router need an address each")
-    pods = _cidrs(options.pod_cidr) or _of_plugin(options, notes) or _observed_pods(snapshot, notes) or _defaults(options, POD_CIDR, POD_CIDR6)
+    pods = (
+        _cidrs(options.pod_cidr) or _of_plugin(options, notes) or _observed_pods(snapshot, notes) or _defaults(options, POD_CIDR, POD_CIDR6)
+    )
     if not options.pod_cidr and not any(n.what == "pod network" for n in notes):
         notes.append(Assumption("pod network", ", ".join(pods), ASSUMED, "kubeadm's and flannel's usual range"))
     services = _cidrs(options.service_cidr) or _observed_services(snapshot, notes) or _defaults(options, SERVICE_CIDR, SERVICE_CIDR6)
@@ -131,7 +133,14 @@ def _node_network(snapshot: Snapshot, options: Options, notes: list[Assumption])
         return cidr
     most = 64 if ":" in addresses[0] else 24
     found = _covering([f"{a}/{128 if ':' in a else 32}" for a in addresses], most)
-    notes.append(Assumption("node network", found, DETECTED, f"the smallest network (at least a /{most}) that holds every node's InternalIP; all nodes on one wire"))
+    notes.append(
+        Assumption(
+            "node network",
+            found,
+            DETECTED,
+            f"the smallest network (at least a /{most}) that holds every node's InternalIP; all nodes on one wire",
+        )
+    )
     return found
 
 
@@ -173,7 +182,9 @@ def _observed_pods(snapshot: Snapshot, notes: list[Assumption]) -> tuple[str, ..
     if not cidrs:
         return ()
     found = tuple(_covering(group, 56 if ":" in group[0] else 16) for group in _by_family(cidrs))
-    notes.append(Assumption("pod network", ", ".join(found), DETECTED, "the smallest network (at least a /16) that holds every node's podCIDR"))
+    notes.append(
+        Assumption("pod network", ", ".join(found), DETECTED, "the smallest network (at least a /16) that holds every node's podCIDR")
+    )
     return found
 
 
@@ -282,7 +293,8 @@ def api_server_documents(snapshot: Snapshot, plan: Plan) -> list[dict[str, Any]]
         out.append({
             "apiVersion": "v1", "kind": "Service",
             "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
-            "spec": {"type": "ClusterIP", "clusterIP": first, "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]},
+            "spec": {"type": "ClusterIP", "clusterIP": first,
+             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]},
         })  # fmt: skip
     if not _api_servers(snapshot) and snapshot.get(Endpoints, "kubernetes", "default") is None:
         out.append({

@@ -137,7 +137,12 @@ class FlannelNetwork(_HostLocalNetwork):
         ]  # fmt: skip
         try:
             Runtime(host).add(
-                config, container_id(pod), netns, IFNAME, f"IgnoreUnknown=1;IP={v4}" if v4 else "", {"portMappings": mappings} if mappings else {}
+                config,
+                container_id(pod),
+                netns,
+                IFNAME,
+                f"IgnoreUnknown=1;IP={v4}" if v4 else "",
+                {"portMappings": mappings} if mappings else {},
             )
         except CniError as e:
             network.remove_namespace(netns)

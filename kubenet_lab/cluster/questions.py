@@ -14,6 +14,7 @@ from .request import request
 
 __all__ = ["Connection", "Fork", "ask", "connect", "open_connection", "outcomes", "request", "resolve"]
 
+
 def _only_port(fork: Fork, text: str) -> int | str:
     """The port of a Service that has one; of several one must be named."""
     service = party(fork.cluster.snapshot(), text, role="destination").service

@@ -69,7 +69,9 @@ def policy_on(cluster: Cluster, source: Party, result: Result) -> PolicyDecision
 
 def _decision(cluster: Cluster, source: Party, dst: Party, port: int, protocol: str) -> PolicyDecision | None:
     try:
-        decision = decide(cluster.snapshot(), peer_of(cluster, source), peer_of(cluster, dst), port, protocol, engine=cluster.engine or "spec")
+        decision = decide(
+            cluster.snapshot(), peer_of(cluster, source), peer_of(cluster, dst), port, protocol, engine=cluster.engine or "spec"
+        )
     except KubenetError:
         return None
     return decision.with_enforcer(cluster.engine, cluster.pod_network)
@@ -83,7 +85,13 @@ def _not_enforced(cluster: Cluster, result: Result, source: Party) -> list[Reaso
     if decision is None or decision:
         return []
     blamed = sorted({k for d in decision.denied_by for k in (decision.ingress if d == "ingress" else decision.egress).isolated_by})
-    return [Reason("cluster.policy_not_enforced", {"policies": ", ".join(blamed), "network": cluster.pod_network}, f"NetworkPolicy {blamed[0]}" if blamed else "")]
+    return [
+        Reason(
+            "cluster.policy_not_enforced",
+            {"policies": ", ".join(blamed), "network": cluster.pod_network},
+            f"NetworkPolicy {blamed[0]}" if blamed else "",
+        )
+    ]
 
 
 def _denied(cluster: Cluster, result: Result, source: Party) -> list[Reason]:

@@ -20,7 +20,12 @@ __all__ = ["HttpAnswer", "request"]
 
 
 def request(
-    fork: Fork, src: Any, url: str, method: str = "GET", headers: Mapping[str, str] | None = None, body_size: int = 0,
+    fork: Fork,
+    src: Any,
+    url: str,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body_size: int = 0,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> Trace:
     """One HTTP request as a client like curl makes it: the addresses of the name are tried in order until one takes the connection."""
@@ -41,7 +46,13 @@ def request(
             return unresolved(fork, question, resolution)
         addresses = tuple(resolution.addresses)
     for n, address in enumerate(addresses):
-        result, trace = _exchange(fork, source, address, parts.host, Question(source.namespace, address, parts.port, "TCP", message, wait_answer=True, timeout=timeout))
+        result, trace = _exchange(
+            fork,
+            source,
+            address,
+            parts.host,
+            Question(source.namespace, address, parts.port, "TCP", message, wait_answer=True, timeout=timeout),
+        )
         stages.append(("connect", trace))
         if result.verdict == "delivered" or result.phase != "handshake" or n == len(addresses) - 1:
             break
@@ -53,7 +64,10 @@ def request(
     if isinstance(answer, HttpResponse):
         stages += _http_stages(fork, answer, result)
     if parts.scheme == "https" and isinstance(answer, HttpResponse) and answer.decision is None:
-        trace.assumptions = (*trace.assumptions, f"{result.answered_by} speaks TLS on port {parts.port} with a certificate that the client accepts")
+        trace.assumptions = (
+            *trace.assumptions,
+            f"{result.answered_by} speaks TLS on port {parts.port} with a certificate that the client accepts",
+        )
     done = staged(question, trace, stages, before)
     done.answer = answer
     return done

@@ -52,7 +52,8 @@ class Declared:
     def copy(self, clock: Callable[[], float]) -> Declared:
         disks: dict[str, Disk] = {k: dict(v) for k, v in self.disks.items()}
         return replace(
-            self, store=self.store.copy(clock), disks=disks, notes=list(self.notes), load_findings=list(self.load_findings), findings=list(self.findings)
+            self, store=self.store.copy(clock), disks=disks, notes=list(self.notes), load_findings=list(self.load_findings),
+            findings=list(self.findings)
         )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------------- changes
@@ -141,7 +142,14 @@ class Declared:
         if bare:
             notes.append(Assumption("podCIDR", ", ".join(bare), "assumed", "these nodes show none; each gets the next free one"))
         if self.store.find("Service", "default/kubernetes") is None:
-            notes.append(Assumption("API server", plan.api_server, "assumed", "no Service default/kubernetes in the objects; a control plane outside the nodes"))
+            notes.append(
+                Assumption(
+                    "API server",
+                    plan.api_server,
+                    "assumed",
+                    "no Service default/kubernetes in the objects; a control plane outside the nodes",
+                )
+            )
         self._dns(notes, set())
         self._agents(notes)
         self.notes = [*notes, *self.notes]
@@ -189,7 +197,14 @@ class Declared:
             address = self.plan.cluster_dns({ip for s in snapshot.list(Service) for ip in (s.spec.cluster_ip, *s.spec.cluster_ips)})
             documents = [d for d in option.documents(domain, address) if self.store.find(d["kind"], _key(d)) is None]
             self.store.write(documents, by="kubeadm")
-            notes.append(Assumption(_DNS, f"CoreDNS behind kube-dns {address}", "assumed", "no Service kube-system/kube-dns in the objects; kubeadm's add-on"))
+            notes.append(
+                Assumption(
+                    _DNS,
+                    f"CoreDNS behind kube-dns {address}",
+                    "assumed",
+                    "no Service kube-system/kube-dns in the objects; kubeadm's add-on",
+                )
+            )
         elif "dns" in given or (option.corefile is not None and not ours):
             wanted = ("ConfigMap", "Deployment") if ours else ("ConfigMap",)
             self.store.write([d for d in option.documents(domain, "") if d["kind"] in wanted], by="kubeadm")
@@ -197,7 +212,9 @@ class Declared:
     def with_options(self, options: Options, given: set[str], clock: Callable[[], float]) -> Declared:
         """The same objects under other options: names, placement and Service addresses kept, pod addresses where the pod network allows."""
         for name in given & {"nodes", "node_cidr", "ip_families", "domain"}:
-            raise KubenetError(f"copy({name}=...): a copy keeps its objects, and they hold the {name.replace('_', ' ')} already; load the manifests anew")
+            raise KubenetError(
+                f"copy({name}=...): a copy keeps its objects, and they hold the {name.replace('_', ' ')} already; load the manifests anew"
+            )
         other = self.copy(clock)
         other.options = options
         notes: list[Assumption] = []
@@ -236,4 +253,3 @@ def _namespace_note(text: str) -> Assumption:
 def _key(document: Mapping[str, Any]) -> str:
     meta = document["metadata"]
     return f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else str(meta["name"])
-

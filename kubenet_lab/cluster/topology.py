@@ -68,7 +68,9 @@ class Topology:
 _SHOWN = ("bridge", "vxlan", "physical")
 
 
-def topology_of(snapshot: Snapshot, network: Network, plan: Plan, node_mtu: int, pod_network: str, externals: Sequence[str] = ()) -> Topology:
+def topology_of(
+    snapshot: Snapshot, network: Network, plan: Plan, node_mtu: int, pod_network: str, externals: Sequence[str] = ()
+) -> Topology:
     """The topology of a programmed network; `externals` are the machines outside that are to be shown."""
     nodes = []
     for n in snapshot.list(Node):
@@ -77,7 +79,10 @@ def topology_of(snapshot: Snapshot, network: Network, plan: Plan, node_mtu: int,
             TopologyDevice(k.name, k.kind, next((a.ip for a in k.addresses), ""), k.mtu, f"VNI {k.vxlan.vni}" if k.vxlan else "")
             for k in (ns.links.values() if ns is not None else ()) if k.kind in _SHOWN
         )  # fmt: skip
-        control = any(t.key == "node-role.kubernetes.io/control-plane" for t in n.spec.taints) or "node-role.kubernetes.io/control-plane" in n.labels
+        control = (
+            any(t.key == "node-role.kubernetes.io/control-plane" for t in n.spec.taints)
+            or "node-role.kubernetes.io/control-plane" in n.labels
+        )
         nodes.append(TopologyNode(n.name, node_address(n) or node_address(n, 6), n.spec.pod_cidr, devices, control))
     pods = []
     for p in snapshot.list(Pod):

@@ -48,12 +48,14 @@ class _Machine:
     def _ns(self) -> Namespace:
         found = self._cluster.walkable().namespaces.get(self._id)
         if found is None:
-            why = [str(p.message) for p in self._cluster.findings if p.object in (f"Pod {self._id.removeprefix('pod:')}", f"Node {self._id}")]
+            why = [
+                str(p.message) for p in self._cluster.findings if p.object in (f"Pod {self._id.removeprefix('pod:')}", f"Node {self._id}")
+            ]
             raise KubenetError(f"{self._id} is not there" + (f": {'; '.join(why)}" if why else ""))
         return found
 
     def run(self, command: str, stdin: str = "") -> Output:
-        """Run a command line, print what the real tool prints. Changes are recorded as hand edits. Raises CommandError for unknown syntax."""
+        """What the real tool prints for a command line. Changes are recorded as hand edits. Raises CommandError for unknown syntax."""
         c = self._cluster
         shell = Shell(c.walkable(), c.state, self._ns.id, frames=c.capture, resolve=self._addresses_of)
         try:
@@ -70,7 +72,8 @@ class _Machine:
     def links(self) -> pd.DataFrame:
         """As `ip -d link`: ifindex, ifname, link_type, address, mtu, operstate, master."""
         rows = [
-            {"ifindex": k.index, "ifname": k.name, "link_type": k.kind, "address": k.mac, "mtu": k.mtu, "operstate": "UP" if k.up else "DOWN", "master": k.master,
+            {"ifindex": k.index, "ifname": k.name, "link_type": k.kind, "address": k.mac, "mtu": k.mtu,
+             "operstate": "UP" if k.up else "DOWN", "master": k.master,
              "local": ", ".join(str(a) for a in k.addresses)}
             for k in self._ns.links.values()
         ]  # fmt: skip
@@ -84,7 +87,8 @@ class _Machine:
         ns = self._ns
         found = [*(r for r in ns.routes if r.table == number), *([*ns.local_routes(4), *ns.local_routes(6)] if number == 255 else [])]
         rows = [
-            {"type": r.type, "dst": "default" if r.default else r.dst, "gateway": r.via, "dev": r.dev, "protocol": r.proto, "scope": r.scope,
+            {"type": r.type, "dst": "default" if r.default else r.dst, "gateway": r.via, "dev": r.dev, "protocol": r.proto,
+             "scope": r.scope,
              "prefsrc": r.src, "metric": r.metric, "flags": "onlink" if r.onlink else ""}
             for r in found
         ]  # fmt: skip
@@ -101,7 +105,8 @@ class _Machine:
         """As `bridge fdb`: mac, ifname, dst, master, state, flags; what bridges have learned included."""
         ns = self._ns
         rows = [
-            {"mac": e.mac, "ifname": e.dev, "dst": e.dst, "master": e.master, "state": e.state, "flags": "self" if e.self_ else ""} for e in ns.fdb
+            {"mac": e.mac, "ifname": e.dev, "dst": e.dst, "master": e.master, "state": e.state,
+             "flags": "self" if e.self_ else ""} for e in ns.fdb
         ]  # fmt: skip
         for k in ns.links.values():
             if k.master or k.kind == "bridge":
@@ -114,13 +119,32 @@ class _Machine:
         """As `conntrack -L`: proto, state, the original and the reply tuple, timeout (seconds), flags, mark."""
         table = Conntrack(self._cluster.state, self._id)
         rows = [
-            {"proto": e.orig.proto, "state": e.tcp_state, "src": e.orig.src, "dst": e.orig.dst, "sport": e.orig.sport, "dport": e.orig.dport,
+            {"proto": e.orig.proto, "state": e.tcp_state, "src": e.orig.src, "dst": e.orig.dst, "sport": e.orig.sport,
+             "dport": e.orig.dport,
              "reply_src": e.reply.src, "reply_dst": e.reply.dst, "reply_sport": e.reply.sport, "reply_dport": e.reply.dport,
-             "timeout": int(e.expires - self._cluster.now), "flags": " ".join(f for f, on in (("UNREPLIED", not e.seen_reply), ("ASSURED", e.assured)) if on),
+             "timeout": int(e.expires - self._cluster.now),
+             "flags": " ".join(f for f, on in (("UNREPLIED", not e.seen_reply), ("ASSURED", e.assured)) if on),
              "mark": e.mark}
             for e in table.entries()
         ]  # fmt: skip
-        return _frame(rows, ["proto", "state", "src", "dst", "sport", "dport", "reply_src", "reply_dst", "reply_sport", "reply_dport", "timeout", "flags", "mark"])
+        return _frame(
+            rows,
+            [
+                "proto",
+                "state",
+                "src",
+                "dst",
+                "sport",
+                "dport",
+                "reply_src",
+                "reply_dst",
+                "reply_sport",
+                "reply_dport",
+                "timeout",
+                "flags",
+                "mark",
+            ],
+        )
 
 
 class NodeView(_Machine):
@@ -133,7 +157,6 @@ class NodeView(_Machine):
     @property
     def name(self) -> str:
         return self._id
-
 
     def iptables_written(self, family: int = 4) -> Output:
         """What the agents hand to `iptables-restore --noflush`, agent by agent."""
@@ -178,7 +201,6 @@ class PodView(_Machine):
     @property
     def node(self) -> NodeView:
         return self._cluster.node(self.object.spec.node_name)
-
 
     def resolv_conf(self) -> Output:
         """The pod's /etc/resolv.conf, as the kubelet writes it."""

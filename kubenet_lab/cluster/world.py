@@ -83,4 +83,8 @@ def unknown_listeners(cluster: Cluster) -> list[Problem]:
     """Names in the option `listening` that mean nothing in the cluster."""
     snapshot = cluster.snapshot()
     known = {f"{ns}/{name}" for ns, name in index_of(snapshot).workloads} | {p.key for p in snapshot.list(Pod)}
-    return [Problem(str(NotFound("pod or workload", key, known)), f"listening[{key!r}]") for key in cluster.options.listening if key not in known]
+    return [
+        Problem(str(NotFound("pod or workload", key, known)), f"listening[{key!r}]")
+        for key in cluster.options.listening
+        if key not in known
+    ]

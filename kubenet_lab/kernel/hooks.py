@@ -251,10 +251,14 @@ class Skb:
 
     def _refused_locally(self, f: Flight) -> None:
         """The send call of a local sender fails with EPERM, also where REJECT answers as well (nf_hook_slow, NF_DROP)."""
+        self.fails(f, "EPERM")
+
+    def fails(self, f: Flight, errno: str) -> None:
+        """Tell the local sender. It knows the packet as it handed it over, before any NAT."""
         if self.hook == "output":
             from .sockets import local_failure
 
-            local_failure(self.w, f, "EPERM")
+            local_failure(self.w, f.to(f.stage, packet=self._start.packet), errno)
 
 
 # ------------------------------------------------------------------------------------------------------ conntrack
@@ -346,8 +350,9 @@ def nat(skb: Skb) -> Stop | None:
         if skb.ct.confirmed:
             Conntrack(skb.w.state, skb.ns.id).save(skb.ct)
     is_reply = skb.ctinfo in ("reply", "related-reply")
-    changed = apply_nat(skb.packet, skb.ct, is_reply, manip)
-    if changed == skb.packet:
+    before = skb.packet
+    changed = apply_nat(before, skb.ct, is_reply, manip)
+    if changed == before:
         return None
     if verdict is not None and verdict.kind not in ("ACCEPT", "RETURN"):
         code = {"DNAT": "nat.dnat", "REDIRECT": "nat.dnat", "SNAT": "nat.snat", "MASQUERADE": "nat.masquerade"}[verdict.kind]
@@ -357,7 +362,20 @@ def nat(skb: Skb) -> Stop | None:
         skb.note("nat.reverse", changed, entry=skb.ct, manip=manip)
     else:
         skb.note("nat.same", changed, entry=skb.ct, manip=manip)
-    return None
+    return _unroutable_now(skb) if skb.hook == "output" and changed.dst != before.dst else None
+
+
+def _unroutable_now(skb: Skb) -> Stop | None:
+    """nf_nat_ipv4_local_fn: a new destination is routed at once; no way there is an error of the send call, before the filter table."""
+    from .l3 import route_output
+
+    known = skb.packet.src if skb.ns.local_device(skb.packet.src) is not None else ""
+    route, _, problem = route_output(skb.ns, skb.packet.dst, known, skb.mark)
+    if not problem:
+        return None
+    f = skb.flight
+    skb.fails(f, problem)
+    return skb.w.end(f, "route.none" if route is None else "route.refused", entry=route, errno=problem)
 
 
 def _bind(skb: Skb, manip: str, verdict: Verdict | None) -> Entry:

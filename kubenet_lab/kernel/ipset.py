@@ -393,7 +393,8 @@ class IpSets:
             else:
                 if there and not exist:
                     raise Refused("Element cannot be added to the set: it's already added")
-                if not there and sum(_alive(m, now) for m in s.members.values()) >= s.maxelem and s.type != "bitmap:port":
+                full = len(s.members) >= s.maxelem and sum(_alive(m, now) for m in s.members.values()) >= s.maxelem
+                if not there and full and s.type != "bitmap:port":
                     raise Refused("Hash is full, cannot add more elements")
                 s.members[element] = member
             s._lengths = None

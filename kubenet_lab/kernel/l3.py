@@ -211,7 +211,7 @@ def output(w: Walk, f: Flight) -> Successors:
         if problem or again is None:
             from .sockets import local_failure
 
-            local_failure(w, f, "EHOSTUNREACH")
+            local_failure(w, f.to(f.stage, packet=before.packet), problem or "EHOSTUNREACH")
             return w.end(f, "route.none", entry=again, errno=problem)
         if again != route:
             f = w.note(f, "route.again", major=False, entry=again, dev=again.dev)

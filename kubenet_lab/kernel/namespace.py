@@ -418,6 +418,12 @@ class Namespace:
             self._rulesets[fam] = Ruleset(fam, sets=lambda name: self.ipsets.get(name) if self.ipsets is not None else None)
         return self._rulesets[fam]
 
+    def use_ruleset(self, ruleset: Ruleset) -> None:
+        """Put a ruleset in place of the one of its family; it asks this namespace for ipsets from now on."""
+        ruleset.sets = lambda name: self.ipsets.get(name) if self.ipsets is not None else None
+        self._rulesets[ruleset.family] = ruleset
+        self.rules_changed()
+
     def rules_changed(self) -> None:
         self._hooks.clear()
         self.version += 1

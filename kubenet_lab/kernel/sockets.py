@@ -151,16 +151,12 @@ def _kind(l4: Icmp, fam: int) -> str:
 
 
 def local_failure(w: Walk, f: Flight, errno: str) -> None:
-    """A send call fails with an errno. TCP ignores EPERM (a dropped SYN is sent again)."""
+    """A send call fails with an errno. TCP takes no notice: the segment counts as lost and is sent again (tcp_connect, tcp_retransmit_timer)."""
     packet = f.packet
     if not isinstance(packet, Packet):
         return
     l4 = packet.l4
-    if isinstance(l4, Tcp):
-        if errno == "EPERM":
-            return
-        w.tell(f, f.ns, (packet.src, l4.sport, packet.dst, l4.dport), "error", errno)
-    elif isinstance(l4, Udp):
+    if isinstance(l4, Udp):
         w.tell(f, f.ns, (packet.src, l4.sport, packet.dst, l4.dport), "error", errno)
     elif isinstance(l4, Icmp) and l4.quote is None:
         w.tell(f, f.ns, ("icmp", l4.id), "error", errno)

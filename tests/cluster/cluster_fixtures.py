@@ -49,7 +49,13 @@ def node(name: str, address: str, cidr: str = "", **more: Any) -> Doc:
     spec = {"podCIDR": cidr, "podCIDRs": [cidr]} if cidr else {}
     addresses = [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}]
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
-    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels, **more}, "spec": spec, "status": {"addresses": addresses}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels, **more},
+        "spec": spec,
+        "status": {"addresses": addresses},
+    }
 
 
 def namespace(name: str, **labels: str) -> Doc:
@@ -61,7 +67,8 @@ SMALL: list[Doc] = [
     pod("client", "worker-1", {"app": "client"}),
     pod("near", "worker-1", {"app": "server"}, (("http", 8080, "TCP"), ("echo", 9000, "UDP"))),
     pod("far", "worker-2", {"app": "server"}, (("http", 8080, "TCP"), ("echo", 9000, "UDP"))),
-    service("server", {"app": "server"}, {"name": "http", "port": 80, "targetPort": 8080}, {"name": "echo", "port": 9, "targetPort": 9000, "protocol": "UDP"}),
+    service("server", {"app": "server"}, {"name": "http", "port": 80, "targetPort": 8080},
+     {"name": "echo", "port": 9, "targetPort": 9000, "protocol": "UDP"}),
 ]  # fmt: skip
 
 

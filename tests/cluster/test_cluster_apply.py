@@ -49,7 +49,10 @@ def test_a_failed_allocation_changes_nothing(small: kn.Cluster) -> None:
     """Found late, after pods had got addresses: those go back too."""
     taken = small.get("svc", "default/server").spec.cluster_ip
     said = refused(small, lambda: small.apply([pod("default/p1"), pod("default/p2"), service("default/twin", {"a": "b"}, clusterIP=taken)]))
-    assert f'Service default/twin: spec.clusterIPs: Invalid value: ["{taken}"]: failed to allocate IP {taken}: provided IP is already allocated' in said
+    assert (
+        f'default/twin: spec.clusterIPs: Invalid value: ["{taken}"]: failed to allocate IP {taken}: provided IP is already allocated'
+        in said
+    )
     small.apply(pod("default/p1", "worker-1"))
     fresh = kn.load([*SMALL]).apply(pod("default/p1", "worker-1"))
     assert small.pod("default/p1").ip == fresh.pod("default/p1").ip, "no address was used up"
@@ -89,7 +92,10 @@ def test_other_failures_change_nothing_either(small: kn.Cluster, change: Callabl
 
 
 def test_all_problems_of_an_apply_come_together(small: kn.Cluster, tmp_path: Path) -> None:
-    bad = [service("default/one", {"a": "b"}, {"port": 0}), service("default/two", {"a": "b"}, {"port": 80, "nodePort": 80}, type="NodePort")]
+    bad = [
+        service("default/one", {"a": "b"}, {"port": 0}),
+        service("default/two", {"a": "b"}, {"port": 80, "nodePort": 80}, type="NodePort"),
+    ]
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump_all(bad, sort_keys=False))
     with pytest.raises(LoadError) as error:
@@ -100,11 +106,16 @@ def test_all_problems_of_an_apply_come_together(small: kn.Cluster, tmp_path: Pat
 
 # ---------------------------------------------------------------------------------------- addresses in the server's words
 CONFLICTS: list[tuple[dict[str, Any], str, str]] = [
-    ({"clusterIP": "10.96.0.10"}, "spec.clusterIPs", 'Invalid value: ["10.96.0.10"]: failed to allocate IP 10.96.0.10: provided IP is already allocated'),
+    ({"clusterIP": "10.96.0.10"}, "spec.clusterIPs",
+     'Invalid value: ["10.96.0.10"]: failed to allocate IP 10.96.0.10: provided IP is already allocated'),
     ({"clusterIP": "10.96.0.1"}, "spec.clusterIPs", 'Invalid value: ["10.96.0.1"]: failed to allocate IP 10.96.0.1: provided IP is already allocated'),
-    ({"clusterIP": "10.250.0.1"}, "spec.clusterIPs", 'Invalid value: ["10.250.0.1"]: failed to allocate IP 10.250.0.1: the provided network does not match the current range'),
-    ({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]}, "spec.ports[0].nodePort", "Invalid value: 30080: provided port is already allocated"),
-    ({"type": "NodePort", "ports": [{"port": 80, "nodePort": 90}]}, "spec.ports[0].nodePort", "Invalid value: 90: provided port is not in the valid range. The range of valid ports is 30000-32767"),
+    ({"clusterIP": "10.250.0.1"}, "spec.clusterIPs",
+     'Invalid value: ["10.250.0.1"]: failed to allocate IP 10.250.0.1: '
+     "the provided network does not match the current range"),
+    ({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]}, "spec.ports[0].nodePort",
+     "Invalid value: 30080: provided port is already allocated"),
+    ({"type": "NodePort", "ports": [{"port": 80, "nodePort": 90}]}, "spec.ports[0].nodePort",
+     "Invalid value: 90: provided port is not in the valid range. The range of valid ports is 30000-32767"),
 ]  # fmt: skip
 
 
@@ -146,7 +157,11 @@ def test_an_update_without_addresses_keeps_them() -> None:
     before = cluster.get("svc", "default/web").spec
     manifest["spec"]["ports"].append({"name": "more", "port": 81, "targetPort": 8080})
     after = cluster.apply(manifest).get("svc", "default/web").spec
-    assert (after.cluster_ip, after.cluster_ips, after.ports[0].node_port) == (before.cluster_ip, before.cluster_ips, before.ports[0].node_port)
+    assert (after.cluster_ip, after.cluster_ips, after.ports[0].node_port) == (
+        before.cluster_ip,
+        before.cluster_ips,
+        before.ports[0].node_port,
+    )
     assert after.ports[1].node_port not in (0, before.ports[0].node_port)
     assert cluster.connect("default/client", "node:worker-1", after.ports[1].node_port)
 
@@ -283,7 +298,9 @@ def test_the_kubernetes_service_cannot_be_lost(small: kn.Cluster) -> None:
 def test_coredns_reads_its_config_map_anew(small: kn.Cluster) -> None:
     assert small.resolve("default/client", "server").addresses
     text = ".:53 {\n    kubernetes cluster.local {\n        namespaces other\n    }\n    forward . /etc/resolv.conf\n}\n"
-    small.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "coredns", "namespace": "kube-system"}, "data": {"Corefile": text}})
+    small.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "coredns", "namespace": "kube-system"}, "data": {"Corefile": text}}
+    )
     assert small.dns.corefile == text
     assert small.resolve("default/client", "server").error == "EAI_NONAME"
     assert small.dns.query("server.default.svc.cluster.local").rcode == "NXDOMAIN"

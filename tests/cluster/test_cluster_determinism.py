@@ -22,7 +22,8 @@ c = kn.example("bookshop", policy=sys.argv[1] if len(sys.argv) > 1 else "auto")
 out = [c.to_yaml(), str(c.summary()), c.node("worker-1").iptables_save(), c.node("worker-2").iptables_written()]
 for src, dst, port, protocol in [
     ("shop/web", "svc:shop/cart", 8080, "TCP"), ("shop/web", "cart", "http", "TCP"), ("ops/jobs", "svc:data/db-read", 5432, "TCP"),
-    ("shop/api", "db.data", 5432, "TCP"), ("external:203.0.113.9", "node:worker-1", 30080, "TCP"), ("node:worker-1", "svc:kube-system/kube-dns", 53, "UDP"),
+    ("shop/api", "db.data", 5432, "TCP"), ("external:203.0.113.9", "node:worker-1", 30080, "TCP"),
+    ("node:worker-1", "svc:kube-system/kube-dns", 53, "UDP"),
     ("shop/web", "example.com", 443, "TCP"), ("shop/cart", "data/cache", 0, "ICMP"),
 ]:
     t = c.connect(src, dst, port, protocol)
@@ -30,7 +31,8 @@ for src, dst, port, protocol in [
     out += [repr(c.outcomes(src, dst, port, protocol))]
 t = c.request("external:203.0.113.9", "http://shop.example/cart")
 out += [json.dumps(t.to_dict()), repr([d for d in t.frames])]
-out += [repr(c.resolve("shop/web", "db.data")), repr(c.policy.allowed("shop/web", "data/db", 5432)), str(c.diff(c.copy(policy="kube-router"))), repr(c.topology())]
+out += [repr(c.resolve("shop/web", "db.data")), repr(c.policy.allowed("shop/web", "data/db", 5432)),
+ str(c.diff(c.copy(policy="kube-router"))), repr(c.topology())]
 out += [str(c.node(n).conntrack()) + str(c.node(n).fdb()) for n in ("worker-1", "worker-2")]
 for part in out:
     print(part)
@@ -66,16 +68,20 @@ LOOKS: dict[str, Callable[[kn.Cluster], object]] = {
     "iptables_save": lambda c: [c.node(n.name).iptables_save() for n in reversed(c.nodes)],
     "ip6tables": lambda c: c.node("worker-2").iptables_save(family=6),
     "iptables_written": lambda c: c.node("worker-1").iptables_written(),
-    "tables": lambda c: [(c.node(n.name).links(), c.node(n.name).routes(), c.node(n.name).neighbors(), c.node(n.name).fdb()) for n in c.nodes],
-    "shell": lambda c: [c.pod("shop/web").run("ip addr"), c.node("worker-1").run("ip route get 10.244.1.5"), c.node("worker-2").run("iptables -t nat -S")],
+    "tables": lambda c: [(c.node(n.name).links(), c.node(n.name).routes(), c.node(n.name).neighbors(),
+      c.node(n.name).fdb()) for n in c.nodes],
+    "shell": lambda c: [c.pod("shop/web").run("ip addr"), c.node("worker-1").run("ip route get 10.244.1.5"),
+     c.node("worker-2").run("iptables -t nat -S")],
     "summary": lambda c: (str(c.summary()), c.findings, c.topology(), c.evidence, c.to_yaml()),
     "outcomes": lambda c: c.outcomes("shop/web", "svc:shop/api", 8080),
     "preview": lambda c: [c.preview("shop/web", "svc:shop/api", 8080) for _ in range(3)],
-    "preview outside": lambda c: [c.preview("external:203.0.113.7", "node:worker-1", 30080), c.preview("shop/web", "external:203.0.113.7", 7777)],
+    "preview outside": lambda c: [c.preview("external:203.0.113.7", "node:worker-1", 30080),
+     c.preview("shop/web", "external:203.0.113.7", 7777)],
     "preview via": lambda c: c.preview("external:203.0.113.7", "svc:shop/api", 8080, via="worker-1"),
     "outcomes via": lambda c: c.outcomes("external:203.0.113.7", "node:worker-1", 30080, via="worker-2"),
     "policy": lambda c: [c.policy.allowed("shop/web", "data/db", p) for p in (5432, 80)],
-    "dns": lambda c: [c.dns.query("cart.shop.svc.cluster.local"), c.dns.query("example.com"), c.dns.query("nope.example.com", client="shop/web")],
+    "dns": lambda c: [c.dns.query("cart.shop.svc.cluster.local"), c.dns.query("example.com"),
+     c.dns.query("nope.example.com", client="shop/web")],
     "ingress": lambda c: c.ingress.route("http://shop.example/cart"),
     "diff": lambda c: c.diff(c.copy(policy="kube-router")),
     "copy": lambda c: c.copy().connect("shop/web", "svc:shop/api", 8080),
@@ -120,8 +126,10 @@ def test_rules_are_those_of_the_time_of_building() -> None:
 
 
 MANIFESTS = [
-    {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"app": "a"}}, "spec": {"nodeName": "worker-1", "containers": [{"name": "c", "image": "c"}]}},
-    {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"type": "NodePort", "selector": {"app": "a"}, "ports": [{"port": 80}]}},
+    {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"app": "a"}},
+     "spec": {"nodeName": "worker-1", "containers": [{"name": "c", "image": "c"}]}},
+    {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"},
+     "spec": {"type": "NodePort", "selector": {"app": "a"}, "ports": [{"port": 80}]}},
 ]  # fmt: skip
 
 

@@ -29,7 +29,8 @@ def test_every_form_of_source_gives_the_same_cluster(tmp_path: Path) -> None:
     (tmp_path / "all.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": SMALL}))
     wanted = kn.load(SMALL)
     sources: list[Any] = [
-        TEXT, TEXT.encode(), json.dumps({"apiVersion": "v1", "kind": "List", "items": SMALL}), {"apiVersion": "v1", "kind": "List", "items": SMALL},
+        TEXT, TEXT.encode(), json.dumps({"apiVersion": "v1", "kind": "List", "items": SMALL}),
+        {"apiVersion": "v1", "kind": "List", "items": SMALL},
         [TEXT], [str(tmp_path / f"{i}.yaml") for i in range(len(SMALL))], [tmp_path / f"{i}.yaml" for i in range(len(SMALL))],
         str(tmp_path / "*.yaml"), tmp_path / "all.json", str(tmp_path / "all.json"), (d for d in SMALL), [SMALL[:2], SMALL[2:]],
     ]  # fmt: skip
@@ -53,7 +54,10 @@ def test_example_lists_and_loads() -> None:
         kn.example("bookshp")
 
 
-@pytest.mark.parametrize("source, says", [("nowhere/*.yaml", "nowhere"), ("", "empty"), (5, "expected a path"), ({"a": 1}, "apiVersion"), ("kind: x", "apiVersion")])
+@pytest.mark.parametrize(
+    "source, says",
+    [("nowhere/*.yaml", "nowhere"), ("", "empty"), (5, "expected a path"), ({"a": 1}, "apiVersion"), ("kind: x", "apiVersion")],
+)
 def test_sources_that_hold_nothing(source: Any, says: str) -> None:
     with pytest.raises(LoadError, match=says):
         kn.load(source)
@@ -64,13 +68,18 @@ def test_sources_that_hold_nothing(source: Any, says: str) -> None:
     "options, says",
     [
         ({"node": 3}, "no option 'node'; nearest: nodes"),
-        ({"nodes": 0}, "nodes: found 0"), ({"nodes": "3"}, "nodes: found '3'"), ({"nodes": True}, "nodes: found True"), ({"nodes": 251}, "1 to 250"),
+        ({"nodes": 0}, "nodes: found 0"), ({"nodes": "3"}, "nodes: found '3'"), ({"nodes": True}, "nodes: found True"),
+        ({"nodes": 251}, "1 to 250"),
         ({"cni": "flanel"}, "nearest: flannel"), ({"cni": 5}, "cni: found 5"), ({"proxy": "iptable"}, "kube-proxy mode"),
         ({"policy": "kube-ruter"}, "nearest: kube-router"), ({"policy": "spec"}, "spec is the API text, not a program"),
-        ({"ip_families": ("IPv5",)}, "found 'IPv5'"), ({"ip_families": ()}, "ip_families"), ({"ip_families": ("IPv4", "IPv4")}, "each once"),
-        ({"pod_cidr": "10.0.0.0/33"}, "10.0.0.0/33"), ({"pod_cidr": "10.96.0.0/16"}, "overlap"), ({"node_cidr": "10.244.3.0/24"}, "overlap"),
-        ({"pod_cidr": "10.50.0.0/25"}, "too small"), ({"pod_cidr": "10.50.0.0/24"}, "too small for 2 nodes"), ({"node_cidr": "192.168.9.0/29"}, "too small"),
-        ({"listening": {"a/b": ["http"]}}, "expected a port"), ({"listening": {"a/b": [0]}}, "expected a port"), ({"listening": {"a/b": "80"}}, "expected a list"),
+        ({"ip_families": ("IPv5",)}, "found 'IPv5'"), ({"ip_families": ()}, "ip_families"),
+        ({"ip_families": ("IPv4", "IPv4")}, "each once"),
+        ({"pod_cidr": "10.0.0.0/33"}, "10.0.0.0/33"), ({"pod_cidr": "10.96.0.0/16"}, "overlap"),
+        ({"node_cidr": "10.244.3.0/24"}, "overlap"),
+        ({"pod_cidr": "10.50.0.0/25"}, "too small"), ({"pod_cidr": "10.50.0.0/24"}, "too small for 2 nodes"),
+        ({"node_cidr": "192.168.9.0/29"}, "too small"),
+        ({"listening": {"a/b": ["http"]}}, "expected a port"), ({"listening": {"a/b": [0]}}, "expected a port"),
+        ({"listening": {"a/b": "80"}}, "expected a list"),
         ({"listening": [80]}, "expected a dict"), ({"seed": "x"}, "seed: found 'x'"), ({"kubelet": {"dns": 1}}, "kubelet: found"),
         ({"kubelet": {"cluster_dns": ["nowhere"]}}, "cluster_dns: found 'nowhere'"), ({"underlay": {"mtu": 20}}, "Underlay mtu: found 20"),
         ({"underlay": {"delay": -1}}, "delay"), ({"underlay": 1450}, "underlay: found 1450"),
@@ -85,7 +94,8 @@ def test_options_that_cannot_be(options: dict[str, Any], says: str) -> None:
 @pytest.mark.parametrize(
     "options, reason",
     [
-        ({"cni": "calico"}, "pod network: calico"), ({"proxy": "ipvs"}, "kube-proxy mode ipvs"), ({"proxy": "nftables"}, "kube-proxy mode nftables"),
+        ({"cni": "calico"}, "pod network: calico"), ({"proxy": "ipvs"}, "kube-proxy mode ipvs"),
+        ({"proxy": "nftables"}, "kube-proxy mode nftables"),
         ({"dns": "kube-dns"}, "cluster DNS kube-dns"), ({"kubernetes": "1.20"}, "Kubernetes 1.20: the lab models 1.34"),
     ],
 )  # fmt: skip
@@ -126,7 +136,9 @@ def test_an_options_object_names_its_own_network() -> None:
 def test_the_seed_decides_addresses_and_draws() -> None:
     def state(seed: int) -> tuple[str, list[str | None]]:
         c = kn.load(SMALL, seed=seed)
-        return c.get("svc", "default/server").spec.cluster_ip, [c.connect("default/client", "svc:default/server").answered_by for _ in range(12)]
+        return c.get("svc", "default/server").spec.cluster_ip, [
+            c.connect("default/client", "svc:default/server").answered_by for _ in range(12)
+        ]
 
     assert state(1) == state(1) != state(2)
     assert set(state(1)[1]) == {"default/near", "default/far"}
@@ -142,7 +154,10 @@ def test_listening_is_given_or_assumed() -> None:
     assert given.connect("default/client", "default/near", 53, "UDP")
     assert given.connect("default/client", "default/near", 9000, "UDP").verdict == "refused"
     assert given.connect("default/client", "default/far", 8080).error == "ECONNREFUSED"
-    assert {(o.verdict, str(o.probability)) for o in given.outcomes("default/client", "svc:default/server")} == {("delivered", "1/2"), ("refused", "1/2")}
+    assert {(o.verdict, str(o.probability)) for o in given.outcomes("default/client", "svc:default/server")} == {
+        ("delivered", "1/2"),
+        ("refused", "1/2"),
+    }
 
 
 def test_listening_by_probe_and_by_target_port() -> None:
@@ -222,7 +237,8 @@ def test_a_dump_of_pods_and_services_only_gets_slices(shop_dump: str) -> None:
 def test_observed_slices_are_used_as_they_are_until_the_first_change() -> None:
     stale = {
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {"name": "server-abcde", "namespace": "default", "labels": {"kubernetes.io/service-name": "server", "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}},
+        "metadata": {"name": "server-abcde", "namespace": "default",
+         "labels": {"kubernetes.io/service-name": "server", "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}},
         "endpoints": [{"addresses": ["10.244.0.2"], "conditions": {"ready": True}}],
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}, {"name": "echo", "port": 9000, "protocol": "UDP"}],
     }  # fmt: skip
@@ -252,8 +268,10 @@ def test_a_network_that_is_not_modelled_loads_and_is_never_walked_as_another(sho
     for question in (
         lambda: cluster.connect("shop/web", "svc:shop/cart", 8080), lambda: cluster.preview("shop/web", "svc:shop/cart", 8080),
         lambda: cluster.outcomes("shop/web", "svc:shop/cart", 8080), lambda: cluster.request("shop/web", "http://cart:8080"),
-        lambda: cluster.resolve("shop/web", "cart"), lambda: cluster.ask("shop/web", "cart:8080"), lambda: cluster.open("shop/web", "svc:shop/cart", 8080),
-        lambda: cluster.node("worker-1").run("ip route"), lambda: cluster.node("worker-1").iptables_written(), lambda: cluster.node("worker-1").routes(),
+        lambda: cluster.resolve("shop/web", "cart"), lambda: cluster.ask("shop/web", "cart:8080"),
+        lambda: cluster.open("shop/web", "svc:shop/cart", 8080),
+        lambda: cluster.node("worker-1").run("ip route"), lambda: cluster.node("worker-1").iptables_written(),
+        lambda: cluster.node("worker-1").routes(),
     ):  # fmt: skip
         with pytest.raises(NotModelled) as error:
             question()
@@ -268,8 +286,15 @@ def test_a_network_that_is_not_modelled_loads_and_is_never_walked_as_another(sho
 
 @pytest.mark.parametrize("mode, modelled", [("", True), ("iptables", True), ("ipvs", False), ("nftables", False)])
 def test_kube_proxy_mode_is_read_from_its_config_map(mode: str, modelled: bool) -> None:
-    config = f"apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: '{mode}'\niptables:\n  masqueradeAll: true\n"
-    cm = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-proxy", "namespace": "kube-system"}, "data": {"config.conf": config}}
+    config = (
+        f"apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: '{mode}'\niptables:\n  masqueradeAll: true\n"
+    )
+    cm = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "kube-proxy", "namespace": "kube-system"},
+        "data": {"config.conf": config},
+    }
     cluster = kn.load([*SMALL, cm])
     assert any(a.what == "kube-proxy" and a.how == "detected" for a in cluster.assumptions)
     if modelled:
@@ -286,9 +311,15 @@ def test_kube_router_for_policies_only_is_detected() -> None:
     agent["kind"] = "DaemonSet"
     del agent["spec"]["replicas"]
     agent["spec"]["template"]["spec"]["containers"] = [
-        {"name": "r", "image": "docker.io/cloudnativelabs/kube-router:v2.5.0", "args": ["--run-router=false", "--run-firewall=true", "--run-service-proxy=false"]}
+        {"name": "r", "image": "docker.io/cloudnativelabs/kube-router:v2.5.0",
+         "args": ["--run-router=false", "--run-firewall=true", "--run-service-proxy=false"]}
     ]  # fmt: skip
-    deny = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "deny", "namespace": "default"}, "spec": {"podSelector": {}}}
+    deny = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "deny", "namespace": "default"},
+        "spec": {"podSelector": {}},
+    }
     cluster = kn.load([*SMALL, agent, deny])
     assert cluster.engine == "kube-router" and cluster.pod_network == "flannel vxlan"
     assert not cluster.connect("default/client", "default/far", 8080)
@@ -340,7 +371,12 @@ def test_the_dns_address_yields_to_a_service_that_has_it() -> None:
 
 
 def test_unknown_kinds_are_kept_and_listed() -> None:
-    tls = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "tls", "namespace": "a"}, "spec": {"secretName": "x"}}
+    tls = {
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "Certificate",
+        "metadata": {"name": "tls", "namespace": "a"},
+        "spec": {"secretName": "x"},
+    }
     cluster = kn.load([*SMALL, tls])
     assert cluster.ignored == (("Certificate.cert-manager.io", "a/tls"),)
     assert "1 Certificate.cert-manager.io" in str(cluster.summary()) and "secretName: x" in cluster.to_yaml()

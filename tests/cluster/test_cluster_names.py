@@ -111,7 +111,13 @@ def test_a_destination_may_be_a_dns_name_as_the_client_types_it(shop: kn.Cluster
 def test_a_service_by_its_name_with_prefix(shop: kn.Cluster) -> None:
     cart = shop.pod("shop/cart").name
     ip = shop.get("svc", "shop/cart").spec.cluster_ip
-    assert answered(shop, "svc:shop/cart") == answered(shop, "svc/shop/cart") == answered(shop, "service/shop/cart") == answered(shop, ip) == cart
+    assert (
+        answered(shop, "svc:shop/cart")
+        == answered(shop, "svc/shop/cart")
+        == answered(shop, "service/shop/cart")
+        == answered(shop, ip)
+        == cart
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- ports
@@ -119,7 +125,9 @@ def test_ports_by_number_and_by_name(shop: kn.Cluster) -> None:
     cart = shop.pod("shop/cart").name
     for dst in ("svc:shop/cart", "shop/cart", "cart", shop.get("svc", "shop/cart").spec.cluster_ip, shop.pod("shop/cart").ip):
         assert answered(shop, dst, "http") == answered(shop, dst, 8080) == answered(shop, dst, "8080") == cart
-    assert answered(shop, "db.data", "postgres") == answered(shop, "db-0.db.data", "postgres") == "data/db-0", "a headless name leads to a pod"
+    assert answered(shop, "db.data", "postgres") == answered(shop, "db-0.db.data", "postgres") == "data/db-0", (
+        "a headless name leads to a pod"
+    )
     assert answered(shop, "svc:shop/web", "http").startswith("shop/web-"), "the Service's http is 80, the pods' is 8080"
 
 
@@ -213,11 +221,12 @@ def test_a_pod_that_is_not_running_says_why() -> None:
     cluster = kn.load([pod("a/client"), pod("a/waiting", nodeSelector={"disk": "fast"})])
     with pytest.raises(KubenetError, match="pod a/waiting has no address"):
         cluster.preview("a/client", "a/waiting", 80)
-    assert any("Pod a/waiting" == f.object for f in cluster.findings)
+    assert any(f.object == "Pod a/waiting" for f in cluster.findings)
 
 
 @pytest.mark.parametrize(
-    "kind", ["svc", "service", "services", "Service", "deploy", "deployment", "Deployments", "po", "pods", "no", "ns", "netpol", "ing", "cm", "ep", "sts", "ds", "cj", "rs"]
+    "kind", ["svc", "service", "services", "Service", "deploy", "deployment", "Deployments", "po", "pods", "no", "ns", "netpol",
+     "ing", "cm", "ep", "sts", "ds", "cj", "rs"]
 )  # fmt: skip
 def test_kinds_are_spelled_as_kubectl_takes_them(shop: kn.Cluster, kind: str) -> None:
     assert isinstance(shop.objects(kind), tuple)

@@ -19,7 +19,7 @@ Probe = dict[str, Any]
 
 
 def draw(seed: int, number: int, only: tuple[str, ...] = ()) -> Case:
-    """Case `number` of a seed. `only` restricts the features (for planted faults and for looking closer)."""
+    """Case `number` of a seed. `only` gives the features instead of drawing them (for planted faults and for looking closer)."""
     rng = Random(f"kernel-lab/{seed}/{number}")
     nodes = rng.choice([2, 2, 3])
     under = 9000 if rng.random() < 0.08 else 1500
@@ -31,15 +31,15 @@ def draw(seed: int, number: int, only: tuple[str, ...] = ()) -> Case:
             spec["pods"].append({"name": f"p{i}{j}", "node": f"n{i}", "ip": f"10.244.{i}.{j}", "mtu": own, "hairpin": True, "length": 24})
     spec["iptables"] = rng.choice(["legacy", "nft"])
     sizes = sorted({p["mtu"] for p in spec["pods"]} | {under - OVERHEAD})
-    names = [n for n in FEATURES for _ in range(HEAVY.get(n, 1)) if not only or n in only]
-    wanted = rng.choice([0, 1, 1, 2, 2, 2, 3, 3, 4]) if not only else rng.randint(1, 2)
+    names = [n for n in FEATURES for _ in range(HEAVY.get(n, 1))]
+    wanted = rng.choice([0, 1, 1, 2, 2, 2, 3, 3, 4])
+    sequence = only or tuple(rng.choice(names) for _ in range(wanted * 3))
     claims: set[str] = set()
     chosen = []
     touch: list[str] = []
-    for _ in range(wanted * 3):
-        if len(chosen) >= wanted:
+    for name in sequence:
+        if len(chosen) >= wanted and not only:
             break
-        name = rng.choice(names)
         draft = Draft(rng, spec)
         before = dict(spec)
         FEATURES[name](draft)

@@ -48,6 +48,15 @@ def _short(answer: dict[str, Any]) -> str:
     return " ".join(f"{k}={answer[k]}" for k in (*FIELDS, "mtu", "seconds") if answer.get(k) is not None)
 
 
+@dataclass(frozen=True)
+class Agreed:
+    """An answer of the real kernel that the model gave too."""
+
+    case: Case
+    probe: Probe
+    real: dict[str, Any]
+
+
 @dataclass
 class Report:
     cases: int = 0
@@ -83,6 +92,7 @@ def same(m: dict[str, Any], r: dict[str, Any]) -> bool:
 class Comparison:
     def __init__(self, real: Real, tell: bool = False):
         self.real, self.tell, self.report = real, tell, Report()
+        self.agreed: list[Agreed] = []
         self.serial = 30000
 
     def run(self, cases: Sequence[Case]) -> Report:
@@ -110,7 +120,9 @@ class Comparison:
             suspects = []
             for (case, probe), m, r in zip(pairs, answers, found[: len(pairs)], strict=True):
                 self._count(probe, m)
-                if not same(m, r):
+                if same(m, r):
+                    self.agreed.append(Agreed(case, probe, r))
+                else:
                     suspects.append(Difference(case, probe, m, r))
             self._ways(ways, found[len(pairs) :])
             self._again(suspects)
@@ -220,6 +232,20 @@ class _Way:
             return False
         self.probe = {**self.probe, "size": self.known - 28, "sport": port}
         return True
+
+
+def answers(case: Case, net: Network) -> list[dict[str, Any]]:
+    """What the model says to all probes of a case, each on a fresh state."""
+    return [model.ask(net, State(), p)[0] for p in case["probes"]]
+
+
+def disagree(agreed: Iterable[Agreed], net: Network) -> Difference | None:
+    """Ask the model what the real kernel answered; the first difference."""
+    for a in agreed:
+        said = model.ask(net, State(), a.probe)[0]
+        if not same(said, a.real):
+            return Difference(a.case, a.probe, said, a.real)
+    return None
 
 
 def show(case: Case) -> str:

@@ -32,6 +32,7 @@ class Printer:
     verbose: bool = False
     absolute: bool = False
     tunnel: str = ""
+    _cut: bool = False  # what is being printed is not there to its end: no checksum can be said
     _conversations: dict[tuple[object, ...], tuple[int, int]] = field(default_factory=dict)
 
     def frame(self, frame: Frame, missing: int = 0) -> str:
@@ -45,8 +46,12 @@ class Printer:
         if isinstance(body, Arp) and ":" in body.target_ip and dst == BROADCAST:
             low = number(body.target_ip) & 0xFFFFFF
             dst = f"33:33:ff:{low >> 16:02x}:{low >> 8 & 0xFF:02x}:{low & 0xFF:02x}"
-        head = f"{self._mac(frame.src)} > {self._mac(dst)}, ethertype {kind}, length {frame.size}: " if self.ethernet else ""
-        return head + self._body(body, not self.ethernet, missing)
+        head = f"{self._mac(frame.src)} > {self._mac(dst)}, ethertype {kind}, length {frame.size - missing}: " if self.ethernet else ""
+        before, self._cut = self._cut, self._cut or missing > 0
+        try:
+            return head + self._body(body, not self.ethernet, missing)
+        finally:
+            self._cut = before
 
     def _mac(self, mac: str) -> str:
         """Without -n the vendor is named; nobody has given these away."""
@@ -130,7 +135,7 @@ class Printer:
         flags = "".join(mark for letter, mark in _TCP_FLAGS if letter in l4.flags) or "none"
         seq, ack = self._relative(p, l4)
         text = f"Flags [{flags}]"
-        if self.verbose and p.whole is None:
+        if self.verbose and p.whole is None and not self._cut:
             text += f", cksum {self._sum(p, 16)} (correct)"
         if size > 0 or set(l4.flags) & set("SFR"):
             text += f", seq {seq}" + (f":{(seq + size) & 0xFFFFFFFF}" if size > 0 else "")
@@ -178,7 +183,7 @@ class Printer:
     # ------------------------------------------------------------------------------------------------------------ UDP
     def _udp(self, p: Packet, l4: Udp, there: int) -> str:
         # with one -v the sum is only looked at where it is mandatory
-        check = "[udp sum ok] " if self.verbose and p.family == 6 and p.whole is None else ""
+        check = "[udp sum ok] " if self.verbose and p.family == 6 and p.whole is None and not self._cut else ""
         return check + self._udp_payload(p, l4, there)
 
     def _udp_payload(self, p: Packet, l4: Udp, there: int) -> str:
@@ -205,7 +210,9 @@ class Printer:
         text = {3: self._unreachable, 11: self._exceeded}.get(l4.type, lambda m: f"type-#{m.type}")(l4)
         out = f"ICMP {text}, length {size}"
         if self.verbose and l4.quote is not None:
+            before, self._cut = self._cut, self._cut or l4.quote.size > l4.size - 8
             out += f"\n\t{'' if self.ethernet else 'IP '}{self._ip4(l4.quote)}"
+            self._cut = before
         return out
 
     def _unreachable(self, l4: Icmp) -> str:
@@ -244,7 +251,7 @@ class Printer:
         return "time exceeded in-transit" if l4.code == 0 else "ip reassembly time exceeded"
 
     def _icmp6(self, p: Packet, l4: Icmp, there: int) -> str:
-        check = "[icmp6 sum ok] " if self.verbose and p.whole is None else ""
+        check = "[icmp6 sum ok] " if self.verbose and p.whole is None and not self._cut else ""
         head = f"{check}ICMP6, "
         length = "" if self.verbose else f", length {there}"
         if l4.type in (128, 129):
@@ -268,7 +275,7 @@ class Printer:
         return f"{head}unknown icmp6 type ({l4.type}){length}"
 
     def _neighbour(self, a: Arp) -> str:
-        check = "[icmp6 sum ok] " if self.verbose else ""
+        check = "[icmp6 sum ok] " if self.verbose and not self._cut else ""
         head = "(hlim 255, next-header ICMPv6 (58) payload length: 32) " if self.verbose else ""
         if a.op == "request":
             low = number(a.target_ip)
