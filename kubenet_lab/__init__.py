@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "MODELLED", "Cluster", "CommandError", "CoreDNS", "Decision", "Flannel", "Hop", "KubeProxy", "KubenetError", "Kubelet", "LoadError", "NotFound",
-    "NotModelled", "Outcome", "PolicyEngine", "Reason", "Trace", "Underlay", "__version__", "check", "example", "hint", "learner", "load", "plots",
-    "predict", "progress", "reveal", "widgets",
+    "MODELLED", "Cluster", "CommandError", "CoreDNS", "Decision", "Flannel", "Hop", "KubeProxy", "KubenetError", "Kubelet", "LoadError",
+    "NotFound", "NotModelled", "Outcome", "PolicyEngine", "Reason", "Trace", "Underlay", "__version__", "check", "example", "hint",
+    "learner", "load", "plots", "predict", "progress", "reveal", "widgets",
 ]  # fmt: skip
 
 #: where each name comes from that is loaded when it is first used: `import kubenet_lab` stays light

@@ -62,7 +62,7 @@ class Build:
     """
 
     def __init__(self, declared: Declared, world: World):
-        self._templates: dict[tuple[int | str, ...], Ruleset] = {}
+        self._templates: dict[tuple[int, tuple[str, ...]], Ruleset] = {}
         assert declared.plan is not None and declared.network is not None, "nothing was loaded"
         self.options, self.plan, self.engine = declared.options, declared.plan, declared.engine
         self.snapshot, self.world = declared.store.snapshot(), world
@@ -124,7 +124,7 @@ class Build:
             if ns is not None and self.network.hosts[ns.host].role != "node":
                 for protocol in ("UDP", "TCP"):
                     if ns.listener(protocol, address, 53) is None:
-                        ns.listen(Listener(protocol, 53, upstream, ns.label))  # type: ignore[arg-type]
+                        ns.listen(Listener(protocol, 53, upstream, ns.label))
 
     def _other_endpoints(self) -> None:
         """EndpointSlices that name machines instead of pods: the API server, and servers outside the cluster."""
@@ -177,7 +177,7 @@ class Build:
 
     def _started_with(self, fam: int, parts: list[Part]) -> Ruleset:
         """A ruleset of its own that begins with these texts. Most nodes get the same from kube-proxy: it is read once."""
-        key = (fam, *(p.text for p in parts))
+        key = (fam, tuple(p.text for p in parts))
         if key not in self._templates:
             made = Ruleset(fam)
             for p in parts:

@@ -10,11 +10,10 @@ from ..errors import KubenetError, NotFound, NotModelled, Problem
 from ..kernel.ask import DEFAULT_TIMEOUT
 from ..kernel.network import Network
 from ..kernel.state import State
-from ..objects.kinds import kind_of
 from ..objects.snapshot import Snapshot
 from ..objects.status import scale, with_ready
 from ..objects.store import Store
-from ..objects.views import ConfigMap, Deployment, Node, Object, Pod, ReplicaSet, Service, StatefulSet
+from ..objects.views import ConfigMap, Node, Object, Pod, Service
 from ..services import KubeProxy
 from ..trace import Evidence, Trace
 from . import questions
@@ -23,7 +22,7 @@ from .diff import Diff, difference
 from .edits import Edit, replay
 from .facades import DnsFacade, IngressFacade, PlotFacade, PolicyFacade
 from .fork import Fork
-from .names import Party, index_of, party, pods_of
+from .names import Party, party, scalable, siblings
 from .options import Options
 from .outcomes import Outcomes
 from .plan import Assumption, Plan
@@ -79,7 +78,7 @@ class Cluster:
         """Set the replicas of a Deployment, StatefulSet or ReplicaSet."""
         if not isinstance(replicas, int) or isinstance(replicas, bool):
             raise KubenetError(f"replicas: found {replicas!r}, expected a number")
-        kind, name = _scalable(self.snapshot(), key)
+        kind, name = scalable(self.snapshot(), key)
         try:
             changes = scale(self.snapshot(), kind, name, replicas)
         except ValueError as e:
@@ -93,7 +92,7 @@ class Cluster:
         if who is None:
             raise NotFound("pod", key, [p.key for p in snapshot.list(Pod)])
         if who.ready == ready and who.key != key.removeprefix("pod/") and isinstance(key, str):
-            who = next((p for p in _siblings(snapshot, key, who) if p.ready != ready and p.ips), who)
+            who = next((p for p in siblings(snapshot, key, who) if p.ready != ready and p.ips), who)
         document = with_ready(self.store.document("Pod", who.key), ready, at=self.now)
         return self._change(lambda d: d.write([document], by="kubelet"))
 
@@ -376,7 +375,7 @@ class Cluster:
         return other
 
     def diff(self, other: Cluster, flows: Sequence[tuple[Any, ...]] | None = None) -> Diff:
-        """What is different in `other`: objects, programmed entries, verdicts of `flows` (default: every workload to every Service port)."""
+        """What is different in `other`: objects, programmed entries, verdicts of `flows` (default: every workload to each Service port)."""
         return difference(self, other, flows)
 
     def __repr__(self) -> str:
@@ -385,31 +384,3 @@ class Cluster:
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
-
-
-def _siblings(snapshot: Snapshot, key: str, one: Pod) -> Sequence[Pod]:
-    """The pods of the workload that `key` names and `one` belongs to."""
-    namespace, _, name = key.rpartition("/")
-    namespace = namespace.rpartition("/")[2]
-    kinds = index_of(snapshot).workloads.get((namespace, name), {})
-    return next((pods_of(snapshot, kind, namespace, name) for kind, pods in kinds.items() if any(p.key == one.key for p in pods)), ())
-
-
-def _scalable(snapshot: Snapshot, key: str) -> tuple[str, str]:
-    """(kind, "ns/name") of what `scale` is asked for: "shop/api" or "sts/data/db"."""
-    if not isinstance(key, str):
-        raise KubenetError(f'scale: found {key!r}, expected "ns/name"')
-    views: tuple[type[Object], ...] = (Deployment, StatefulSet, ReplicaSet)
-    kinds = [v.__name__ for v in views]
-    if key.count("/") == 2:
-        kind, _, key = key.partition("/")
-        kinds = [kind_of(kind)]
-    namespace, _, name = key.rpartition("/")
-    for found in kinds:
-        if snapshot.document(found, name, namespace or "default") is not None:
-            return found, f"{namespace or 'default'}/{name}"
-    raise NotFound(
-        ", ".join(kinds[:-1]) + " or " + kinds[-1] if len(kinds) > 1 else kinds[0],
-        key,
-        [o.key for v in views[:2] for o in snapshot.list(v)],
-    )

@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 from ..errors import KubenetError, NotFound
 from ..kernel.address import canonical
+from ..objects.kinds import kind_of
 from ..objects.snapshot import Snapshot
 from ..objects.views import CronJob, DaemonSet, Deployment, Job, Node, Object, Pod, ReplicaSet, Service, StatefulSet
 
-__all__ = ["Index", "Party", "as_ip", "index_of", "node_address", "owner_workload", "party", "pods_of"]
+__all__ = ["Index", "Party", "as_ip", "index_of", "node_address", "owner_workload", "party", "pods_of", "scalable", "siblings"]
 
 _WORKLOADS: dict[str, type[Object]] = {
     "deploy": Deployment, "deployment": Deployment, "deployments": Deployment, "sts": StatefulSet, "statefulset": StatefulSet,
@@ -264,3 +265,28 @@ def _address(snapshot: Snapshot, address: str) -> Party:
         found = _pod(owner)
         return Party("ip", found.label, found.namespace, owner, address)
     return Party("ip", address, address=address, service=index.services.get(address))
+
+
+# --------------------------------------------------------------------------------------------- workloads that change
+def siblings(snapshot: Snapshot, key: str, one: Pod) -> Sequence[Pod]:
+    """The pods of the workload that `key` names and `one` belongs to."""
+    namespace, _, name = key.rpartition("/")
+    namespace = namespace.rpartition("/")[2]
+    kinds = index_of(snapshot).workloads.get((namespace, name), {})
+    return next((pods_of(snapshot, kind, namespace, name) for kind, pods in kinds.items() if any(p.key == one.key for p in pods)), ())
+
+
+def scalable(snapshot: Snapshot, key: str) -> tuple[str, str]:
+    """(kind, "ns/name") of what `scale` is asked for: "shop/api" or "sts/data/db"."""
+    if not isinstance(key, str):
+        raise KubenetError(f'scale: found {key!r}, expected "ns/name"')
+    kinds = ["Deployment", "StatefulSet", "ReplicaSet"]
+    if key.count("/") == 2:
+        kind, _, key = key.partition("/")
+        kinds = [kind_of(kind)]
+    namespace, _, name = key.rpartition("/")
+    for found in kinds:
+        if snapshot.document(found, name, namespace or "default") is not None:
+            return found, f"{namespace or 'default'}/{name}"
+    choices = [o.key for view in (Deployment, StatefulSet) for o in snapshot.list(view)]
+    raise NotFound(" or ".join([", ".join(kinds[:-1]), kinds[-1]] if len(kinds) > 1 else kinds), key, choices)

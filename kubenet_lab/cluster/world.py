@@ -64,7 +64,7 @@ def stub_resolve(cluster: Cluster, fork: Fork, source: Party, name: str, family:
         conf, hosts = cluster.resolv_of(source.pod), hosts_file(source.pod, cluster.options.domain)
     else:
         conf, hosts = parse_resolv_conf(cluster.node_resolv_conf), ""
-    return run_resolver(fork, source.namespace, name, conf, hosts=hosts, family=family, resolver=resolver)  # type: ignore[arg-type]
+    return run_resolver(fork, source.namespace, name, conf, hosts=hosts, family=family, resolver=resolver)
 
 
 def listen_outside(network: Network, address: str, port: int, protocol: str) -> None:

@@ -151,7 +151,7 @@ def _kind(l4: Icmp, fam: int) -> str:
 
 
 def local_failure(w: Walk, f: Flight, errno: str) -> None:
-    """A send call fails with an errno. TCP takes no notice: the segment counts as lost and is sent again (tcp_connect, tcp_retransmit_timer)."""
+    """A send call fails with an errno. TCP takes no notice: the segment counts as lost and is sent again (tcp_retransmit_timer)."""
     packet = f.packet
     if not isinstance(packet, Packet):
         return

@@ -128,7 +128,8 @@ class PolicyDecision(Decision):
         verdict = "✓ allowed" if self.verdict else "✗ denied"
         if self.enforced_by == "":
             return verdict
-        return f"{verdict} · " + (f"enforced by {self.enforced_by}" if self.enforced_by else f"nobody enforces policies here ({self.network})")
+        enforcer = f"enforced by {self.enforced_by}" if self.enforced_by else f"nobody enforces policies here ({self.network})"
+        return f"{verdict} · {enforcer}"
 
     def with_enforcer(self, enforced_by: str | None, network: str = "") -> PolicyDecision:
         """The same decision, told who enforces: an engine's name, or None with the name of the pod network."""

@@ -128,6 +128,7 @@ def _probes(rng: Random, spec: Spec, touch: list[str], sizes: list[int]) -> dict
         add("ext", a["ip"], "TCP", NODE_PORT_NUMBER)
         add(b["name"], a["ip"], "TCP", NODE_PORT_NUMBER)
         add(a["name"], a["ip"], "TCP", NODE_PORT_NUMBER)
+        add(a["name"], "127.0.0.1", "TCP", NODE_PORT_NUMBER)
         b = ends.node_pod()[1]
         for ttl in (1, 2, 3):
             add(b["name"], SERVICE_IP, "UDP", SERVICE_UDP, ttl=ttl)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from .shape import CLIENT, GATEWAY, TCP_PORT, UDP_PORT, Spec, gateway_of, port_of, vtep, vtep_mac
+from .shape import CLIENT, GATEWAY, TCP_PORT, UDP_PORT, Spec, gateway_of, mac_of, port_of, vtep, vtep_mac
 
 SERVICE_IP, SERVICE_PORT, SERVICE_UDP, NODE_PORT_NUMBER = "10.96.0.50", 80, 53, 30080
 STRANGE_MAC = "0e:00:00:00:00:99"
@@ -124,8 +124,6 @@ def pod_neighbour_wrong(d: Draft) -> None:
     d.touch += [p["name"], p["node"]]
     d.claim(f"neigh {p['node']} {p['name']}")
     others = [q for q in d.spec["pods"] if q["node"] == p["node"] and q is not p]
-    from .shape import mac_of
-
     wrong = d.rng.choice([STRANGE_MAC, *(mac_of(q["ip"]) for q in others)])
     d.run(p["node"], f"ip neigh replace {p['ip']} lladdr {wrong} dev cni0 nud permanent")
 
@@ -283,6 +281,15 @@ def flannel_down(d: Draft) -> None:
     d.run(n["name"], "ip link set flannel.1 down")
 
 
+@feature("node eth0 down")
+def node_eth0_down(d: Draft) -> None:
+    n = d.node
+    d.touch.append(n["name"])
+    d.claim(f"up {n['name']} eth0", f"default {n['name']}", *(f"route {n['name']} {m['name']}" for m in d.spec["nodes"]))
+    d.last = True
+    d.run(n["name"], "ip link set eth0 down")
+
+
 @feature("pod mtu changed on one side")
 def pod_mtu_side(d: Draft) -> None:
     p = d.pod
@@ -347,6 +354,25 @@ def isolated(d: Draft) -> None:
         d.run(n["name"], f"bridge link set dev {port_of(p)} isolated on")
 
 
+@feature("port does not learn or flood")
+def port_flags(d: Draft) -> None:
+    p = d.pod
+    d.touch += [p["name"], p["node"]]
+    d.claim(f"flags {p['name']}")
+    for flag in d.rng.choice([("learning",), ("flood",), ("learning", "flood")]):
+        d.run(p["node"], f"bridge link set dev {port_of(p)} {flag} off")
+
+
+@feature("bridge fdb names the wrong port")
+def wrong_port(d: Draft) -> None:
+    p = d.pod
+    others = [q for q in d.spec["pods"] if q["node"] == p["node"] and q is not p]
+    d.touch += [p["name"], p["node"]]
+    d.claim(f"bridge fdb {p['name']}")
+    port = port_of(d.rng.choice(others or [p]))
+    d.run(p["node"], f"bridge fdb add {mac_of(p['ip'])} dev {port} master static")
+
+
 # --------------------------------------------------------------------------------------------------------- sysctls
 @feature("bridge-nf off")
 def bridge_nf_off(d: Draft) -> None:
@@ -391,7 +417,61 @@ def echo_ignored(d: Draft) -> None:
     d.run(space, "sysctl -w net.ipv4.icmp_echo_ignore_all=1")
 
 
+@feature("route_localnet")
+def route_localnet(d: Draft) -> None:
+    n = d.node
+    d.touch.append(n["name"])
+    d.claim(f"localnet {n['name']}")
+    d.run(n["name"], f"sysctl -w net.ipv4.conf.{d.rng.choice(['all', 'cni0'])}.route_localnet=1")
+
+
 # ----------------------------------------------------------------------------------------------------------- rules
+@feature("mark and rule")
+def mark_and_rule(d: Draft) -> None:
+    p = d.pod
+    d.touch += [p["name"], p["node"]]
+    d.claim(f"rule {p['node']}")
+    way = d.rng.choice(["blackhole 10.244.0.0/16", "unreachable 10.244.0.0/16", f"192.168.50.0/24 via {GATEWAY} dev eth0"])
+    d.claim(f"up {p['node']} eth0")
+    d.run(p["node"], f"ip route add {way} table 100")
+    d.run(p["node"], "ip rule add fwmark 0x7 lookup 100 priority 1000")
+    d.run(p["node"], f"iptables -t mangle -A PREROUTING -s {p['ip']} -j MARK --set-xmark 0x7/0xffffffff")
+
+
+@feature("mss clamped")
+def mss_clamped(d: Draft) -> None:
+    n = d.node
+    d.touch += [n["name"], *(p["name"] for p in d.pods_of(n))]
+    how = d.rng.choice(["--clamp-mss-to-pmtu", "--set-mss 1200"])
+    d.run(n["name"], f"iptables -t mangle -A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS {how}")
+
+
+@feature("not tracked")
+def not_tracked(d: Draft) -> None:
+    p = d.pod
+    d.touch += [p["name"], p["node"]]
+    chain, who = d.rng.choice([("PREROUTING", f"-s {p['ip']}"), ("PREROUTING", f"-d {p['ip']}"), ("OUTPUT", f"-d {p['ip']}")])
+    d.run(p["node"], f"iptables -t raw -A {chain} {who} -j CT --notrack")
+
+
+@feature("source rewritten")
+def source_rewritten(d: Draft) -> None:
+    n = d.node
+    p = d.rng.choice(d.pods_of(n))
+    d.touch += [n["name"], p["name"]]
+    to = d.rng.choice(["-j MASQUERADE", f"-j SNAT --to-source {n['ip']}", f"-j SNAT --to-source {gateway_of(n)}"])
+    d.run(n["name"], f"iptables -t nat -A POSTROUTING -s {p['ip']} {d.rng.choice(['-d 10.244.0.0/16 ', '', '-o eth0 '])}{to}")
+
+
+@feature("destination rewritten")
+def destination_rewritten(d: Draft) -> None:
+    n, p = d.node, d.pod
+    d.touch += [n["name"], p["name"]]
+    proto, port, own = d.rng.choice([("tcp", TCP_PORT, 9100), ("udp", UDP_PORT, 9100)])
+    to = d.rng.choice([f"-j REDIRECT --to-ports {own}", f"-j DNAT --to-destination {d.pod['ip']}", f"-j DNAT --to-destination {CLIENT}:{own}"])
+    d.run(n["name"], f"iptables -t nat -A {d.rng.choice(['PREROUTING', 'PREROUTING', 'OUTPUT'])} -d {p['ip']} -p {proto} -m {proto} --dport {port} {to}")
+
+
 @feature("frag-needed dropped")
 def frag_needed_dropped(d: Draft) -> None:
     n = d.node

@@ -32,7 +32,6 @@ LARGE = {"tests/conformance/kernel_iptables/rules.json": "upstream rules with th
 LINES, NEVER = 400, 650
 #: modules past the first limit, and why they are not split; none passes the second
 LONG = {
-    "cluster/cluster.py": "the public interface: one method per name that people type",
     "explain/dns.py": "a catalogue: one phrase per code",
     "kernel/ipset.py": "one set type after the other, with their common parsing",
     "kernel/iptables/match_place.py": "a catalogue: one small class per match",
