@@ -24,6 +24,7 @@ from ..policy import PolicyEngine, kube_router_rules_for
 from ..services import KubeProxy, NodeView, rules, serves_loopback
 from .listening import bind_pod
 from .names import as_ip, node_address
+from .sanity import programmable
 from .settle import Declared
 
 __all__ = ["LAN", "Build", "World"]
@@ -65,10 +66,9 @@ class Build:
         self._templates: dict[tuple[int, tuple[str, ...]], Ruleset] = {}
         assert declared.plan is not None and declared.network is not None, "nothing was loaded"
         self.options, self.plan, self.engine = declared.options, declared.plan, declared.engine
-        self.snapshot, self.world = declared.store.snapshot(), world
+        (self.snapshot, self.problems), self.world = programmable(declared.store.snapshot()), world
         self._proxy = declared.proxy
         self.network = net = Network(self.options.seed)
-        self.problems: list[Problem] = []
         self._addresses: dict[str, list[str]] = {}  # of a node's devices, as the agents found them
         under = self.options.underlay
         net.add_segment(LAN, cidr=self.plan.node_cidr, mtu=under.mtu, delay=under.delay)
@@ -81,7 +81,8 @@ class Build:
             self._steps: Mapping[str, Sequence[RuleStep]] = {}
             return
         done = declared.network.program(net, nodes, [p for p in pods if not p.spec.host_network])
-        self._steps, self.problems = done.steps, done.problems
+        self._steps = done.steps
+        self.problems += done.problems
         self._sockets(pods)
         self._resolvers()
         self._other_endpoints()

@@ -141,8 +141,6 @@ def unresolved(fork: Fork, question: str, resolution: Any) -> Trace:
 
 def resolve(fork: Fork, src: Any, name: str, family: str = "any", resolver: str = "glibc") -> Resolution:
     """What the stub resolver in `src` makes of a name; its queries walk through the network."""
-    if not isinstance(name, str) or not name.strip():
-        raise KubenetError(f"name: found {name!r}, expected a DNS name")
     return fork.cluster.stub_resolve(fork, source_of(fork, src), name, family, resolver)
 
 

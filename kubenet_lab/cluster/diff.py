@@ -86,10 +86,10 @@ _NOISE = ("resourceVersion", "generation", "managedFields", "creationTimestamp",
 
 def _plain(cluster: Cluster) -> dict[str, dict[str, Any]]:
     out = {}
-    for o in cluster.snapshot().all():
-        d = cluster.store.document(o.kind, o.key)
-        d["metadata"] = {k: v for k, v in d["metadata"].items() if k not in _NOISE}
-        out[f"{o.kind} {o.key}"] = d
+    snapshot = cluster.snapshot()
+    for o in snapshot.all():
+        d = snapshot.document(o.kind, o.name, o.namespace) or {}
+        out[f"{o.kind} {o.key}"] = {**d, "metadata": {k: v for k, v in d["metadata"].items() if k not in _NOISE}}
     return out
 
 

@@ -11,6 +11,7 @@ from ..ingress import RouteDecision
 from ..ingress import route as ingress_route
 from ..policy import ExternalPeer, Peer, PodPeer, PolicyDecision, decide, engine_named, node_peer
 from .names import Party, party
+from .world import check_name
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -46,6 +47,8 @@ class PolicyFacade:
         `engine` None is the enforcing one, else "spec". The decision's `enforced_by` is None where nobody enforces it.
         """
         c = self._cluster
+        if not isinstance(protocol, str):
+            raise KubenetError(f"protocol: found {protocol!r}, expected TCP, UDP or SCTP")
         snapshot = c.snapshot()
         a, b = party(snapshot, src), party(snapshot, dst, role="destination")
         if b.kind == "name":
@@ -72,6 +75,7 @@ class DnsFacade:
 
     def query(self, name: str, type: str = "A", client: Any = None) -> Any:
         """The answer to one question, as `dig` shows it; changes nothing. `client` is who asks (for plugins that look)."""
+        check_name(name)
         address = "127.0.0.1" if client is None else party(self._cluster.snapshot(), client).address
         return dns_query(self._cluster.dns_server(), name, type, client_ip=address, now=self._cluster.now, upstream=self._cluster.zones())
 

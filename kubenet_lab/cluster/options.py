@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,9 @@ def _is_ip(text: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+_DOMAIN = re.compile(r"\A(?=.{1,200}\Z)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class Options:
                 raise KubenetError(f"{name}: found {value!r}, expected kn.{kind.__name__}(...)")
         if "ip_families" in given:
             families = given["ip_families"]
-            given["ip_families"] = (families,) if isinstance(families, str) else tuple(families)
+            given["ip_families"] = tuple(families) if isinstance(families, list | tuple) else (families,)
         done = cls(**given)
         done._check()
         return done
@@ -104,6 +108,7 @@ class Options:
     def _check(self) -> None:
         if not isinstance(self.nodes, int) or isinstance(self.nodes, bool) or not 1 <= self.nodes <= 250:
             raise KubenetError(f"nodes: found {self.nodes!r}, expected a number from 1 to 250")
+        self._check_types()
         if not isinstance(self.seed, int) or isinstance(self.seed, bool):
             raise KubenetError(f"seed: found {self.seed!r}, expected a number")
         for f in self.ip_families:
@@ -123,6 +128,21 @@ class Options:
         self.kube_proxy  # noqa: B018 - raises for what is no mode
         self.coredns  # noqa: B018
         engine_for("flannel", self.policy_option)
+
+    def _check_types(self) -> None:
+        for name in ("pod_cidr", "service_cidr", "node_cidr"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(v, str) for v in value))):
+                raise KubenetError(f"{name}: found {value!r}, expected a CIDR such as '10.244.0.0/16'")
+        shapes: dict[str, type] = {"proxy": KubeProxy, "dns": CoreDNS, "policy": PolicyEngine}
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if not isinstance(value, str | shape) and not (name == "policy" and value is None) and not (name == "dns" and value is False):
+                raise KubenetError(f"{name}: found {value!r}, expected a name or kn.{shape.__name__}(...)")
+        if not isinstance(self.domain, str) or not _DOMAIN.match(self.domain):
+            raise KubenetError(f"domain: found {self.domain!r}, expected a DNS name such as 'cluster.local'")
+        if self.strict not in (None, True, False):
+            raise KubenetError(f"strict: found {self.strict!r}, expected True, False or None")
 
     @property
     def families(self) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from .names import node_address
 from .options import Options
 from .plan import Assumption, Plan, node_documents, plan_for
 from .pod_network import Disk, PodNetwork, pod_cidrs, pod_network
+from .sanity import bad_addresses
 
 __all__ = ["Declared"]
 
@@ -63,6 +64,8 @@ class Declared:
             source = list(source)  # it may be read twice
         first, before = self.plan is None, self.store.snapshot()
         done = self.store.apply(source, strict=strict)
+        if bad := bad_addresses(self.store.snapshot(), done.changed):
+            raise LoadError(_placed(bad, source))
         self.notes += [_namespace_note(text) for text in done.assumptions]
         gone = {f"{kind} {key}" for kind, key in done.changed}
         self.load_findings = [f for f in self.load_findings if f.object not in gone]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..dns import Resolution, Zones, hosts_file, parse_resolv_conf
 from ..dns import resolve as run_resolver
 from ..dns.zones import DEFAULT_ZONES
-from ..errors import NotFound, Problem
+from ..errors import KubenetError, NotFound, Problem
 from ..ingress import HttpServer
 from ..kernel.namespace import Listener
 from ..kernel.network import Network
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .fork import Fork
 
-__all__ = ["ingress_addresses", "listen_outside", "stub_resolve", "unknown_listeners", "world_zones"]
+__all__ = ["check_name", "ingress_addresses", "listen_outside", "stub_resolve", "unknown_listeners", "world_zones"]
 
 
 def ingress_addresses(cluster: Cluster) -> tuple[str, ...]:
@@ -58,6 +58,7 @@ def world_zones(cluster: Cluster) -> Zones:
 
 def stub_resolve(cluster: Cluster, fork: Fork, source: Party, name: str, family: str, resolver: str) -> Resolution:
     """The resolver of a pod (kubelet's resolv.conf), a node (its own) or a machine outside (the resolver of its network)."""
+    check_name(name)
     if (unlike := other_dns(cluster.snapshot())) is not None and source.kind != "external":
         raise unlike
     if source.pod is not None:
@@ -65,6 +66,14 @@ def stub_resolve(cluster: Cluster, fork: Fork, source: Party, name: str, family:
     else:
         conf, hosts = parse_resolv_conf(cluster.node_resolv_conf), ""
     return run_resolver(fork, source.namespace, name, conf, hosts=hosts, family=family, resolver=resolver)
+
+
+def check_name(name: str) -> None:
+    """Raises KubenetError for what cannot be put into a DNS query: names are ASCII, other letters travel as punycode (RFC 3492)."""
+    if not isinstance(name, str) or not name.strip():
+        raise KubenetError(f"name: found {name!r}, expected a DNS name")
+    if not (name.isascii() and name.isprintable()) or "\\" in name:
+        raise KubenetError(f"name {name!r}: expected printable ASCII without backslashes; other letters are written in punycode, as in xn--...")
 
 
 def listen_outside(network: Network, address: str, port: int, protocol: str) -> None:

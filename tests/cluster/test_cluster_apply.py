@@ -108,7 +108,8 @@ def test_all_problems_of_an_apply_come_together(small: kn.Cluster, tmp_path: Pat
 CONFLICTS: list[tuple[dict[str, Any], str, str]] = [
     ({"clusterIP": "10.96.0.10"}, "spec.clusterIPs",
      'Invalid value: ["10.96.0.10"]: failed to allocate IP 10.96.0.10: provided IP is already allocated'),
-    ({"clusterIP": "10.96.0.1"}, "spec.clusterIPs", 'Invalid value: ["10.96.0.1"]: failed to allocate IP 10.96.0.1: provided IP is already allocated'),
+    ({"clusterIP": "10.96.0.1"}, "spec.clusterIPs",
+     'Invalid value: ["10.96.0.1"]: failed to allocate IP 10.96.0.1: provided IP is already allocated'),
     ({"clusterIP": "10.250.0.1"}, "spec.clusterIPs",
      'Invalid value: ["10.250.0.1"]: failed to allocate IP 10.250.0.1: '
      "the provided network does not match the current range"),

@@ -335,11 +335,11 @@ def _name(data: bytes, at: int) -> tuple[str, int]:
     raise IndexError(at)
 
 
-def _records(data: bytes, at: int, count: int) -> Iterator[tuple[str, int, int, int, bytes, int]]:
+def _records(data: bytes, at: int, count: int) -> Iterator[tuple[str, int, bytes, int]]:
     for _ in range(count):
         name, at = _name(data, at)
-        kind, cls, ttl, size = struct.unpack("!HHIH", data[at : at + 10])
-        yield name, kind, cls, ttl, data[at + 10 : at + 10 + size], at + 10
+        kind, _, _, size = struct.unpack("!HHIH", data[at : at + 10])
+        yield name, kind, data[at + 10 : at + 10 + size], at + 10
         at += 10 + size
 
 
@@ -389,26 +389,13 @@ def _dns_message(data: bytes, verbose: bool) -> str:
         return f"{text} {' '.join(questions)} ({len(data)})"
     marks = ("*" if flags & 0x0400 else "") + ("" if flags & 0x0080 else "-") + ("|" if flags & 0x0200 else "") + ("$" if flags & 0x0020 else "")
     text = f"{ident}{_RCODES.get(flags & 15, f' Resp{flags & 15}')}{marks}"
-    if verbose and questions:
-        text += " q: " + ", ".join(questions)
-    elif qd != 1:
+    if qd != 1:
         text += f" [{qd}q]"
     text += f" {an}/{ns}/{ar}"
     shown = []
-    for name, kind, _, ttl, rdata, where in _records(data, at, an):
+    for name, kind, rdata, where in _records(data, at, an):
         body = _record(data, kind, rdata, where)
-        shown.append(f"{name} [{_span(ttl)}] {body}" if verbose else body)
+        shown.append(f"{name} {body}" if verbose else body)
     if shown:
         text += " " + ", ".join(shown)
     return f"{text} ({len(data)})"
-
-
-def _span(seconds: int) -> str:
-    if not seconds:
-        return "0s"
-    out = ""
-    for size, unit in ((604800, "w"), (86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
-        if seconds >= size:
-            out += f"{seconds // size}{unit}"
-            seconds %= size
-    return out
