@@ -9,6 +9,7 @@ keep every stage without copying. Addresses are canonical strings
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeAlias
 
 from .address import family
@@ -141,7 +142,7 @@ class Packet:
     more: bool = False
     whole: Packet | None = None
 
-    @property
+    @cached_property
     def family(self) -> int:
         return family(self.dst)
 
@@ -149,7 +150,7 @@ class Packet:
     def header_size(self) -> int:
         return 20 if self.family == 4 else 40
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of the IP packet: what an MTU is compared with."""
         if self.whole is not None and self.family == 6:
@@ -173,6 +174,8 @@ class Packet:
         other = object.__new__(Packet)
         fields = other.__dict__
         fields.update(self.__dict__)
+        if "l4" in changes or "whole" in changes:
+            fields.pop("size", None)  # measured anew
         fields.update(changes)
         return other
 

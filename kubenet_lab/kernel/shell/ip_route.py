@@ -12,7 +12,7 @@ from ..address import family, number, prefix
 from ..l3 import route_output
 from ..routing import TABLES, Route
 from . import as_json
-from .devices import carrier
+from .devices import by_index, carrier
 from .ip_link import find_device
 from .terminal import Terminal, ToolError
 from .words import Words, address, begins, garbage, integer, invalid, prefix_text
@@ -193,10 +193,10 @@ def _text(record: dict[str, Any]) -> str:
 
 
 def _multicast(t: Terminal) -> list[Route]:
-    """Every device that is up has a route for IPv6 multicast."""
+    """Every device that is ready has a route for IPv6 multicast."""
     kind: Any = "multicast"
-    links = sorted(t.ns.links.values(), key=lambda k: k.index)
-    return [Route("ff00::/8", k.name, type=kind, proto="kernel", metric=256, table=255) for k in links if k.up and k.kind != "loopback"]
+    ready = [k.name for k in by_index(t.ns) if k.up and k.kind != "loopback" and carrier(t.network, t.ns, k)]
+    return [Route("ff00::/8", name, type=kind, proto="kernel", metric=256, table=255) for name in ready]
 
 
 def _all_routes(t: Terminal, fam: int) -> list[Route]:
