@@ -1,51 +1,174 @@
-"""The long comparisons with the real systems (`make proof`): every random suite at full size; writes PROOF.md.
+"""The long comparisons with the real systems (`make proof`): every random suite at full size, every conformance table; writes PROOF.md.
 
-A suite is a test module under tests/ that takes --cases and --seed and prints what it drew and found.
+A random suite is a test module under tests/ that takes --cases and --seed and prints what it drew and found. PROOF.md
+holds what the run showed and nothing that changes from run to run: the seed, the counts, the versions.
 
-    python tools/proof.py [--cases N] [--seed N]
+    python tools/proof.py [--cases N] [--seed N] [suite ...]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import platform
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+#: cases of a suite whose cases are whole networks of namespaces; the others get EACH
+FULL = {
+    "tests/kernel_lab/test_kernel_lab_random.py": 240,
+    "tests/policy/test_policy_real_kernel.py": 20,
+    "tests/policy/test_policy_on_the_machine.py": 200,
+}
+EACH = 1000
+TOOLS = {
+    "iproute2": ["ip", "-V"], "iptables": ["iptables", "--version"], "nftables": ["nft", "--version"], "ipset": ["ipset", "--version"],
+    "tshark": ["tshark", "--version"],
+}  # fmt: skip
 
-def suites() -> list[Path]:
+
+@dataclass
+class Suite:
+    path: str
+    cases: int | None
+    passed: int = 0
+    skipped: int = 0
+    failed: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def result(self) -> str:
+        return (
+            f"**{len(self.failed)} failed**"
+            if self.failed
+            else f"{self.passed} passed" + (f", {self.skipped} skipped" if self.skipped else "")
+        )
+
+
+def suites() -> list[str]:
     """The test modules whose tests take the size of a random suite."""
     found = sorted((ROOT / "tests").rglob("test_*.py"))
-    return [path for path in found if "cases(" in path.read_text("utf-8") and path.parent.name != "repository"]
+    takes = re.compile(r"^def test_\w+\([^)]*\bcases\b", re.M)
+    return [path.relative_to(ROOT).as_posix() for path in found if takes.search(path.read_text("utf-8"))]
+
+
+def conformance() -> list[str]:
+    """The modules that run the tables of tests/conformance, wherever they stand."""
+    found = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [
+        p.relative_to(ROOT).as_posix()
+        for p in found
+        if "conformance" in p.relative_to(ROOT).as_posix() or "conformance" in p.read_text("utf-8")
+    ]
+
+
+def run(path: str, cases: int | None, seed: int) -> Suite:
+    suite = Suite(path, cases)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", path, f"--seed={seed}", f"--junitxml={report}"]
+        if cases is not None:
+            command.append(f"--cases={cases}")
+        env = {**os.environ, "KUBENET_REQUIRE": "all", "CI": "true", "PYTHONHASHSEED": "0"}
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env, check=False)
+        if not report.exists():
+            suite.failed.append(f"it did not run: {done.stdout[-500:]}{done.stderr[-500:]}")
+            return suite
+        for case in ET.parse(report).iter("testcase"):
+            suite.names.append(case.get("name", ""))
+            if case.find("failure") is not None or case.find("error") is not None:
+                suite.failed.append(case.get("name", ""))
+            elif case.find("skipped") is not None:
+                suite.skipped += 1
+            else:
+                suite.passed += 1
+    if suite.failed:
+        print(done.stdout[-8000:])
+    suite.said = [line for line in map(_plain, done.stdout.splitlines()) if line]
+    return suite
+
+
+def _plain(line: str) -> str:
+    """A line that a test printed, without pytest's dots; nothing for what pytest itself says and for seconds."""
+    line = re.sub(r"^[.sFEx]+(?=\S)|^[.sFEx]+$|\[ *\d+%\]", "", line).strip()
+    if not line or (" in " in line and re.search(r"\d+ (passed|failed)", line)) or line.startswith(("=", "-", "!", "generated xml")):
+        return ""
+    return line
+
+
+def versions() -> list[str]:
+    from kubenet_lab.versions import MODELLED
+
+    found = {"kernel": platform.release(), "python": platform.python_version()}
+    for name, command in TOOLS.items():
+        if shutil.which(command[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
+            said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+            version = re.search(r"\d+(\.\d+)+", said)
+            found[name] = version[0] if version else "?"
+    return [
+        "Compared on: " + ", ".join(f"{k} {v}" for k, v in found.items()) + ".",
+        "",
+        "Modelled: " + ", ".join(f"{k} {v}" for k, v in MODELLED.items()) + ".",
+    ]
+
+
+def text(random: list[Suite], tables: list[Suite], seed: int) -> str:
+    lines = [
+        "# Proof",
+        "",
+        "Written by `make proof`: the comparisons with the real systems at full size.",
+        "",
+        f"Seed {seed}.",
+        *versions(),
+    ]
+    lines += ["", "## Random suites", "", "| suite | cases | tests |", "|---|---:|---|"]
+    lines += [f"| [{s.path}]({s.path}) | {s.cases} | {s.result} |" for s in random]
+    for s in random:
+        planted = [re.sub(r"^.*\[(.*)\]$", r"\1", n) for n in s.names if "planted" in n and "[" in n and n not in s.failed]
+        if s.said or planted:
+            lines += ["", f"### {s.path}", ""]
+        lines += [line if line.startswith("-") else f"- {line}" for line in s.said]
+        if planted:
+            lines += ["", "Faults planted in the model, each caught:", "", *(f"- {belief}" for belief in planted)]
+    lines += ["", "## Tables from upstream sources", "", "| suite | rows and tests |", "|---|---|"]
+    lines += [f"| [{s.path}]({s.path}) | {s.result} |" for s in tables]
+    failed = [f"{s.path}: {name}" for s in [*random, *tables] for name in s.failed]
+    if failed:
+        lines += ["", "## Failed", "", *(f"- {f}" for f in failed)]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:
-    from kubenet_lab.versions import MODELLED
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--cases", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", type=int, default=None, help="cases of every random suite, instead of its full number")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("suites", nargs="*", help="only these modules; PROOF.md is then printed, not written")
     args = parser.parse_args()
-    lines = [
-        "# Proof", "", "Written by `make proof`: the random comparisons with the real systems, at full size.", "",
-        f"Seed {args.seed}, up to {args.cases} cases per suite. Modelled: " + ", ".join(f"{k} {v}" for k, v in MODELLED.items()) + ".",
-    ]  # fmt: skip
-    status = 0
-    for path in suites():
-        name = path.relative_to(ROOT).as_posix()
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:randomly", name, f"--cases={args.cases}", f"--seed={args.seed}"],
-            cwd=ROOT, capture_output=True, text=True, env={**os.environ, "KUBENET_REQUIRE": "all"},
-        )  # fmt: skip
-        status = status or done.returncode
-        print(done.stdout)
-        lines += ["", f"## {name}", "", "```text", done.stdout.strip()[-4000:], "```"]
-    (ROOT / "PROOF.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return status
+    random, tables = [], []
+    for path in args.suites or suites():
+        cases = args.cases or FULL.get(path, EACH)
+        print(f"{path}, {cases} cases", flush=True)
+        random.append(run(path, cases, args.seed))
+        print(f"  {random[-1].result}", flush=True)
+    for path in [p for p in conformance() if p not in suites()] if not args.suites else []:
+        tables.append(run(path, None, args.seed))
+        print(f"{path}: {tables[-1].result}", flush=True)
+    found = text(random, tables, args.seed)
+    if args.suites:
+        print(found)
+    else:
+        (ROOT / "PROOF.md").write_text(found, encoding="utf-8")
+    return int(any(s.failed for s in [*random, *tables]))
 
 
 if __name__ == "__main__":

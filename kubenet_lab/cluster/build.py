@@ -10,7 +10,6 @@ from typing import Any
 
 from ..cni.rules import RuleStep, replay, restore_text
 from ..dns import Upstream, Zones, parse_resolv_conf
-from ..errors import Problem
 from ..ingress import HttpServer
 from ..kernel.address import prefix
 from ..kernel.ipset import IpSets

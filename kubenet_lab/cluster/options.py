@@ -132,7 +132,9 @@ class Options:
     def _check_types(self) -> None:
         for name in ("pod_cidr", "service_cidr", "node_cidr"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(v, str) for v in value))):
+            if value is not None and not (
+                isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(v, str) for v in value))
+            ):
                 raise KubenetError(f"{name}: found {value!r}, expected a CIDR such as '10.244.0.0/16'")
         shapes: dict[str, type] = {"proxy": KubeProxy, "dns": CoreDNS, "policy": PolicyEngine}
         for name, shape in shapes.items():

@@ -26,11 +26,33 @@ def reasons_for(cluster: Cluster, result: Result, source: Party, target: Target)
     """Reasons that come before the walk's own."""
     if result.verdict == "delivered":
         return _not_enforced(cluster, result, source)
-    if result.ending not in ("filter.reject", "filter.drop"):
-        return []
+    out = _of_service(cluster, result, target)
+    if not out and cluster.engine and result.ending in ("filter.reject", "filter.drop"):
+        out = _denied(cluster, result, source)
+    return out
+
+
+# ------------------------------------------------------------------------------------------------------------ Services
+def _of_service(cluster: Cluster, result: Result, target: Target) -> list[Reason]:
+    """Why the Service that was asked for led nowhere."""
     service = _service(cluster, target)
-    out = list(why_no_endpoints(cluster.snapshot(), service)) if service is not None and result.ending == "filter.reject" else []
-    return out + (_denied(cluster, result, source) if cluster.engine else [])
+    if service is None:
+        return []
+    q, origin = result.question, f"Service {service.key}"
+    port = next((p for p in service.spec.ports if q.port in (p.port, p.node_port) and p.protocol == q.protocol), None)
+    if port is None:
+        if q.protocol == "ICMP" or target.address not in (service.spec.cluster_ip, *service.spec.cluster_ips):
+            return []
+        return [Reason("service.no_rule", {"vip": target.address, "port": f"{q.port}/{q.protocol}"}, origin)]
+    trail = result.forward
+    if trail is None or not str(trail.params.get("origin") or "").startswith((f"{origin} ", "kube-proxy")):
+        return []  # a policy's rule, say
+    params = {"service": service.key, "port": port.name or port.port}
+    if result.ending == "filter.reject":
+        return [Reason("service.no_endpoints", params, origin), *why_no_endpoints(cluster.snapshot(), service)]
+    if result.ending == "filter.drop" and "Local" in (service.spec.external_traffic_policy, service.spec.internal_traffic_policy):
+        return [Reason("service.no_local_endpoints", {**params, "node": trail.ns}, origin)]
+    return []
 
 
 def _service(cluster: Cluster, target: Target) -> Service | None:
@@ -46,6 +68,7 @@ def _service(cluster: Cluster, target: Target) -> Service | None:
     return None
 
 
+# ------------------------------------------------------------------------------------------------------------ policies
 def _answering_pod(cluster: Cluster, result: Result) -> Party | None:
     who = result.answered_by or ""
     namespace, _, name = who.partition("/")

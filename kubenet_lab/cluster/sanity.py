@@ -41,7 +41,7 @@ def _fits(text: str, network: bool) -> bool:
     if not network:
         return as_ip(text) is not None and "[" not in text
     try:
-        prefix(text)
+        prefix(text.strip())  # loadBalancerSourceRanges are trimmed by who reads them
     except ValueError:
         return False
     return "/" in text
@@ -60,7 +60,12 @@ def _addresses(o: Object) -> Iterator[tuple[str, str, bool]]:
             yield "status.hostIP", o.status.host_ip, False
     elif isinstance(o, Service):
         s = o.spec
-        named = [("clusterIP", [s.cluster_ip]), ("clusterIPs", s.cluster_ips), ("externalIPs", s.external_ips), ("loadBalancerIP", [s.load_balancer_ip])]
+        named = [
+            ("clusterIP", [s.cluster_ip]),
+            ("clusterIPs", s.cluster_ips),
+            ("externalIPs", s.external_ips),
+            ("loadBalancerIP", [s.load_balancer_ip]),
+        ]
         for name, texts in named:
             yield from ((f"spec.{name}", t, False) for t in texts if t and t != "None")
         yield from ((f"spec.loadBalancerSourceRanges[{i}]", t, True) for i, t in enumerate(s.load_balancer_source_ranges))
@@ -90,9 +95,12 @@ def programmable(snapshot: Snapshot) -> tuple[Snapshot, list[Problem]]:
     gone = {id(o) for o in bad}
     kept = Snapshot(
         [o for o in snapshot.all() if id(o) not in gone], version=snapshot.version, domain=snapshot.domain, settled=snapshot.settled,
-        retired=snapshot.retired, documents={(o.kind, o.namespace, o.name): snapshot.document(o.kind, o.name, o.namespace) or {} for o in snapshot.all()},
+        retired=snapshot.retired, documents={(o.kind, o.namespace, o.name): snapshot.document(o.kind, o.name,
+          o.namespace) or {} for o in snapshot.all()},
     )  # fmt: skip
-    return kept, [Problem("left out of what the agents program: its ports or protocols cannot exist", object=f"{o.kind} {o.key}") for o in bad]
+    return kept, [
+        Problem("left out of what the agents program: its ports or protocols cannot exist", object=f"{o.kind} {o.key}") for o in bad
+    ]
 
 
 def _possible(o: Object) -> bool:

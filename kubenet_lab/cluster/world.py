@@ -73,7 +73,9 @@ def check_name(name: str) -> None:
     if not isinstance(name, str) or not name.strip():
         raise KubenetError(f"name: found {name!r}, expected a DNS name")
     if not (name.isascii() and name.isprintable()) or "\\" in name:
-        raise KubenetError(f"name {name!r}: expected printable ASCII without backslashes; other letters are written in punycode, as in xn--...")
+        raise KubenetError(
+            f"name {name!r}: expected printable ASCII without backslashes; other letters are written in punycode, as in xn--..."
+        )
 
 
 def listen_outside(network: Network, address: str, port: int, protocol: str) -> None:

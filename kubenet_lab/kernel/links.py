@@ -7,12 +7,13 @@ A link is replaced, never changed: `Namespace.set_link` is the door. Kinds: "loo
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from .address import family, number, prefix
 
-__all__ = ["Address", "BridgeOptions", "BridgePort", "Link", "LinkKind", "VxlanOptions", "mac_of"]
+__all__ = ["Address", "BridgeOptions", "BridgePort", "Link", "LinkKind", "VxlanOptions", "is_secondary", "mac_of"]
 
 LinkKind = Literal["loopback", "physical", "veth", "bridge", "vxlan"]
 
@@ -56,6 +57,18 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.ip}/{self.length}"
+
+
+def is_secondary(addresses: Iterable[Address], a: Address) -> bool:
+    """Does an address of the same network and length stand before it (devinet.c, __inet_insert_ifa)? Then it brings no routes of its own."""
+    if a.family == 6:
+        return False
+    for other in addresses:
+        if other == a:
+            return False
+        if other.family == 4 and other.length == a.length and other.network == a.network and other.scope == a.scope:
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +121,7 @@ class Link:
     bridge: BridgeOptions = BridgeOptions()
     vxlan: VxlanOptions | None = None
     promisc: bool = False
+    opened: bool = False  # it was up before it went down: it keeps its queueing discipline
     arp: bool = True
     origin: str = ""
 

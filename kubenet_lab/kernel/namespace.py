@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import CommandError
 from .address import canonical, family, number, prefix
-from .links import Address, BridgeOptions, BridgePort, Link, LinkKind, VxlanOptions, mac_of
+from .links import Address, BridgeOptions, BridgePort, Link, LinkKind, VxlanOptions, is_secondary, mac_of
 from .process import Process
 from .routing import Fib, Route, RoutingRule, default_rules
 
@@ -224,6 +224,8 @@ class Namespace:
             raise CommandError("RTNETLINK answers: Cannot assign requested address")
         self.links[dev] = replace(link, addresses=tuple(a for a in link.addresses if a not in gone))
         for a in gone:
+            if a.family == 6 and any(b.family == 6 and b.network == a.network and b.prefixroute for b in self.links[dev].addresses):
+                continue
             self.routes = [
                 r for r in self.routes
                 if not (r.dev == dev and r.proto == "kernel" and r.dst == a.network and r.src in (a.ip, "")) and r.src != a.ip
@@ -231,8 +233,10 @@ class Namespace:
         self._changed()
 
     def _connect(self, dev: str, a: Address) -> None:
-        if not a.prefixroute or a.scope == "host" or (a.family == 4 and a.length == 32):
+        if not a.prefixroute or a.scope == "host" or (a.family == 4 and a.length == 32) or is_secondary(self.links[dev].addresses, a):
             return
+        if a.family == 6 and any(r.dst == a.network and r.dev == dev and r.proto == "kernel" and r.table == 254 for r in self.routes):
+            return  # addresses of one network share its route
         self.routes.append(
             Route(a.network, dev, scope="link", src=a.ip if a.family == 4 else "", proto="kernel", metric=0 if a.family == 4 else 256)
         )
@@ -326,8 +330,11 @@ class Namespace:
             bits = 32 if fam == 4 else 128
             if a.ip == "127.0.0.1":
                 out.append(Route("127.0.0.0/8", "lo", type="local", scope="host", src=a.ip, proto="kernel", table=255))
-            out.append(Route(f"{a.ip}/{bits}", dev, type="local", scope="host", src=a.ip if fam == 4 else "", proto="kernel", table=255))
-            if a.broadcast and self.links[dev].up:
+            # a secondary address is reached from its network's first one
+            own = self.links[dev].addresses
+            first = a if fam == 6 else next(b for b in own if b.family == 4 and (b.network, b.length, b.scope) == (a.network, a.length, a.scope))
+            out.append(Route(f"{a.ip}/{bits}", dev, type="local", scope="host", src=first.ip if fam == 4 else "", proto="kernel", table=255))
+            if a.broadcast and self.links[dev].up and first is a:
                 out.append(Route(f"{a.broadcast}/32", dev, type="broadcast", scope="link", src=a.ip, proto="kernel", table=255))
         return out
 

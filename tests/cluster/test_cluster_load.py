@@ -393,6 +393,53 @@ def test_what_a_real_cluster_accepted_is_a_finding_unless_strict() -> None:
         kn.load([*SMALL, service("default/odd", {"app": "server"}, {"port": 70000})])
 
 
+def test_impossible_ports_are_left_out_of_what_is_programmed() -> None:
+    """One odd object must not take a node's rules down: the others work, and the finding says what was left out."""
+    cluster = kn.load([*SMALL, observed(service("default/odd", {"app": "server"}, {"port": 70000}))])
+    assert cluster.connect("default/client", "svc:default/server")
+    assert any(f.object == "Service default/odd" and "left out" in f.message for f in cluster.findings)
+    assert "default/odd" not in str(cluster.node("worker-1").iptables_save())
+
+
+@pytest.mark.parametrize(
+    "change, path",
+    [
+        (lambda d: d["status"]["podIPs"].append({"ip": "10.244.0.300"}), "status.podIPs[1].ip"),
+        (lambda d: d["status"].update(hostIP="worker-1"), "status.hostIP"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_even_from_a_dump(change: Any, path: str) -> None:
+    document = running(pod("a/x", "worker-1"), "10.244.0.5", "192.168.50.11")
+    change(document)
+    with pytest.raises(LoadError, match="must be a valid IP address") as error:
+        kn.load([observed(node("worker-1", "192.168.50.11", "10.244.0.0/24")), document])
+    assert [p.path for p in error.value.problems if "valid IP" in p.message][-1].endswith(path.rpartition(".")[2])
+
+
+def test_nodes_of_a_dump_are_used_as_they_are() -> None:
+    """Names, addresses, podCIDRs in any order, and the MAC address that flannel noted on its node."""
+    data = {
+        "flannel.alpha.coreos.com/backend-data": '{"VNI":1,"VtepMAC":"0a:1b:2c:3d:4e:5f"}',
+        "flannel.alpha.coreos.com/backend-type": "vxlan",
+    }
+    nodes = [
+        observed(node("zeta", "172.31.4.10", "10.42.7.0/24", annotations=data)),
+        observed(node("alpha", "172.31.5.20", "10.42.3.0/24")),
+    ]
+    pods = [
+        running(pod("a/x", "alpha", ports=(("p", 80, "TCP"),)), "10.42.3.9", "172.31.5.20"),
+        running(pod("a/y", "zeta"), "10.42.7.77", "172.31.4.10"),
+    ]
+    cluster = kn.load([*nodes, *pods], dns="none")
+    assert [n.name for n in cluster.nodes] == ["alpha", "zeta"] and cluster.plan.node_cidr == "172.31.4.0/23"
+    assert cluster.plan.pod_cidrs == ("10.42.0.0/16",) and cluster.pod_network == "flannel vxlan"
+    fdb = cluster.node("alpha").fdb()
+    assert "0a:1b:2c:3d:4e:5f" in set(fdb[fdb.dst == "172.31.4.10"].mac)
+    trace = cluster.connect("a/y", "a/x")
+    assert (trace.answered_by, trace.source_seen) == ("a/x", "10.42.7.77")
+    assert cluster.apply(pod("a/new", "zeta")).pod("a/new").ip.startswith("10.42.7.")
+
+
 def test_two_services_of_a_dump_with_one_address_are_a_finding() -> None:
     one, two = (observed(service(f"default/{n}", {"app": "server"}, clusterIP="10.96.3.3")) for n in ("one", "two"))
     cluster = kn.load([*SMALL, one, two])

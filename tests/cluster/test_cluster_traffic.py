@@ -55,7 +55,8 @@ def test_external_traffic_policy_local_keeps_the_source_and_stays_on_the_node(sm
     small.set_pod("default/near", ready=False)
     trace = small.connect(OUTSIDE, "node:worker-1", 30080)
     assert (trace.verdict, trace.error) == ("timeout", "ETIMEDOUT"), "no endpoint here: dropped, so that a load balancer notices"
-    assert trace.reasons[-1].code == "filter.drop" and "default/public" in trace.reasons[-1].origin
+    assert [r.code for r in trace.reasons] == ["service.no_local_endpoints", "filter.drop"]
+    assert "none on worker-1" in str(trace.reasons[0]) and all("default/public" in r.origin for r in trace.reasons)
     pods = small.outcomes("default/client", "node:worker-1", 30080)
     assert {o.answered_by for o in pods} == {"default/far"}, "pods of the cluster may still use every endpoint"
 
@@ -64,6 +65,8 @@ def test_internal_traffic_policy_local(small: kn.Cluster) -> None:
     small.apply(service("default/here", {"app": "server"}, internalTrafficPolicy="Local"))
     assert seen(small.outcomes("default/client", "svc:default/here")).keys() == {"default/near"}
     assert seen(small.outcomes("default/far", "svc:default/here")).keys() == {"default/far"}
+    trace = small.set_pod("default/near", ready=False).connect("default/client", "svc:default/here")
+    assert trace.verdict == "timeout" and [r.code for r in trace.reasons] == ["service.no_local_endpoints", "filter.drop"]
 
 
 def test_a_node_asks_a_service(small: kn.Cluster) -> None:
@@ -97,7 +100,8 @@ def test_without_affinity_each_connection_draws_anew(small: kn.Cluster) -> None:
 
 
 def test_ports_that_the_service_does_not_have(small: kn.Cluster) -> None:
-    assert small.connect("default/client", "svc:default/server", 81).verdict == "timeout", "no rule takes it; the address leads nowhere"
+    trace = small.connect("default/client", "svc:default/server", 81)
+    assert trace.verdict == "timeout" and trace.reasons[0].code == "service.no_rule", "the address leads nowhere"
     assert small.connect("default/client", "svc:default/server", 80, "UDP").verdict == "timeout"
     assert small.connect("default/client", "default/near", 81).error == "ECONNREFUSED"
 
@@ -421,6 +425,15 @@ def test_a_request_through_an_ingress(ingress: kn.Cluster, path: str, status: in
     elif inner is not None:
         assert inner.error == "ECONNREFUSED"
     assert str(status) in str(trace.explain()) and trace.to_dict()["stages"]
+
+
+def test_an_endpoint_that_is_cut_off_is_a_gateway_timeout(ingress: kn.Cluster) -> None:
+    cut = ingress.copy()
+    for name in ("worker-1", "worker-2"):
+        cut.node(name).run("ip link set flannel.1 down")
+        cut.node(name).run("iptables -I OUTPUT -p tcp --dport 8080 -j DROP")
+    trace = cut.request(OUTSIDE, "http://shop.test/ok")
+    assert trace and trace.answer.status == 504 and dict(trace.stages)["forward"].verdict in ("timeout", "unreachable")
 
 
 def test_a_request_inside_goes_straight_to_the_pod(ingress: kn.Cluster) -> None:

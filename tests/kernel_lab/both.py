@@ -43,10 +43,22 @@ class Both:
         self.real.ask("run", id=self.id, lines=[[space, line]])
         doors.apply(self.net, [[space, line]])
 
-    def each(self, src: str, dst: str, port: int = shape.TCP_PORT, proto: str = "TCP", **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def each(
+        self, src: str, dst: str, port: int = shape.TCP_PORT, proto: str = "TCP", **more: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The answers of the model and of the real kernel."""
         self.serial += 1
-        probe = {"case": self.id, "src": src, "dst": dst, "port": port, "proto": proto, "size": 200, "sport": self.serial, "timeout": 4.2, **more}
+        probe = {
+            "case": self.id,
+            "src": src,
+            "dst": dst,
+            "port": port,
+            "proto": proto,
+            "size": 200,
+            "sport": self.serial,
+            "timeout": 4.2,
+            **more,
+        }
         self.real.ask("flush", ids=[self.id])
         said, self.last = model.ask(self.net, self.state.fork(), probe, capture=True)
         return said, self.real.ask("probe", probes=[probe])[0]

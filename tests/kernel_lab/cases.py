@@ -1,4 +1,4 @@
-"""Random cases: a cluster with broken entries, and the probes to compare. A case is a JSON-able value; the same seed gives the same case."""
+"""Random cases: a cluster with broken entries, and the probes to compare. A case is JSON-able; a seed gives the same again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw(seed: int, number: int, only: tuple[str, ...] = ()) -> Case:
         mtu = rng.choice([under - OVERHEAD] * 4 + [1500, 1400])
         for j in range(2, 2 + rng.randint(1, 3)):
             own = mtu if rng.random() < 0.85 else rng.choice([1400, 1450, 1500])
-            spec["pods"].append({"name": f"p{i}{j}", "node": f"n{i}", "ip": f"10.244.{i}.{j}", "mtu": own, "hairpin": True, "length": 24})
+            spec["pods"].append({"name": f"p{i}{j}", "node": f"n{i}", "ip": f"10.244.{i}.{j}", "mtu": own, "hairpin": True})
     spec["iptables"] = rng.choice(["legacy", "nft"])
     sizes = sorted({p["mtu"] for p in spec["pods"]} | {under - OVERHEAD})
     names = [n for n in FEATURES for _ in range(HEAVY.get(n, 1))]

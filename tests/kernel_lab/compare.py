@@ -25,8 +25,8 @@ from .real import Real
 #: clusters at a time: the kernel keeps 1,024 learned neighbours for all namespaces of a machine together
 BATCH = 8
 SETTLE = 1.2  # seconds until the kernel has told every bridge that its ports have carrier
-#: probes of one cluster that are asked again: a router tells a client of a missing route once a second, so there may be many
-LIMIT = 24
+#: probes of one cluster that are asked again: a router tells a client of a missing route once a second, so those may be many
+LIMIT, LIMIT_OF_ROUTE_ERRORS = 6, 24
 FIELDS = ("verdict", "error", "by", "seen", "icmp")
 
 
@@ -39,7 +39,11 @@ class Difference:
 
     def __str__(self) -> str:
         p = self.probe
-        asked = f"{p['src']} -> {p['dst']}:{p['port']} {p['proto']} size {p['size']}" + (f" ttl {p['ttl']}" if p.get("ttl") else "") + (" df" if p.get("df") else "")
+        asked = (
+            f"{p['src']} -> {p['dst']}:{p['port']} {p['proto']} size {p['size']}"
+            + (f" ttl {p['ttl']}" if p.get("ttl") else "")
+            + (" df" if p.get("df") else "")
+        )
         names = [f["name"] for f in self.case["spec"]["faults"]]
         return f"case {self.case['id']} {names}\n  {asked}\n  model {_short(self.model)}\n  real  {_short(self.real)}"
 
@@ -73,13 +77,10 @@ class Report:
         def row(title: str, counts: Counter[str]) -> str:
             return f"{title}: " + ", ".join(f"{k} {v}" for k, v in sorted(counts.items(), key=lambda kv: (-kv[1], kv[0])))
 
-        return "\n".join(
-            [
-                f"{self.cases} clusters, {self.probes} probes, {len(self.differences)} unexplained differences, {sum(self.explained.values())} explained",
-                row("probes", self.kinds), row("verdicts", self.verdicts), row("errors and ICMP", self.errors), row("features", self.features),
-                *([row("explained", self.explained)] if self.explained else []),
-            ]
-        )  # fmt: skip
+        counts = f"{len(self.differences)} unexplained differences, {sum(self.explained.values())} explained"
+        lines = [f"{self.cases} clusters, {self.probes} probes, {counts}", row("probes", self.kinds), row("verdicts", self.verdicts)]
+        lines += [row("errors and ICMP", self.errors), row("features", self.features)]
+        return "\n".join([*lines, row("explained", self.explained)] if self.explained else lines)
 
 
 def same(m: dict[str, Any], r: dict[str, Any]) -> bool:
@@ -99,7 +100,11 @@ class Comparison:
         for i in range(0, len(cases), BATCH):
             self._batch(cases[i : i + BATCH])
             if self.tell:
-                print(f"  {min(i + BATCH, len(cases))} of {len(cases)} clusters, {len(self.report.differences)} differences", file=sys.stderr, flush=True)
+                print(
+                    f"  {min(i + BATCH, len(cases))} of {len(cases)} clusters, {len(self.report.differences)} differences",
+                    file=sys.stderr,
+                    flush=True,
+                )
         return self.report
 
     def _batch(self, cases: Sequence[Case]) -> None:
@@ -151,16 +156,18 @@ class Comparison:
         """One probe per cluster at a time, twice at most."""
         for _ in range(2):
             queues: dict[str, list[Difference]] = {}
-            for d in suspects:
-                queues.setdefault(d.case["id"], []).append(d)
             still: list[Difference] = []
+            for d in suspects:
+                queue = queues.setdefault(d.case["id"], [])
+                limited = d.real["verdict"] == "timeout" and d.model["icmp"] is not None
+                if len(queue) < (LIMIT_OF_ROUTE_ERRORS if limited else LIMIT):
+                    queue.append(d)
+                else:
+                    still.append(d)  # enough were asked to see what it is
             for i in range(max(map(len, queues.values()), default=0)):
                 now = [q[i] for q in queues.values() if i < len(q)]
-                if i >= LIMIT:  # enough to see what it is
-                    still += now
-                    continue
                 self.real.ask("flush", ids=[d.case["id"] for d in now])
-                time.sleep(1.1)  # route errors are limited to one a second
+                time.sleep(1.1)
                 pairs = [(d.case, {**d.probe, "sport": self._port()}) for d in now]
                 self.report.retried += len(now)
                 for d, r in zip(now, self._ask(pairs), strict=True):

@@ -45,13 +45,16 @@ class Machine:
             self.spaces[name] = Space(name)
             for key, value in QUIET.items():
                 self.spaces[name].sysctl(key, value)
-        lines = [f"link add br0 address {under['mac']} type bridge", f"link set br0 mtu {under['mtu']} up", f"addr add {under['gateway']} dev br0"]
+        lines = [
+            f"link add br0 address {under['mac']} type bridge",
+            f"link set br0 mtu {under['mtu']} up",
+            f"addr add {under['gateway']} dev br0",
+        ]
         # the world outside is silent: `unreachable` would answer, at a limited rate
         lines.append("route add blackhole default")
         for i, end in enumerate(under["ends"]):
-            lines.append(
-                f"link add u{i} mtu {under['mtu']} type veth peer name eth0 address {end['mac']} mtu {under['mtu']} netns {self.spaces[end['name']].path}"
-            )
+            far = f"name eth0 address {end['mac']} mtu {under['mtu']} netns {self.spaces[end['name']].path}"
+            lines.append(f"link add u{i} mtu {under['mtu']} type veth peer {far}")
             lines.append(f"link set u{i} master br0 up")
         self.spaces["underlay"].run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
         self.spaces["underlay"].sysctl("net.ipv4.ip_forward", 1)
@@ -88,13 +91,19 @@ class Machine:
                 space.sysctl(key, value)
             return ""
         if tool == "iptables":
-            return space.run(f"iptables-{self.backend}-restore", "--noflush", stdin=restore_text(lines), env={**os.environ, "XTABLES_LOCKFILE": self.lock})
+            return space.run(
+                f"iptables-{self.backend}-restore",
+                "--noflush",
+                stdin=restore_text(lines),
+                env={**os.environ, "XTABLES_LOCKFILE": self.lock},
+            )
         raise ValueError(f"no program {tool!r}")
 
     def cni(self, call: dict[str, Any]) -> Any:
         """Run a real CNI plugin: {"at": node, "pod": space, "command", "conf"}."""
         env = {
-            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "CNI_COMMAND": call["command"], "CNI_CONTAINERID": f"{self.id}-{call['pod']}",
+            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "CNI_COMMAND": call["command"],
+            "CNI_CONTAINERID": f"{self.id}-{call['pod']}",
             "CNI_NETNS": self.spaces[call["pod"]].path, "CNI_IFNAME": "eth0", "CNI_PATH": CNI_BIN,
             "CNI_ARGS": f"IgnoreUnknown=1;IP={call['ip']}",
         }  # fmt: skip

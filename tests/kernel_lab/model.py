@@ -22,7 +22,8 @@ def ask(net: Network, state: State, probe: dict[str, Any], capture: bool = False
     )  # fmt: skip
     r = put(net, state, q, capture=capture)
     answer: dict[str, Any] = {
-        "verdict": r.verdict, "error": None if r.verdict in _SILENT else r.error, "by": None, "seen": None, "icmp": None, "seconds": round(r.elapsed, 3),
+        "verdict": r.verdict, "error": None if r.verdict in _SILENT else r.error, "by": None, "seen": None, "icmp": None,
+        "seconds": round(r.elapsed, 3),
     }  # fmt: skip
     if r.verdict == "delivered" and probe["proto"] != "ICMP":
         answer["by"], answer["seen"] = r.answered_by, r.source_seen

@@ -31,8 +31,24 @@ def why_not() -> str:
     try:
         with Real() as real:
             real.ask("sleep", seconds=0)
-            real.ask("build", id="try", spec={"underlay": {"mac": "02:00:00:00:00:01", "mtu": 1500, "gateway": "192.0.2.1/24", "ends": []}, "spaces": ["a"], "lines": [], "listen": []})
-            real.ask("run", id="try", lines=[["a", "ip link add v0 type vxlan id 1 dstport 8472 nolearning dev lo"], ["a", "iptables -t nat -A OUTPUT -m mark --mark 1 -j ACCEPT"]])
+            real.ask(
+                "build",
+                id="try",
+                spec={
+                    "underlay": {"mac": "02:00:00:00:00:01", "mtu": 1500, "gateway": "192.0.2.1/24", "ends": []},
+                    "spaces": ["a"],
+                    "lines": [],
+                    "listen": [],
+                },
+            )
+            real.ask(
+                "run",
+                id="try",
+                lines=[
+                    ["a", "ip link add v0 type vxlan id 1 dstport 8472 nolearning dev lo"],
+                    ["a", "iptables -t nat -A OUTPUT -m mark --mark 1 -j ACCEPT"],
+                ],
+            )
     except (OSError, RuntimeError) as e:
         return f"network namespaces ({str(e).strip()[:300]})"
     return ""
@@ -45,7 +61,9 @@ class Real:
         root = os.geteuid() == 0 if root is None else root
         env = {**os.environ, "PATH": _path(), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [*_wrap(root), sys.executable, "-m", "tests.kernel_lab.driver"]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     def ask(self, op: str, **request: Any) -> Any:
         assert self.process.stdin and self.process.stdout and self.process.stderr

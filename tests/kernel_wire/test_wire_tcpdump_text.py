@@ -116,7 +116,7 @@ def test_type_vxlan(random_frames: Callable[[int, int], list[Frame]], pcap_of: C
     tcpdump = require_tool("tcpdump")
 
     def plain(f: Frame) -> bool:
-        return isinstance(f.body, Arp) or not isinstance(f.body.l4, Udp | Raw) and not (isinstance(f.body.l4, Icmp) and f.body.l4.quote is not None)
+        return isinstance(f.body, Arp) or (not isinstance(f.body.l4, Udp | Raw) and not (isinstance(f.body.l4, Icmp) and f.body.l4.quote is not None))
 
     inner = [f for f in random_frames(200, seed) if plain(f)]
     sent = [Frame(f.src, f.dst, Packet("10.0.0.1", "10.0.0.2", "UDP", Udp(40000, 8472, Vxlan(7, f)), df=False)) for f in inner]

@@ -68,7 +68,7 @@ def _multicast(link: Link) -> list[str]:
     """Link-layer groups that a device has joined: all hosts of both families, IPv6 solicited-node groups, a bridge's snooping ones."""
     if link.kind in ("loopback", "vxlan"):
         return []
-    out = ["33:33:00:00:00:01"]
+    out = ["33:33:00:00:00:01"] if link.up or not link.opened else []
     if link.up:
         if link.kind == "bridge":
             out += ["01:00:5e:00:00:6a", "33:33:00:00:00:6a"]

@@ -70,7 +70,7 @@ def flags(net: Network, ns: Namespace, link: Link) -> list[str]:
 
 def qdisc(link: Link) -> str:
     """A NIC gets the distribution's default (fq_codel under systemd), software devices have no queue."""
-    if not link.up:
+    if not link.up and not link.opened:
         return "noop"
     return "fq_codel" if link.kind == "physical" else "noqueue"
 

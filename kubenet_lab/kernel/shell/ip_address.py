@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import NotModelled
-from ..address import number, prefix
-from ..links import Address, Link
+from ..address import family, number, prefix
+from ..links import Address, Link, is_secondary
 from . import as_json
 from .devices import operstate, shown_name
 from .ip_link import find_device, head, link_lines, selected
@@ -47,23 +47,13 @@ def scope_of(a: Address) -> str:
     return a.scope
 
 
-def secondary(addresses: tuple[Address, ...], a: Address) -> bool:
-    """Another address of the same network and length stands before it (devinet.c, __inet_insert_ifa)."""
-    for other in addresses:
-        if other is a:
-            return False
-        if other.family == 4 and other.length == a.length and other.network == a.network and other.scope == a.scope:
-            return True
-    return False
-
-
 def shown(link: Link, fam: int) -> list[Address]:
     """A link's addresses in the order in which the kernel lists them."""
     own = [a for a in link.addresses if a.family == 4]
-    four = [a for a in own if not secondary(link.addresses, a)] + [a for a in own if secondary(link.addresses, a)]
-    order = {"global": 0, "link": 1, "host": 2}
-    # a new IPv6 address goes in front of those of its scope
-    six = sorted([a for a in link.addresses[::-1] if a.family == 6], key=lambda a: order[scope_of(a)])
+    width = {"host": 0, "link": 1, "global": 2}
+    # the narrowest scope first, secondary addresses last (devinet.c); a new IPv6 address goes in front of those of its scope (addrconf.c)
+    four = sorted((a for a in own if not is_secondary(own, a)), key=lambda a: width[a.scope]) + [a for a in own if is_secondary(own, a)]
+    six = sorted([a for a in link.addresses[::-1] if a.family == 6], key=lambda a: -width[scope_of(a)])
     return [*(four if fam != 6 else []), *(six if fam != 4 else [])]
 
 
@@ -75,7 +65,7 @@ def _line(link: Link, a: Address) -> str:
     if a.brd and a.broadcast and a.scope == "global":
         text += f"brd {a.broadcast} "
     text += f"scope {a.scope} "
-    if secondary(link.addresses, a):
+    if is_secondary(link.addresses, a):
         text += "secondary "
     if not a.prefixroute:
         text += "noprefixroute "
@@ -87,7 +77,7 @@ def _info(link: Link, a: Address) -> dict[str, Any]:
     if a.family == 4 and a.brd and a.broadcast and a.scope == "global":
         out["broadcast"] = a.broadcast
     out["scope"] = scope_of(a)
-    if a.family == 4 and secondary(link.addresses, a):
+    if a.family == 4 and is_secondary(link.addresses, a):
         out["secondary"] = True
     if not a.prefixroute:
         out["noprefixroute"] = True
@@ -115,15 +105,16 @@ def _show(t: Terminal, words: Words, o: Options) -> str:
             rest += [word, words.take()]
         else:
             rest.append(word)
+    fam = o.family or (family(within) if within else 0)
     out: list[str] = []
     data: list[dict[str, Any]] = []
     for k in selected(t, Words(rest)):
         found = [
-            a for a in shown(k, o.family)
+            a for a in shown(k, fam)
             if (not within or a.ip in prefix(within)) and (not scope or scope_of(a) == scope)
         ]  # fmt: skip
-        filtered = bool(o.family or within or scope or permanent)
-        if filtered and not found:
+        filtered = bool(fam or scope or permanent)
+        if filtered and not found and (fam or k.addresses):
             continue
         if o.json:
             data.append(as_json.link(t, k, o.details, mode=False) | {"addr_info": [_info(k, a) for a in found]})
@@ -132,7 +123,7 @@ def _show(t: Terminal, words: Words, o: Options) -> str:
         elif o.oneline:
             out += [f"{k.index}: {k.name}{_line(k, a)}\\{_FOREVER}" for a in found]
         else:
-            out += [head(t, k, mode=False, short=o.family == 6)] if o.family else link_lines(t, k, o, mode=False)
+            out += [head(t, k, mode=False, short=o.family == 6)] if fam else link_lines(t, k, o, mode=False)
             for a in found:
                 out += [_line(k, a), _FOREVER]
     return as_json.dumps(data, o.pretty) if o.json else "".join(f"{line}\n" for line in out)
@@ -203,15 +194,10 @@ def _add(t: Terminal, words: Words, o: Options, command: str) -> str:
         return ""
     if scope is None:
         scope = "host" if ip.startswith("127.") or ip == "::1" else "global"
-    before = len(t.ns.routes)
     t.ns.add_address(dev, text, scope=scope, prefixroute=route)
     addresses = t.ns.links[dev].addresses
     new = replace(addresses[-1], brd=broadcast)
     t.ns.set_link(dev, addresses=(*addresses[:-1], new))
-    now = t.ns.links[dev].addresses
-    if not six and secondary(now, now[-1]) and len(t.ns.routes) > before:
-        del t.ns.routes[-1]  # a secondary address brings no route of its own
-        t.ns.set_link(dev)
     t.changed = True
     return ""
 
@@ -241,19 +227,14 @@ def _remove(t: Terminal, dev: str, a: Address) -> None:
     """Without its primary a network's secondary addresses go too (promote_secondaries is 0)."""
     link = t.ns.links[dev]
     gone = [a]
-    if a.family == 4 and not secondary(link.addresses, a):
+    if a.family == 4 and not is_secondary(link.addresses, a):
         gone += [
             b
             for b in link.addresses
             if b is not a and b.family == 4 and b.length == a.length and b.network == a.network and b.scope == a.scope
         ]
     for b in gone:
-        same = [x for x in t.ns.links[dev].addresses if x.family == b.family and x.network == b.network and x not in gone]
-        kept = [r for r in t.ns.routes if r.proto == "kernel" and r.dev == dev and r.dst == b.network and r.family == b.family]
         t.ns.remove_address(dev, str(b))
-        if b.family == 6 and same and kept and kept[0] not in t.ns.routes:
-            t.ns.routes.append(kept[0])  # another address still needs the network's route
-            t.ns.set_link(dev)
 
 
 def _flush(t: Terminal, words: Words, o: Options) -> str:

@@ -230,7 +230,7 @@ def _add(t: Terminal, words: Words) -> str:
         elif not name:
             name = word
         else:
-            garbage("name", word)
+            garbage("dev", word)
     if not kind:
         raise ToolError('Not enough information: "type" argument is required', 1)
     if kind not in _KINDS:
@@ -403,14 +403,19 @@ def _delete(t: Terminal, words: Words) -> str:
     if link.kind in ("loopback", "physical"):
         raise ToolError("RTNETLINK answers: Operation not supported", 2)
     peer = link.peer if peer_of(t.network, link) is not None else None
-    _forget(t, t.ns, name)
-    t.ns.remove_link(name)
+    _remove(t, t.ns, name)
     if peer is not None:
-        other = t.network.namespaces[peer[0]]
-        _forget(t, other, peer[1])
-        other.remove_link(peer[1])
+        _remove(t, t.network.namespaces[peer[0]], peer[1])
     t.changed = True
     return ""
+
+
+def _remove(t: Terminal, ns: Namespace, name: str) -> None:
+    """A device goes, and the VXLAN devices that stand on it."""
+    _forget(t, ns, name)
+    ns.remove_link(name)
+    for k in [k.name for k in ns.links.values() if k.vxlan is not None and k.vxlan.dev == name]:
+        _remove(t, ns, k)
 
 
 def _forget(t: Terminal, ns: Namespace, dev: str) -> None:
@@ -430,7 +435,7 @@ def _lower(t: Terminal, name: str) -> None:
     was = ns.links[name]
     if not was.up:
         return
-    ns.set_link(name, up=False)
+    ns.set_link(name, up=False, opened=True)
     # the kernel forgets all neighbours of a device that goes down, and its IPv6 addresses
     for key in [k for k in ns.neighbours if k[0] == name]:
         ns.remove_neighbour(key[1], name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import CommandError, NotModelled
 from ..address import family, number, prefix
 from ..l3 import route_output
-from ..routing import TABLES, Route
+from ..routing import TABLES, Route, default_rules
 from . import as_json
 from .devices import by_index, carrier
 from .ip_link import find_device
@@ -143,7 +143,7 @@ def destination(r: Route) -> str:
 
 def _has_no_carrier(t: Terminal, r: Route) -> bool:
     link = t.ns.links.get(r.dev)
-    return link is not None and link.up and r.type == "unicast" and not carrier(t.network, t.ns, link)
+    return link is not None and link.up and r.type in ("unicast", "broadcast") and not carrier(t.network, t.ns, link)
 
 
 def _record(t: Terminal, r: Route, *, hide: frozenset[str], details: bool) -> dict[str, Any]:
@@ -263,7 +263,7 @@ def _filter(t: Terminal, words: Words, o: Options) -> tuple[list[Route], frozens
         elif begins(word, "type"):
             kind = words.take()
             if kind not in _TYPES:
-                invalid(kind, "node type is invalid\n")
+                invalid(kind, "node type value is invalid\n")
             tests.append(lambda r, kind=kind: r.type == kind)  # type: ignore[misc]
         elif begins(word, "src"):
             src = address(words.take())
@@ -433,6 +433,9 @@ def _change(t: Terminal, words: Words, o: Options, command: str) -> str:
         raise ToolError("Error: Invalid prefix for given prefix length." if fam == 4 else "RTNETLINK answers: Invalid argument", 2)
     if p.get("src") and t.ns.local_device(p["src"]) is None:
         raise ToolError("Error: Invalid prefsrc address." if fam == 4 else "Error: Invalid source address.", 2)
+    if fam == 4 and p.get("dev") and not t.ns.links[p["dev"]].up:
+        gateway = "Error: Nexthop device is not up." if p.get("onlink") else "Error: Nexthop has invalid gateway."
+        raise ToolError(gateway if p.get("via") else "Error: Device for nexthop is not up.", 2)
     before = list(t.ns.routes)
     metric = p.get("metric", 1024 if fam == 6 else 0) or (1024 if fam == 6 else 0)
     p["metric"] = metric
@@ -580,12 +583,16 @@ def _get(t: Terminal, words: Words, o: Options) -> str:
     if route.via:
         record["gateway"] = route.via
     record["dev"] = route.dev
-    if route.table != 254:
+    # without rules of its own a namespace keeps the local table inside main (fib_trie.c)
+    merged = not six and route.table == 255 and not any(r.family == 4 and r not in default_rules(4) for r in ns.rules)
+    if route.table != 254 and not merged:
         record["table"] = table_name(route.table)
     if six and route.proto != "boot":
         record["protocol"] = route.proto
     if chosen and (six or not src):
         record["prefsrc"] = chosen
+    if mark:
+        record["mark"] = f"{mark:#x}" if mark >= 16 else str(mark)
     if six:
         record["metric"] = route.metric
     if not six:

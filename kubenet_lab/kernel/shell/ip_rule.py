@@ -112,10 +112,10 @@ def _parse(words: Words, fam: int, deleting: bool = False) -> RoutingRule:
                 pass
             else:
                 invalid(word, "Failed to parse rule type")
-    for key in ("src", "dst"):
+    for key, name in (("src", "source"), ("dst", "dst")):
         text = given.get(key, "")
-        if text:
-            fam = prefix(text).family
+        if text and prefix(text).family != fam:  # an IPv6 prefix without -6 goes into the rules of IPv4
+            raise ToolError(f"Error: Invalid {name} address.", 2)
     if not table and not deleting and action == "lookup":
         table = 254
     return RoutingRule(priority, table, action=action, family=fam, invert=invert, **given)  # type: ignore[arg-type]
@@ -124,8 +124,7 @@ def _parse(words: Words, fam: int, deleting: bool = False) -> RoutingRule:
 def _cidr(text: str, fam: int) -> str:
     if text in ("all", "any", "default"):
         return ""
-    p = prefix(prefix_text(text))
-    return p.text
+    return prefix(prefix_text(text, fam if fam == 6 else 0)).text
 
 
 def text_of(t: Terminal, r: RoutingRule) -> str:
