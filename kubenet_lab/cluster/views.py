@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import KubenetError
 from ..kernel.conntrack import Conntrack
-from ..kernel.l2 import learned_neighbours
 from ..kernel.namespace import Namespace
+from ..kernel.neighbours import learned_neighbours
 from ..kernel.shell import Shell
 from ..kernel.walk import Walk
 from ..objects.views import Pod

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import KubenetError
 from ..trace import Phase, Verdict
+from . import l2  # noqa: F401  (its stages register themselves)
 from .flight import Flight, Trail
 from .l3 import route_output
 from .network import Network

@@ -11,8 +11,8 @@ from dataclasses import replace
 from . import hooks, icmp
 from .address import family, number
 from .flight import Flight
-from .l2 import resolve
 from .namespace import Namespace
+from .neighbours import resolve
 from .packet import Filler, Icmp, Packet, Raw
 from .routing import Route
 from .walk import Ending, Successor, Walk, stage

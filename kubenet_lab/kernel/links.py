@@ -60,7 +60,7 @@ class Address:
 
 
 def is_secondary(addresses: Iterable[Address], a: Address) -> bool:
-    """Does an address of the same network and length stand before it (devinet.c, __inet_insert_ifa)? Then it brings no routes of its own."""
+    """Does an address of the same network and length stand before it (__inet_insert_ifa)? Then it brings no routes of its own."""
     if a.family == 6:
         return False
     for other in addresses:

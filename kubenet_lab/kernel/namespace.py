@@ -233,6 +233,8 @@ class Namespace:
         self._changed()
 
     def _connect(self, dev: str, a: Address) -> None:
+        if self.links[dev].kind == "loopback" and a.family == 4:
+            return  # its networks are local ones
         if not a.prefixroute or a.scope == "host" or (a.family == 4 and a.length == 32) or is_secondary(self.links[dev].addresses, a):
             return
         if a.family == 6 and any(r.dst == a.network and r.dev == dev and r.proto == "kernel" and r.table == 254 for r in self.routes):
@@ -328,12 +330,14 @@ class Namespace:
         out = []
         for dev, a in self.addresses(fam):
             bits = 32 if fam == 4 else 128
-            if a.ip == "127.0.0.1":
-                out.append(Route("127.0.0.0/8", "lo", type="local", scope="host", src=a.ip, proto="kernel", table=255))
             # a secondary address is reached from its network's first one
             own = self.links[dev].addresses
-            first = a if fam == 6 else next(b for b in own if b.family == 4 and (b.network, b.length, b.scope) == (a.network, a.length, a.scope))
-            out.append(Route(f"{a.ip}/{bits}", dev, type="local", scope="host", src=first.ip if fam == 4 else "", proto="kernel", table=255))
+            same = (a.network, a.length, a.scope)
+            first = a if fam == 6 else next(b for b in own if b.family == 4 and (b.network, b.length, b.scope) == same)
+            src = first.ip if fam == 4 else ""
+            out.append(Route(f"{a.ip}/{bits}", dev, type="local", scope="host", src=src, proto="kernel", table=255))
+            if self.links[dev].kind == "loopback" and fam == 4 and a.length < 32 and first is a:
+                out.append(Route(a.network, dev, type="local", scope="host", src=a.ip, proto="kernel", table=255))
             if a.broadcast and self.links[dev].up and first is a:
                 out.append(Route(f"{a.broadcast}/32", dev, type="broadcast", scope="link", src=a.ip, proto="kernel", table=255))
         return out

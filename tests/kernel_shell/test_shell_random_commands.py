@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.real, pytest.mark.kernel]
 
 DEVICES = ("d0", "d1", "br0", "vx0", "lo", "nope")
 ENDINGS = ["ip -br link", "ip -br addr", "ip route", "ip -6 route", "ip route show table 100", "ip rule", "bridge -d link"]
-UNORDERED = ["ip neigh show nud all dev d0", "bridge fdb show dev vx0", "ip -4 route show table all"]
+UNORDERED = ["ip neigh show dev d0", "bridge fdb show dev vx0", "ip -4 route show table all"]
 
 
 def address(r: random.Random) -> str:
@@ -44,7 +44,7 @@ def command(r: random.Random) -> str:
         lambda: f"ip addr {r.choice(('add', 'del', 'add'))} {six(r)}/{r.choice((64, 64, 128))} dev {d}",
         lambda: f"ip addr flush dev {d}",
         lambda: f"ip link set {d} {r.choice(('up', 'down', 'up', 'mtu 1400', 'mtu 9', 'nomaster', 'arp off', 'arp on'))}",
-        lambda: f"ip link set {d} master {r.choice(('br0', 'br0', 'd1', 'nope'))}",
+        lambda: f"ip link set {d} master {r.choice(('br0', 'br0', 'nope'))}",
         lambda: f"ip route {r.choice(('add', 'add', 'replace', 'append', 'change'))} {net(r)} {r.choice((via, f'dev {d}', f'{via} dev {d}', f'{via} dev {d} onlink'))}"
         + r.choice(("", "", " metric 5", " table 100", " proto static", f" src {address(r)}")),
         lambda: f"ip route add {r.choice(('blackhole', 'unreachable', 'prohibit', 'throw'))} {net(r)}{r.choice(('', ' metric 7'))}",
@@ -67,10 +67,12 @@ def test_random_sequences(make_pair: Callable[[], Any], cases: Callable[[int], i
     for case in range(cases(40)):
         r = random.Random(f"{seed}/{case}")
         pair = make_pair()
+        pair.carrier = False
         try:
             pair.do("ip link add d0 address 02:00:00:00:00:d0 type veth peer name d1 address 02:00:00:00:00:d1", "ip link add br0 address 02:00:00:00:00:b0 type bridge",
                     "ip link add vx0 address 02:00:00:00:00:f0 type vxlan id 7 local 10.0.0.1 dstport 8472 nolearning", "ip link set d0 up", "ip link set d1 up",
-                    "ip link set br0 up", "ip link set vx0 up", "ip addr add 10.0.0.1/24 dev d0")  # fmt: skip
+                    "ip link add p0 address 02:00:00:00:00:a0 type veth peer name p1 address 02:00:00:00:00:a1", "ip link set p0 master br0",
+                    "ip link set p0 up", "ip link set p1 up", "ip link set br0 up", "ip link set vx0 up", "ip addr add 10.0.0.1/24 dev d0")  # fmt: skip
             for _ in range(25):
                 line = command(r)
                 out = pair.same(line, usage=True)

@@ -36,6 +36,7 @@ LONG = {
     "kernel/ipset.py": "one set type after the other, with their common parsing",
     "kernel/iptables/match_place.py": "a catalogue: one small class per match",
     "kernel/namespace.py": "the one noun that holds a namespace's tables",
+    "kernel/shell/capture_text.py": "tcpdump's printing, one protocol after the other",
     "kernel/shell/ip_link.py": "one command of iproute2 with all its printing",
     "kernel/shell/ip_route.py": "one command of iproute2 with all its printing",
     "kernel/sockets.py": "the one state machine of a connection",

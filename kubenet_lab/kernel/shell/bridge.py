@@ -10,7 +10,7 @@ from ..address import number
 from ..links import Link
 from ..namespace import FdbEntry
 from . import as_json
-from .devices import by_index, flags, shown_name
+from .devices import by_index, flags, port_cost, shown_name
 from .ip import options_of
 from .ip_link import find_device
 from .terminal import Terminal, ToolError
@@ -293,7 +293,7 @@ def _in_vxlan(t: Terminal, mac: str, link: Link, dst: str, state: Any, command: 
     if command == "add" and (mine or learned):
         raise ToolError("RTNETLINK answers: File exists", 255)
     if command == "replace" and _group(mac):
-        raise ToolError("Error: Cannot replace non-unicast fdb entries.", 255)
+        raise ToolError("Error: Cannot replace non-unicast fdb entries." if mine else "RTNETLINK answers: Operation not supported", 255)
     if command == "append" and mine and not _group(mac):
         return ""  # a unicast address keeps its one remote
     if any(e.dst == dst for e in mine):
@@ -342,7 +342,7 @@ def _on(value: bool) -> str:
 
 def _link_line(t: Terminal, k: Link, o: Options) -> str:
     state = "forwarding" if k.up and t.ns.links[k.master].up and "LOWER_UP" in flags(t.network, t.ns, k) else "disabled"
-    text = f"{k.index}: {shown_name(t.network, t.ns, k)}: <{','.join(flags(t.network, t.ns, k))}> mtu {k.mtu} master {k.master} state {state} priority 32 cost 2 "
+    text = f"{k.index}: {shown_name(t.network, t.ns, k)}: <{','.join(flags(t.network, t.ns, k))}> mtu {k.mtu} master {k.master} state {state} priority 32 cost {port_cost(k)} "
     if o.details:
         p = k.port
         text += ("\\" if o.oneline else "\n") + (

@@ -11,7 +11,7 @@ from ..links import Link
 from ..namespace import Namespace
 from ..network import Network
 
-__all__ = ["by_index", "carrier", "flags", "netnsid", "operstate", "peer_of", "qdisc", "shown_name"]
+__all__ = ["by_index", "carrier", "flags", "netnsid", "operstate", "peer_of", "port_cost", "qdisc", "shown_name"]
 
 
 def by_index(ns: Namespace) -> list[Link]:
@@ -26,13 +26,12 @@ def peer_of(net: Network, link: Link) -> Link | None:
 
 
 def carrier(net: Network, ns: Namespace, link: Link) -> bool:
-    """Is there someone at the other end? A veth asks its peer, a bridge its ports (one that never had a port has carrier)."""
+    """Is there someone at the other end? A veth asks its peer, a bridge its ports."""
     if link.kind == "veth":
         peer = peer_of(net, link)
         return peer is not None and peer.up
     if link.kind == "bridge":
-        ports = ns.ports(link.name)
-        return not ports or any(p.up and carrier(net, ns, p) for p in ports)
+        return any(p.up and carrier(net, ns, p) for p in ns.ports(link.name))
     return True
 
 
@@ -43,8 +42,6 @@ def operstate(net: Network, ns: Namespace, link: Link) -> str:
         return "UNKNOWN"
     if not carrier(net, ns, link):
         return "LOWERLAYERDOWN" if link.kind == "veth" else "DOWN"
-    if link.kind == "bridge" and not ns.ports(link.name):
-        return "UNKNOWN"
     return "UP"
 
 
@@ -73,6 +70,11 @@ def qdisc(link: Link) -> str:
     if not link.up and not link.opened:
         return "noop"
     return "fq_codel" if link.kind == "physical" else "noqueue"
+
+
+def port_cost(link: Link) -> int:
+    """A bridge port's path cost: a veth says that it is a 10 Gbit/s link, others do not say (br_if.c, port_cost)."""
+    return 2 if link.kind == "veth" else 100
 
 
 def shown_name(net: Network, ns: Namespace, link: Link) -> str:

@@ -9,7 +9,7 @@ from ...errors import NotModelled
 from ..links import BridgeOptions, BridgePort, Link, VxlanOptions
 from ..namespace import Namespace
 from . import as_json
-from .devices import by_index, flags, netnsid, operstate, peer_of, qdisc, shown_name
+from .devices import by_index, flags, netnsid, operstate, peer_of, port_cost, qdisc, shown_name
 from .terminal import Terminal, ToolError
 from .words import Words, address, begins, garbage, integer, invalid, mac_address
 
@@ -161,7 +161,7 @@ def _port_details(ns: Namespace, link: Link) -> str:
     p = link.port
     state = "forwarding" if link.up and ns.links[link.master].up else "disabled"
     return (
-        f"bridge_slave state {state} priority 32 cost 2 hairpin {_on(p.hairpin)} guard off root_block off fastleave off learning {_on(p.learning)} "
+        f"bridge_slave state {state} priority 32 cost {port_cost(link)} hairpin {_on(p.hairpin)} guard off root_block off fastleave off learning {_on(p.learning)} "
         f"flood {_on(p.flood)} port_id {0x8000 + number:#x} port_no {number:#x} designated_port {0x8000 + number} designated_cost 0 "
         f"designated_bridge {me} designated_root {me} hold_timer    0.00 message_age_timer    0.00 forward_delay_timer    0.00 "
         "topology_change_ack 0 config_pending 0 proxy_arp off proxy_arp_wifi off mcast_router 1 mcast_fast_leave off mcast_flood on bcast_flood on "
@@ -249,7 +249,7 @@ def _add(t: Terminal, words: Words) -> str:
         default = 1500
         if kind == "vxlan":
             under = t.ns.links.get(options["vxlan"].dev)
-            default = (under.mtu if under else 1500) - 50
+            default = under.mtu - 50 if under else 1500
         if mtu:
             _check_mtu(kind, mtu)
         t.ns.add_link(name, kind, mac=mac, mtu=mtu or default, up=False, **{k: v for k, v in options.items() if k in ("vxlan", "bridge")})  # type: ignore[arg-type]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import NotModelled
 from ..address import number, prefix
-from ..l2 import learned_neighbours
 from ..namespace import Neighbour
+from ..neighbours import learned_neighbours
 from . import as_json
 from .ip_link import find_device
 from .terminal import Terminal, ToolError

@@ -431,8 +431,6 @@ def _change(t: Terminal, words: Words, o: Options, command: str) -> str:
         raise ToolError("Error: Gateway, device and multipath can not be specified for this route type.", 2)
     if number(prefix(dst).address) != prefix(dst).network:
         raise ToolError("Error: Invalid prefix for given prefix length." if fam == 4 else "RTNETLINK answers: Invalid argument", 2)
-    if p.get("src") and t.ns.local_device(p["src"]) is None:
-        raise ToolError("Error: Invalid prefsrc address." if fam == 4 else "Error: Invalid source address.", 2)
     if fam == 4 and p.get("dev") and not t.ns.links[p["dev"]].up:
         gateway = "Error: Nexthop device is not up." if p.get("onlink") else "Error: Nexthop has invalid gateway."
         raise ToolError(gateway if p.get("via") else "Error: Device for nexthop is not up.", 2)
@@ -440,17 +438,18 @@ def _change(t: Terminal, words: Words, o: Options, command: str) -> str:
     metric = p.get("metric", 1024 if fam == 6 else 0) or (1024 if fam == 6 else 0)
     p["metric"] = metric
     same = [r for r in before if r.key == (prefix(dst).text, metric, p.get("table", 254)) and r.family == fam]
-    if command in ("change", "chg") and not same:
-        raise ToolError("RTNETLINK answers: No such file or directory", 2)
-    if command == "add" and same:
-        # the same complaint comes before the next hop is looked at only if that is fine
-        with_status(lambda: _try(t, p))
-        raise ToolError("RTNETLINK answers: File exists", 2)
     if fam == 6 and p.get("via") and not p.get("onlink"):
         _reachable6(t, p)
     if fam == 6 and kind == "unicast" and not p.get("via") and p.get("scope") is None:
         p["scope"] = "global"
-    route = with_status(lambda: t.ns.add_route(**p, replace_existing=True))
+    with_status(lambda: _try(t, p))
+    if p.get("src") and t.ns.local_device(p["src"]) is None:
+        raise ToolError("Error: Invalid prefsrc address." if fam == 4 else "Error: Invalid source address.", 2)
+    if command in ("change", "chg") and not same:
+        raise ToolError("RTNETLINK answers: No such file or directory", 2)
+    if command == "add" and same:
+        raise ToolError("RTNETLINK answers: File exists", 2)
+    route = t.ns.add_route(**p, replace_existing=True)
     if command in ("append", "prepend"):
         if fam == 6 and same:
             t.ns.routes = before
@@ -466,6 +465,8 @@ def _change(t: Terminal, words: Words, o: Options, command: str) -> str:
 
 
 def _reachable6(t: Terminal, p: dict[str, Any]) -> None:
+    if t.ns.local_device(p["via"]) is not None:
+        raise ToolError("Error: Gateway can not be a local address.", 2)
     towards = t.ns.fib(6).lookup(p["via"], oif=p.get("dev", ""))
     if towards is None or towards.type != "unicast" or towards.via:
         raise ToolError("RTNETLINK answers: No route to host", 2)
@@ -488,6 +489,8 @@ def _delete(t: Terminal, words: Words, o: Options) -> str:
         raise NotModelled("changing table local: it follows from the addresses")
     if number(prefix(p["dst"]).address) != prefix(p["dst"]).network and fam == 4:
         raise ToolError("Error: Invalid prefix for given prefix length.", 2)
+    if table not in (253, 254, 255) and not any(r.table == table and r.family == fam for r in t.ns.routes):
+        raise ToolError("Error: FIB table does not exist.", 2)
     for i, r in enumerate(t.ns.routes):
         if r.family != fam or r.dst != dst or r.table != table:
             continue
