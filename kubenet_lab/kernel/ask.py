@@ -163,56 +163,29 @@ def _tcp(w: Walk, q: Question, src: str, sport: int) -> Result:
 
 
 def _udp(w: Walk, q: Question, src: str, sport: int) -> Result:
-    key: Key = (src, sport, q.dst, q.port)
-    ns = w.ns(q.ns)
     payload = q.payload if q.payload is not None else Filler(1)
-    w.state.write("sockets", q.ns)[key] = True
     packet = Packet(src, q.dst, "UDP", Udp(sport, q.port, payload), ttl=q.ttl, df=q.df)
-    early = _too_big(w, q, packet)
-    if early is not None:
-        w.state.write("sockets", q.ns).pop(key, None)
-        return early
-    f = w.note(
-        Flight("output", q.ns, "", packet, label="datagram", dont_fragment_locally=not q.df),
-        "socket.send",
-        label=ns.label,
-        flags="",
-        dst=q.dst,
-        port=q.port,
-        protocol="UDP",
-        size=len(payload),
-    )
-    w.send(f)
-    event = _wait(w, q.ns, key, ("answer", "error"), w.now + q.timeout)
-    w.state.write("sockets", q.ns).pop(key, None)
-    if event is None or event.what == "error":
-        return _failed(w, q, key, "data", event)
-    return _good(w, q, key, event, event)
+    return _datagram(w, q, (src, sport, q.dst, q.port), packet, len(payload))
 
 
 def _ping(w: Walk, q: Question, src: str, sport: int) -> Result:
-    ns = w.ns(q.ns)
     payload = q.payload if q.payload is not None else Filler(56)
-    fam6 = ":" in q.dst
+    six = ":" in q.dst
     ident = sport & 0xFFFF
-    key = ("icmp", ident)
-    w.state.write("sockets", q.ns)[key] = True
-    packet = Packet(src, q.dst, "ICMPv6" if fam6 else "ICMP", Icmp(128 if fam6 else 8, 0, ident, 1, payload=payload), ttl=q.ttl, df=q.df)
+    echo = Icmp(128 if six else 8, 0, ident, 1, payload=payload)
+    packet = Packet(src, q.dst, "ICMPv6" if six else "ICMP", echo, ttl=q.ttl, df=q.df)
+    return _datagram(w, q, ("icmp", ident), packet, len(payload))
+
+
+def _datagram(w: Walk, q: Question, key: tuple[Any, ...], packet: Packet, size: int) -> Result:
+    """One packet out of a socket, and the wait for what comes back to it."""
     early = _too_big(w, q, packet)
     if early is not None:
-        w.state.write("sockets", q.ns).pop(key, None)
         return early
-    f = w.note(
-        Flight("output", q.ns, "", packet, label="echo", dont_fragment_locally=not q.df),
-        "socket.send",
-        label=ns.label,
-        flags="",
-        dst=q.dst,
-        port=0,
-        protocol="ICMP",
-        size=len(payload),
-    )
-    w.send(f)
+    w.state.write("sockets", q.ns)[key] = True
+    f = Flight("output", q.ns, "", packet, label="datagram", dont_fragment_locally=not q.df)
+    port = q.port if q.protocol == "UDP" else 0
+    w.send(w.note(f, "socket.send", label=w.ns(q.ns).label, flags="", dst=q.dst, port=port, protocol=q.protocol, size=size))
     event = _wait(w, q.ns, key, ("answer", "error"), w.now + q.timeout)
     w.state.write("sockets", q.ns).pop(key, None)
     if event is None or event.what == "error":

@@ -6,6 +6,7 @@ Sources: Linux net/core/dev.c, drivers/net/veth.c, net/bridge/{br_input,br_forwa
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from . import hooks
@@ -148,19 +149,26 @@ def learned_fdb(w: Walk, ns: str, bridge: str) -> dict[str, tuple[str, float]]:
 
 
 def lookup_fdb(w: Walk, ns: Namespace, bridge: Link, mac: str) -> tuple[str, Any] | None:
-    """("local", port), (port name, entry) or None for an unknown address."""
+    """("local", port), (port name, entry) or None for an unknown address.
+
+    A "permanent" entry of the bridge is a local address. A "static" one never ages, but it moves to the port where
+    the address is seen sending (br_fdb.c br_fdb_update; only `sticky` would hold it).
+    """
     if mac == bridge.mac:
         return "local", FdbEntry(mac, bridge.name, self_=False, master=bridge.name)
     for port in ns.ports(bridge.name):
         if port.mac == mac:
             return "local", FdbEntry(mac, port.name, self_=False, master=bridge.name)
-    for e in ns.fdb:
-        if e.mac == mac and (e.master == bridge.name or (e.dev in ns.links and ns.links[e.dev].master == bridge.name and not e.dst)):
-            return e.dev, e
+    fixed = next((e for e in ns.fdb if e.mac == mac and e.master == bridge.name), None)
+    if fixed is not None and fixed.state == "permanent":
+        return "local", fixed
     found = w.state.read("fdb", ns.id).get((bridge.name, mac))
-    if found and w.now - found[1] <= bridge.bridge.ageing and found[0] in ns.links and ns.links[found[0]].master == bridge.name:
-        return found[0], FdbEntry(mac, found[0], state="dynamic", self_=False, master=bridge.name)
-    return None
+    if found and found[0] in ns.links and ns.links[found[0]].master == bridge.name:
+        if fixed is not None:
+            return found[0], replace(fixed, dev=found[0])
+        if w.now - found[1] <= bridge.bridge.ageing:
+            return found[0], FdbEntry(mac, found[0], state="dynamic", self_=False, master=bridge.name)
+    return (fixed.dev, fixed) if fixed is not None else None
 
 
 def bridge_input(w: Walk, f: Flight, ns: Namespace, port: Link) -> Successors:

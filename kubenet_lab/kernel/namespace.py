@@ -223,13 +223,18 @@ class Namespace:
         if not gone:
             raise CommandError("RTNETLINK answers: Cannot assign requested address")
         self.links[dev] = replace(link, addresses=tuple(a for a in link.addresses if a not in gone))
+        left = {b.ip for _, b in self.addresses()}
         for a in gone:
             if a.family == 6 and any(b.family == 6 and b.network == a.network and b.prefixroute for b in self.links[dev].addresses):
                 continue
             self.routes = [
                 r for r in self.routes
-                if not (r.dev == dev and r.proto == "kernel" and r.dst == a.network and r.src in (a.ip, "")) and r.src != a.ip
+                if not (r.dev == dev and r.proto == "kernel" and r.dst == a.network and r.src in (a.ip, "")) and (r.src != a.ip or a.ip in left)
             ]  # fmt: skip
+        if any(a.family == 4 for a in gone) and not any(b.family == 4 for b in self.links[dev].addresses):
+            # without its last IPv4 address a device loses every IPv4 route and neighbour (fib_disable_ip)
+            self.routes = [r for r in self.routes if r.dev != dev or r.family == 6]
+            self.neighbours = {k: n for k, n in self.neighbours.items() if k[0] != dev or family(k[1]) == 6}
         self._changed()
 
     def _connect(self, dev: str, a: Address) -> None:
@@ -289,7 +294,7 @@ class Namespace:
             if dev and dev not in self.links:
                 raise CommandError(f'Cannot find device "{dev}"')
             if via and not onlink:
-                towards = self.fib(fam).lookup(canonical(via), oif=dev)
+                towards = self.fib(fam).towards_gateway(canonical(via), dev)
                 if towards is None or towards.via or towards.type != "unicast":
                     raise CommandError("Error: Nexthop has invalid gateway.")
                 dev = dev or towards.dev
@@ -335,7 +340,9 @@ class Namespace:
             same = (a.network, a.length, a.scope)
             first = a if fam == 6 else next(b for b in own if b.family == 4 and (b.network, b.length, b.scope) == same)
             src = first.ip if fam == 4 else ""
-            out.append(Route(f"{a.ip}/{bits}", dev, type="local", scope="host", src=src, proto="kernel", table=255))
+            route = Route(f"{a.ip}/{bits}", dev, type="local", scope="host", src=src, proto="kernel", table=255)
+            if route not in out:
+                out.append(route)
             if self.links[dev].kind == "loopback" and fam == 4 and a.length < 32 and first is a:
                 out.append(Route(a.network, dev, type="local", scope="host", src=a.ip, proto="kernel", table=255))
             if a.broadcast and self.links[dev].up and first is a:
@@ -485,7 +492,7 @@ class Namespace:
         if first:
             return first
         for name, a in self.addresses(fam):
-            if name != dev and a.scope in allowed and a.scope != "link" and self.links[name].up:
+            if name != dev and a.scope in allowed and a.scope != "link":
                 return a.ip
         return None
 

@@ -159,6 +159,21 @@ class Fib:
             return found
         return self._find(dst, src, mark, iif, oif)
 
+    def towards_gateway(self, dst: str, oif: str = "") -> Route | None:
+        """The route by which a new route's gateway is reached: for IPv4 only routes of scope link or narrower count (fib_check_nh_v4_gw)."""
+        if ":" in dst:
+            return self.lookup(dst, oif=oif)
+        value = number(dst)
+        for rule in self._rules:
+            if rule.action != "lookup" or not rule.matches("", dst, 0, "", oif):
+                continue
+            for length, nets in self._tables.get(rule.table, ()):
+                network = value >> (32 - length) << (32 - length) if length else 0
+                for _, route in nets.get(network, ()):
+                    if route.scope != "global" and (not oif or route.dev == oif):
+                        return route
+        return None
+
     def _find(self, dst: str, src: str, mark: int, iif: str, oif: str) -> Route | None:
         for rule in self._rules:
             if not rule.matches(src, dst, mark, iif, oif):

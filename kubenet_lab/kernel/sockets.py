@@ -262,8 +262,8 @@ def _segment(
     return f
 
 
-def send_data(w: Walk, ns: Namespace, key: Key, conn: Conn, again: bool = False, cause: Any = None) -> Successors:
-    """The next segment of the message in `conn.out`, or the same one again."""
+def send_data(w: Walk, ns: Namespace, key: Key, conn: Conn, again: bool = False, cause: Any = None, alone: bool = False) -> Successors:
+    """The next segment of the message in `conn.out`, or the same one `again`; `alone` when a timer repeats it."""
     out = conn.out
     assert out is not None
     room = max(1, min(conn.peer_mss, _mss(w, ns, key)) - 12)  # the timestamp option travels in every segment
@@ -275,8 +275,9 @@ def send_data(w: Walk, ns: Namespace, key: Key, conn: Conn, again: bool = False,
     flags = "PA" if stop == len(out) else "A"
     label = "data" if conn.role == "client" else "answer"
     f = _segment(w, ns, key, conn, flags, label, Slice(out, start, stop), cause)
-    if len(out) > room and not again:
-        f = f.to(f.stage, gso=True)  # what one write sends leaves as one buffer (tcp_write_xmit); sent again it goes alone
+    if len(out) > room and not alone:
+        # what one write sends leaves as one buffer (tcp_write_xmit), also after a path MTU error; a timer repeats one segment
+        f = f.to(f.stage, gso=True)
     return [(0.0, f), (RTO_DATA * 2**conn.tries, Timer("tcp_timer", ns.id, (key, epoch)))]
 
 
@@ -303,7 +304,7 @@ def tcp_timer(w: Walk, t: Timer) -> Successors:
         w.state.write("tcp", t.ns)[key] = conn
         return [(0.0, _segment(w, ns, key, conn, "SA", "syn-ack")), (RTO_SYN * 2**conn.tries, Timer("tcp_timer", t.ns, (key, conn.epoch)))]
     if conn.out is not None and conn.tries < 15:
-        return send_data(w, ns, key, conn, again=True)
+        return send_data(w, ns, key, conn, again=True, alone=True)
     return ()
 
 

@@ -10,10 +10,12 @@ the first rule that fits decides, an absent field fits anything; what fits no ru
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -116,9 +118,9 @@ def main() -> None:
     out = []
     for request in json.load(sys.stdin):
         for path, text in (("/etc/resolv.conf", request["resolv"]), ("/etc/hosts", request.get("hosts", "127.0.0.1 localhost\n"))):
-            with open(f"/tmp/probe{path.replace('/', '-')}", "w") as f:
+            with open(f"{SCRATCH}/probe{path.replace('/', '-')}", "w") as f:
                 f.write(text)
-            subprocess.run(["mount", "--bind", f"/tmp/probe{path.replace('/', '-')}", path], check=True)
+            subprocess.run(["mount", "--bind", f"{SCRATCH}/probe{path.replace('/', '-')}", path], check=True)
         server.rules, server.seen, server.count = request["rules"], [], {}
         server.begun = time.monotonic()
         program = sys.argv[1:] or [sys.executable, "-I", "-S", "-c", CHILD]
@@ -134,9 +136,12 @@ def main() -> None:
 
 if __name__ == "__main__":
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/tmp"], check=True)
-    with open("/tmp/nsswitch.conf", "w") as f:
+    SCRATCH = tempfile.mkdtemp()  # a folder of its own: nothing is hidden that the checkout may stand in
+    with open(f"{SCRATCH}/nsswitch.conf", "w") as f:
         f.write("hosts: files dns\n")
-    subprocess.run(["mount", "--bind", "/tmp/nsswitch.conf", "/etc/nsswitch.conf"], check=True)
+    subprocess.run(["mount", "--bind", f"{SCRATCH}/nsswitch.conf", "/etc/nsswitch.conf"], check=True)
     server = Server([], ["127.0.10.10", "127.0.10.11"])
-    main()
+    try:
+        main()
+    finally:
+        shutil.rmtree(SCRATCH, ignore_errors=True)

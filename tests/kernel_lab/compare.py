@@ -23,7 +23,7 @@ from .explained import EXPLAINED
 from .real import Real
 
 #: clusters at a time: the kernel keeps 1,024 learned neighbours for all namespaces of a machine together
-BATCH = 8
+BATCH = 12
 SETTLE = 1.2  # seconds until the kernel has told every bridge that its ports have carrier
 #: probes of one cluster that are asked again: a router tells a client of a missing route once a second, so those may be many
 LIMIT, LIMIT_OF_ROUTE_ERRORS = 6, 24

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kubenet_lab.kernel import hooks, icmp, l2, l3
+from kubenet_lab.kernel import icmp, l2, l3, nat
 from kubenet_lab.kernel.namespace import Namespace
 from kubenet_lab.kernel.network import Network
 from kubenet_lab.kernel.routing import Fib
@@ -91,7 +91,7 @@ def node_address(m: pytest.MonkeyPatch) -> None:
     def make(real: Any) -> Any:
         return lambda skb: next((a.ip for a in skb.ns.links["eth0"].addresses), None) if "cni0" in skb.ns.links else real(skb)
 
-    _wrap(m, hooks, "_masquerade_address", make)
+    _wrap(m, nat, "_masquerade_address", make)
 
 
 @planted("bridged packets do not meet iptables", "service")
@@ -141,7 +141,7 @@ def no_rp_filter(m: pytest.MonkeyPatch) -> None:
 
 @planted("ICMP errors are not un-NATed", "service")
 def errors_as_they_are(m: pytest.MonkeyPatch) -> None:
-    m.setattr(hooks, "_translate_error", lambda packet, entry, is_reply, manip: packet)
+    m.setattr(nat, "_translate_error", lambda packet, entry, is_reply, manip: packet)
 
 
 @planted("an unanswered ARP request is silence", "vtep neighbour removed")

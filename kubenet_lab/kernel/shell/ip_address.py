@@ -235,6 +235,10 @@ def _remove(t: Terminal, dev: str, a: Address) -> None:
         ]
     for b in gone:
         t.ns.remove_address(dev, str(b))
+    if not any(b.family == 4 for b in t.ns.links[dev].addresses) and a.family == 4:
+        table = t.state.read("neigh", t.ns.id)
+        for key in [k for k in table if k[0] == dev and ":" not in k[1]]:
+            del t.state.write("neigh", t.ns.id)[key]
 
 
 def _flush(t: Terminal, words: Words, o: Options) -> str:

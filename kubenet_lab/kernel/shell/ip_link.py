@@ -437,12 +437,19 @@ def _lower(t: Terminal, name: str) -> None:
         return
     ns.set_link(name, up=False, opened=True)
     # the kernel forgets all neighbours of a device that goes down, and its IPv6 addresses
-    for key in [k for k in ns.neighbours if k[0] == name]:
-        ns.remove_neighbour(key[1], name)
+    _forget_neighbours(t, name)
     if any(a.family == 6 for a in was.addresses):
         ns.set_link(name, addresses=tuple(a for a in was.addresses if a.family == 4))
     _forget(t, ns, name)
     t.changed = True
+
+
+def _forget_neighbours(t: Terminal, name: str) -> None:
+    """A device that changes its address, or whether it does ARP, forgets all neighbours, permanent ones too (neigh_changeaddr)."""
+    for _, ip in [k for k in t.ns.neighbours if k[0] == name]:
+        t.ns.remove_neighbour(ip, name)
+    for key in [k for k in t.state.read("neigh", t.ns.id) if k[0] == name]:
+        del t.state.write("neigh", t.ns.id)[key]
 
 
 def _raise(t: Terminal, name: str) -> None:
@@ -516,6 +523,8 @@ def _set(t: Terminal, words: Words) -> str:
     for what, value in steps:
         if what == "mtu":
             _check_mtu(link.kind, value)
+            if value < 1280 and any(a.family == 6 for a in link.addresses):
+                raise NotModelled("an MTU below 1280, which takes IPv6 from a device")
         if what == "name" and value != name:
             _new_name(t.ns, value)
         if what == "port" and not link.master:
@@ -539,6 +548,8 @@ def _set(t: Terminal, words: Words) -> str:
             case "name":
                 name = _rename(t, name, value)
             case _:
+                if what in ("mac", "arp") and getattr(t.ns.links[name], what) != value:
+                    _forget_neighbours(t, name)
                 t.ns.set_link(name, **{what: value})
                 t.changed = True
     return ""

@@ -434,6 +434,10 @@ def _change(t: Terminal, words: Words, o: Options, command: str) -> str:
     if fam == 4 and p.get("dev") and not t.ns.links[p["dev"]].up:
         gateway = "Error: Nexthop device is not up." if p.get("onlink") else "Error: Nexthop has invalid gateway."
         raise ToolError(gateway if p.get("via") else "Error: Device for nexthop is not up.", 2)
+    if fam == 4 and p.get("via") and not p.get("onlink") and t.ns.local_device(p["via"]) is not None:
+        raise NotModelled("a gateway that is this namespace's own address")
+    if fam == 4 and p.get("onlink") and t.ns.local_device(p["via"]) is not None:
+        raise ToolError("Error: Nexthop has invalid gateway.", 2)
     before = list(t.ns.routes)
     metric = p.get("metric", 1024 if fam == 6 else 0) or (1024 if fam == 6 else 0)
     p["metric"] = metric
@@ -468,7 +472,7 @@ def _reachable6(t: Terminal, p: dict[str, Any]) -> None:
     if t.ns.local_device(p["via"]) is not None:
         raise ToolError("Error: Gateway can not be a local address.", 2)
     towards = t.ns.fib(6).lookup(p["via"], oif=p.get("dev", ""))
-    if towards is None or towards.type != "unicast" or towards.via:
+    if towards is None or towards.type != "unicast" or towards.via or towards.dev == "lo":
         raise ToolError("RTNETLINK answers: No route to host", 2)
 
 
@@ -491,12 +495,12 @@ def _delete(t: Terminal, words: Words, o: Options) -> str:
         raise ToolError("Error: Invalid prefix for given prefix length.", 2)
     if table not in (253, 254, 255) and not any(r.table == table and r.family == fam for r in t.ns.routes):
         raise ToolError("Error: FIB table does not exist.", 2)
-    for i, r in enumerate(t.ns.routes):
+    for r in sorted(t.ns.routes, key=lambda r: r.metric):  # the one that is looked at first goes first
         if r.family != fam or r.dst != dst or r.table != table:
             continue
         if any(p.get(k) not in (None, "", getattr(r, k)) for k in ("type", "via", "src", "metric", "proto", "scope", "dev")):
             continue
-        del t.ns.routes[i]
+        t.ns.routes.remove(r)
         t.ns._changed()
         t.changed = True
         return ""
@@ -573,6 +577,8 @@ def _get(t: Terminal, words: Words, o: Options) -> str:
         if src and ns.local_device(src) is None:
             raise ToolError("RTNETLINK answers: " + ("Network is unreachable" if not six else "No route to host"), 2)
         route, chosen, problem = route_output(ns, dst, src, mark, oif)
+    if problem == "EADDRNOTAVAIL":
+        problem = ""  # a route without a source address is a route
     if problem or route is None:
         raise ToolError(f"RTNETLINK answers: {_ERRNO.get(problem, 'Network is unreachable')}", 2)
     record: dict[str, Any] = {}
