@@ -29,7 +29,7 @@ FULL = {
     "tests/policy/test_policy_real_kernel.py": 20,
     "tests/policy/test_policy_on_the_machine.py": 200,
 }
-EACH = 1000
+EACH = 200
 TOOLS = {
     "iproute2": ["ip", "-V"], "iptables": ["iptables", "--version"], "nftables": ["nft", "--version"], "ipset": ["ipset", "--version"],
     "tshark": ["tshark", "--version"],

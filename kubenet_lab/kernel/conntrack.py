@@ -10,10 +10,12 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from .conntrack_tcp import TIMEOUTS as TCP_TIMEOUTS
+from .conntrack_tcp import UNACKNOWLEDGED, follow
 from .packet import Icmp, Packet, Tcp, Udp
 from .state import State
 
-__all__ = ["Conntrack", "Entry", "Tuple", "apply_nat", "invert", "tuple_of"]
+__all__ = ["TCP_TIMEOUTS", "Conntrack", "Entry", "Tuple", "apply_nat", "invert", "tuple_of"]
 
 
 class Tuple(NamedTuple):
@@ -43,6 +45,7 @@ class Entry:
     mark: int = 0
     tcp_state: str = ""
     expires: float = 0.0
+    born: float = 0.0  # lab time of the first packet
 
     @property
     def status(self) -> frozenset[str]:
@@ -70,18 +73,7 @@ def invert(t: Tuple) -> Tuple:
         return Tuple(t.dst, t.sport, t.src, kind << 8 | t.dport & 0xFF, t.proto)
     return Tuple(t.dst, t.dport, t.src, t.sport, t.proto)
 
-
-#: seconds an entry of each TCP state lives (nf_conntrack_proto_tcp.c)
-TCP_TIMEOUTS = {
-    "SYN_SENT": 120,
-    "SYN_RECV": 60,
-    "ESTABLISHED": 432000,
-    "FIN_WAIT": 120,
-    "CLOSE_WAIT": 60,
-    "LAST_ACK": 30,
-    "TIME_WAIT": 120,
-    "CLOSE": 10,
-}
+UDP_STREAM_AFTER = 2.0  # seconds
 
 
 class Conntrack:
@@ -107,7 +99,7 @@ class Conntrack:
         return self.state.read("ct-entries", self.ns).get(id)
 
     def new(self, t: Tuple) -> Entry:
-        return Entry(self.state.next_serial(), t, invert(t))
+        return Entry(self.state.next_serial(), t, invert(t), born=self.state.clock)
 
     def confirm(self, entry: Entry) -> Entry | None:
         """Put a new entry into the table; None if another with the same tuple won the race (the packet is dropped)."""
@@ -140,21 +132,33 @@ class Conntrack:
         found = self.find(reply)
         return found is not None and found[0].id != own
 
-    def refresh(self, entry: Entry, packet: Packet, is_reply: bool) -> Entry:
-        """The entry after one more packet: reply seen, TCP state, time left."""
+    def refresh(self, entry: Entry, packet: Packet, is_reply: bool) -> Entry | None:
+        """The entry after one more packet: reply seen, TCP state, time left. None: the packet is INVALID, and changes nothing."""
         seen = entry.seen_reply or is_reply
         tcp, assured = entry.tcp_state, entry.assured
+        dead = False
         if isinstance(packet.l4, Tcp):
-            tcp = _tcp_state(tcp, packet.l4.flags, is_reply)
-            assured = assured or (seen and tcp == "ESTABLISHED")
-            life = TCP_TIMEOUTS.get(tcp, 300)
+            flags = packet.l4.flags
+            following = follow(tcp, flags, is_reply)
+            if following is None:
+                return None
+            assured = assured or (entry.seen_reply and tcp in ("SYN_RECV", "ESTABLISHED") and following == "ESTABLISHED")
+            life = TCP_TIMEOUTS[following]
+            if following == "ESTABLISHED" and not seen:
+                life = UNACKNOWLEDGED
+            dead = "R" in flags and is_reply and not entry.seen_reply  # nothing but a reset came back: over at once
+            tcp = following
         elif packet.proto == "UDP":
-            assured = assured or (seen and not is_reply and entry.seen_reply)
-            life = 120 if assured else 30
+            # answered, and still going two seconds after it began: a stream (nf_conntrack_proto_udp.c)
+            stream = entry.seen_reply and self.state.clock > entry.born + UDP_STREAM_AFTER
+            assured = assured or stream
+            life = 120 if stream else 30
         else:
             life = 30 if packet.proto in ("ICMP", "ICMPv6") else 600
         changed = replace(entry, seen_reply=seen, tcp_state=tcp, assured=assured, expires=self.state.clock + life)
-        if entry.confirmed:
+        if dead:
+            self.delete(entry)
+        elif entry.confirmed:
             self.save(changed)
         return changed
 
@@ -199,24 +203,6 @@ class Conntrack:
 
 def _hash(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8).digest(), "big")
-
-
-def _tcp_state(state: str, flags: str, is_reply: bool) -> str:
-    if "R" in flags:
-        return "CLOSE"
-    if "S" in flags:
-        return "SYN_RECV" if "A" in flags else "SYN_SENT"
-    if "F" in flags:
-        if state in ("FIN_WAIT", "CLOSE_WAIT"):
-            return "LAST_ACK"
-        return "FIN_WAIT"
-    if state in ("", "SYN_RECV"):
-        return "ESTABLISHED"
-    if state == "FIN_WAIT":
-        return "CLOSE_WAIT"
-    if state == "LAST_ACK":
-        return "TIME_WAIT"
-    return state
 
 
 def apply_nat(packet: Packet, entry: Entry, is_reply: bool, manip: str) -> Packet:

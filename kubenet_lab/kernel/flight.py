@@ -81,6 +81,15 @@ class Flight:
         fields.update(changes)
         return other
 
+    def anew(self, stage: str, **changes: Any) -> Flight:
+        """The flight as a fresh skb: what the stack it leaves knew of it (connection, route, hooks run) stays behind."""
+        return self.to(stage, **(_FRESH | changes))
+
+
+_FRESH: dict[str, Any] = {
+    "indev": "", "physin": "", "ct": None, "ctinfo": "", "bridged": False, "forwarded": False, "route": None, "nexthop": "",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Timer:

@@ -14,6 +14,7 @@ from typing import Any
 from . import icmp
 from .address import number
 from .conntrack import Conntrack, invert, tuple_of
+from .conntrack_tcp import begins
 from .flight import Flight
 from .iptables import Rule, Verdict, evaluate
 from .namespace import Namespace
@@ -298,24 +299,20 @@ def conntrack_in(skb: Skb) -> Stop | None:
     found = table.find(t)
     if found is not None:
         entry, is_reply = found
-        if isinstance(l4, Tcp) and l4.flags == "S" and not is_reply and entry.tcp_state in ("TIME_WAIT", "CLOSE", "LAST_ACK"):
-            table.delete(entry)  # a new connection over an old one's tuple
+        if isinstance(l4, Tcp) and begins(entry.tcp_state, l4.flags, is_reply):
+            table.delete(entry)
         else:
             skb.ct = table.refresh(entry, packet, is_reply)
-            skb.ctinfo = "reply" if is_reply else "established" if skb.ct.seen_reply else "new"
+            skb.ctinfo = "invalid" if skb.ct is None else "reply" if is_reply else "established" if entry.seen_reply else "new"
             return None
-    if (
-        isinstance(l4, Tcp)
-        and l4.flags != "S"
-        and ("S" in l4.flags or "R" in l4.flags or not skb.ns.sysctl("net.netfilter.nf_conntrack_tcp_loose"))
-    ):
+    if isinstance(l4, Tcp) and l4.flags != "S" and not skb.ns.sysctl("net.netfilter.nf_conntrack_tcp_loose"):
         skb.ctinfo = "invalid"
         return None
     if isinstance(l4, Icmp) and l4.type not in (8, 13, 15, 17, 128):
         skb.ctinfo = "invalid"
         return None
     skb.ct = table.refresh(table.new(t), packet, False)
-    skb.ctinfo = "new"
+    skb.ctinfo = "invalid" if skb.ct is None else "new"
     return None
 
 

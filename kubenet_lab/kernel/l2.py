@@ -61,25 +61,7 @@ def veth_xmit(w: Walk, f: Flight, link: Link) -> Successors:
     if f.packet.size > peer.mtu + 4 and not f.gso:  # is_skb_forwardable: a VLAN tag's room is granted
         return w.end(f, "mtu.veth", size=f.packet.size, mtu=peer.mtu, peer=peer.name, peer_ns=link.peer[0])
     f = w.note(f, "veth.cross", major=False, peer=peer.name, peer_ns=link.peer[0])
-    return (
-        (
-            0.0,
-            f.to(
-                "rx",
-                ns=link.peer[0],
-                dev=link.peer[1],
-                mark=0,
-                indev="",
-                physin="",
-                ct=None,
-                ctinfo="",
-                bridged=False,
-                forwarded=False,
-                route=None,
-                nexthop="",
-            ),
-        ),
-    )
+    return ((0.0, f.anew("rx", ns=link.peer[0], dev=link.peer[1], mark=0)),)
 
 
 def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
@@ -95,25 +77,7 @@ def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
         if nic is None or not nic.up or not (group or nic.mac == f.dmac or nic.promisc):
             continue
         g = w.note(f, "wire.cross", to_host=w.ns(ns_id).host, to_ns=ns_id, to_dev=name, segment=segment.name)
-        out.append(
-            (
-                segment.delay,
-                g.to(
-                    "rx",
-                    ns=ns_id,
-                    dev=name,
-                    mark=0,
-                    indev="",
-                    physin="",
-                    ct=None,
-                    ctinfo="",
-                    bridged=False,
-                    forwarded=False,
-                    route=None,
-                    nexthop="",
-                ),
-            )
-        )
+        out.append((segment.delay, g.anew("rx", ns=ns_id, dev=name, mark=0)))
     if not out and not group:
         return w.end(f, "wire.nobody", mac=f.dmac, segment=segment.name)
     return out

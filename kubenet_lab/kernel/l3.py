@@ -146,6 +146,10 @@ def forward(w: Walk, f: Flight, ns: Namespace, packet: Packet, route: Route) -> 
 
 
 # ----------------------------------------------------------------------------------------------------------- send
+#: errno of a local sender, by the route's type (fib_semantics.c fib_props)
+_NO_WAY = {"unreachable": "EHOSTUNREACH", "blackhole": "EINVAL", "prohibit": "EACCES", "broadcast": "EACCES"}
+
+
 def route_output(ns: Namespace, dst: str, src: str = "", mark: int = 0, oif: str = "") -> tuple[Route | None, str, str]:
     """(route, source address, errno) for a packet that this namespace sends itself (ip_route_output_key)."""
     fam = family(dst)
@@ -155,12 +159,12 @@ def route_output(ns: Namespace, dst: str, src: str = "", mark: int = 0, oif: str
     if route.type == "local":
         # traffic to oneself goes over lo, from the address it is sent to
         return replace(route, dev="lo"), src or (route.src if route.src and not dst.startswith("127.") else dst), ""
+    if route.type == "unreachable" and route.proto == "rule":
+        return route, src, "ENETUNREACH"
     if route.type != "unicast":
-        return (
-            route,
-            src,
-            {"unreachable": "EHOSTUNREACH", "blackhole": "EINVAL", "prohibit": "EACCES", "broadcast": "EACCES"}.get(route.type, "EINVAL"),
-        )
+        return route, src, _NO_WAY.get(route.type, "EINVAL")
+    if src.startswith("127.") and route.dev != "lo" and not ns.dev_sysctl(route.dev, "route_localnet"):
+        return route, src, "EINVAL"  # __mkroute_output
     if not src:
         scope = "link" if route.scope == "link" and not route.via else "global"
         src = route.src or ns.select_source(route.dev, route.via or dst, scope) or ""

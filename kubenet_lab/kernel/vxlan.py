@@ -48,26 +48,7 @@ def encapsulate(w: Walk, f: Flight, ns: Namespace, link: Link) -> Iterable[Succe
         if isinstance(f.packet, Packet):
             g = w.note(f, "vxlan.encap", after=outer, entry=e, remote=e.dst, vni=link.vxlan.vni, port=link.vxlan.port, smac="", dmac="")
         # the mark stays on the skb; conntrack and the route are those of the outer packet now
-        out.append(
-            (
-                0.0,
-                g.to(
-                    "output",
-                    dev="",
-                    packet=outer,
-                    indev="",
-                    physin="",
-                    ct=None,
-                    ctinfo="",
-                    bridged=False,
-                    forwarded=False,
-                    route=None,
-                    nexthop="",
-                    smac="",
-                    dmac="",
-                ),
-            )
-        )
+        out.append((0.0, g.anew("output", dev="", packet=outer, smac="", dmac="")))
     return out
 
 
@@ -100,24 +81,4 @@ def vxlan_rcv(w: Walk, f: Flight) -> Iterable[Successor]:
     body = inner.body
     if isinstance(body, Packet):
         f = w.note(f, "vxlan.decap", after=body, dev=link.name, remote=packet.src, vni=link.vxlan.vni, smac=inner.src, dmac=inner.dst)
-    return (
-        (
-            0.0,
-            f.to(
-                "rx",
-                dev=link.name,
-                packet=body,
-                smac=inner.src,
-                dmac=inner.dst,
-                mark=0,
-                indev="",
-                physin="",
-                ct=None,
-                ctinfo="",
-                route=None,
-                bridged=False,
-                forwarded=False,
-                nexthop="",
-            ),
-        ),
-    )
+    return ((0.0, f.anew("rx", dev=link.name, packet=body, smac=inner.src, dmac=inner.dst, mark=0)),)

@@ -105,6 +105,24 @@ FOUND: tuple[Found, ...] = (
         lines=(("n0", "ip rule add from 10.244.0.2 unreachable priority 1000"),),
     ),
     Found(
+        "also to a sender on the same machine", "net/ipv4/fib_rules.c fib4_rule_action",
+        ("n0", FAR, TCP_PORT, "TCP"), {"verdict": "unreachable", "error": "ENETUNREACH"},
+        lines=(("n0", "ip rule add unreachable priority 1000"),),
+    ),
+    Found(
+        "what an iptables rule sends from 127.0.0.1 to a pod does not leave without route_localnet", "net/ipv4/route.c __mkroute_output",
+        ("n0", "127.0.0.1", 30080, "UDP"), {"verdict": "unreachable", "error": "EINVAL"},
+        lines=(("n0", f"iptables -t nat -A OUTPUT -p udp -m udp --dport 30080 -j DNAT --to-destination {FAR}:{UDP_PORT}"),),
+    ),
+    Found(
+        "conntrack that sees one direction only calls the client's ACK invalid", "net/netfilter/nf_conntrack_proto_tcp.c tcp_conntracks",
+        ("ext", FAR, TCP_PORT, "TCP"), {"verdict": "stalled"},
+        lines=(
+            ("ext", "ip route replace 10.244.1.0/24 via 192.168.50.11"),
+            ("n0", "iptables -A FORWARD -m conntrack --ctstate INVALID -j DROP"),
+        ),
+    ),
+    Found(
         "a route says no host", "net/ipv4/fib_semantics.c fib_props",
         ("p02", FAR, TCP_PORT, "TCP"), {"error": "EHOSTUNREACH", "icmp": [3, 1, "10.244.0.1", 0]},
         lines=(("n0", f"ip route add unreachable {FAR}/32"),),

@@ -205,8 +205,8 @@ def _ping(t: Terminal, o: _Options, target: Target) -> str:
         if not last:
             _collect(p, until, o, sent_at, lines, tally, target)
     end = p.now + (o.wait if not tally.times else max(2 * max(tally.times), o.wait if not o.count else 0.0))
-    while len(tally.answered | tally.failed) < tally.sent and p.now < min(end, hard_end):
-        heard = p.wait_for(min(end, hard_end))
+    while len(tally.answered | tally.failed) < tally.sent:
+        heard = p.wait_for(max(p.now, min(end, hard_end)))
         if not heard:
             break
         _report(heard, p, o, sent_at, lines, tally, target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..namespace import SYSCTL_DEFAULTS
 from .terminal import Terminal, ToolError
 
-__all__ = ["known", "run"]
+__all__ = ["known", "read", "run", "write"]
 
 #: net.ipv4.conf.DEV.* and net.ipv6.conf.DEV.* that the walk reads or that people look at
 _PER_DEVICE = {
@@ -47,6 +47,30 @@ def _key(text: str) -> str:
     """`net/ipv4/conf/eth0.1/x` and `net.ipv4.conf.eth0/1.x` are the same: the first separator of the two decides."""
     dot, slash = text.find("."), text.find("/")
     return text if slash < 0 or (0 <= dot < slash) else text.replace("/", ".")
+
+
+def _of_path(path: str) -> str:
+    return path.removeprefix("/proc/sys/").replace(".", "\0").replace("/", ".").replace("\0", "/")
+
+
+def read(t: Terminal, path: str) -> str:
+    """What a file under /proc/sys holds."""
+    key = _of_path(path)
+    if not known(t, key):
+        raise ToolError(f"cat: {path}: No such file or directory", 1)
+    return f"{value_of(t, key)}\n"
+
+
+def write(t: Terminal, path: str, text: str) -> None:
+    """What `echo 1 > /proc/sys/...` does."""
+    key = _of_path(path)
+    if not known(t, key):
+        raise ToolError(f"sh: {path}: No such file or directory", 1)
+    try:
+        value = int(text.strip(), 0)
+    except ValueError:
+        raise ToolError("sh: echo: write error: Invalid argument", 1) from None
+    _set(t, key, value)
 
 
 def run(t: Terminal, argv: list[str]) -> str:
