@@ -1,67 +1,123 @@
-"""The magics `%%node NAME` and `%%pod NS/NAME`: a cell whose lines run in a shell of the lab.
+"""Cell magics for notebooks: `%%node worker-1` and `%%pod shop/web` run each line of a cell on that machine of the lab.
 
     %%node worker-1
+    ip route
     bridge fdb show dev flannel.1
 
-They work on the variable `cluster` of the notebook; `--cluster other` names another one. `%node NAME COMMAND` is the
-one-line form. They are there as soon as kubenet_lab is imported inside IPython.
+The cluster is the variable `cluster` of the notebook, or the one that `--cluster NAME` names. `%load_ext kubenet_lab.magics` registers
+them; importing kubenet_lab inside IPython does it by itself. IPython is only touched where it is already loaded.
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from .errors import KubenetError
 
-__all__ = ["load_ipython_extension", "register_if_ipython"]
+__all__ = ["load_ipython_extension", "register_if_ipython", "unload_ipython_extension"]
+
+_DEFAULT = "cluster"
 
 
-def register_if_ipython() -> None:
-    """Register the magics if this process runs inside IPython; never imports it."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
-    if shell is not None:
-        load_ipython_extension(shell)
+def _arguments(kind: str, line: str) -> tuple[str, str, str]:
+    """(machine, name of the cluster's variable, command of a line magic)"""
+    head, variable, words = "", _DEFAULT, shlex.split(line)
+    used = 0
+    while used < len(words) and (not head or words[used].startswith("--cluster")):
+        word = words[used]
+        if word == "--cluster" and used + 1 < len(words):
+            variable = words[used + 1]
+            used += 2
+        elif word.startswith("--cluster="):
+            variable = word.partition("=")[2]
+            used += 1
+        elif word.startswith("-"):
+            raise KubenetError(f"%%{kind}: option {word!r} is unknown; usage: %%{kind} NAME [--cluster VARIABLE]")
+        else:
+            head = word
+            used += 1
+    if not head:
+        raise KubenetError(f"%%{kind}: which {kind}? usage: %%{kind} {'worker-1' if kind == 'node' else 'shop/web'} [--cluster VARIABLE]")
+    rest = line
+    for word in words[:used]:  # the command as it was typed, quotes and all
+        rest = rest.lstrip().removeprefix(word)
+    return head, variable, rest.strip()
+
+
+def _cluster(kind: str, variable: str, names: dict[str, Any]) -> Any:
+    from .cluster import Cluster
+
+    found = names.get(variable)
+    if isinstance(found, Cluster):
+        return found
+    choices = sorted(k for k, v in names.items() if isinstance(v, Cluster) and not k.startswith("_"))
+    if found is not None:
+        raise KubenetError(f"%%{kind}: {variable} is a {type(found).__name__}, not a cluster" + (f"; clusters here: {', '.join(choices)}" if choices else ""))
+    if choices:
+        near = get_close_matches(variable, choices, n=1, cutoff=0.0)
+        raise KubenetError(f"%%{kind}: no variable {variable!r} here; clusters: {', '.join(choices)}: add --cluster {near[0]}")
+    raise KubenetError(f"%%{kind}: no variable {variable!r} here; make one first: cluster = kn.example(\"bookshop\")")
+
+
+def _run(kind: str, line: str, cell: str | None, names: dict[str, Any]) -> None:
+    """Run and print. What a command refuses is printed too, as a terminal shows it; a machine that is not there is an error."""
+    head, variable, command = _arguments(kind, line)
+    cluster = _cluster(kind, variable, names)
+    machine = cluster.node(head) if kind == "node" else cluster.pod(head)
+    for text in _commands(command if cell is None else f"{command}\n{cell}"):
+        try:
+            out = str(machine.run(text))
+        except KubenetError as e:
+            out = f"{e}\n"
+        if out:
+            print(out, end="" if out.endswith("\n") else "\n")
+
+
+def _commands(text: str) -> list[str]:
+    """The lines of a cell; one that ends in a backslash goes on in the next."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _quiet(kind: str, line: str, cell: str | None, names: dict[str, Any]) -> None:
+    """As `_run`; a mistake in the magic's own line is a sentence, not a traceback."""
+    try:
+        _run(kind, line, cell, names)
+    except (KubenetError, ValueError) as e:
+        print(f"{e}", file=sys.stderr)
 
 
 def load_ipython_extension(ip: Any) -> None:
-    """`%load_ext kubenet_lab.magics`."""
-    for kind in ("node", "pod"):
-        ip.register_magic_function(_magic(ip, kind), "line_cell", kind)
+    """Called by `%load_ext kubenet_lab.magics`."""
+
+    def node(line: str, cell: str | None = None) -> None:
+        """Run shell commands on a node of the lab: %%node worker-1 [--cluster NAME], then one command a line."""
+        _quiet("node", line, cell, ip.user_ns)
+
+    def pod(line: str, cell: str | None = None) -> None:
+        """Run shell commands in a pod of the lab: %%pod shop/web [--cluster NAME], then one command a line."""
+        _quiet("pod", line, cell, ip.user_ns)
+
+    for function in (node, pod):
+        ip.register_magic_function(function, magic_kind="line_cell", magic_name=function.__name__)
 
 
-def _magic(ip: Any, kind: str) -> Callable[[str, str | None], None]:
-    def magic(line: str, cell: str | None = None) -> None:
-        try:
-            for text in _run(ip.user_ns, kind, line, cell):
-                if text:
-                    print(text.rstrip("\n"))
-        except KubenetError as e:
-            # what a terminal shows: the message and nothing of Python
-            print(e)
-
-    magic.__doc__ = f"Run shell lines on a {kind} of the lab: %%{kind} NAME [--cluster VARIABLE]"
-    return magic
+def unload_ipython_extension(ip: Any) -> None:
+    """Called by `%unload_ext kubenet_lab.magics`."""
+    for kind in ("line", "cell"):
+        for name in ("node", "pod"):
+            ip.magics_manager.magics[kind].pop(name, None)
 
 
-def _run(names: dict[str, Any], kind: str, line: str, cell: str | None) -> list[str]:
-    words = line.split()
-    variable = "cluster"
-    if "--cluster" in words:
-        at = words.index("--cluster")
-        if at + 1 == len(words):
-            raise KubenetError(f"%%{kind}: --cluster needs the name of a variable")
-        variable = words[at + 1]
-        del words[at : at + 2]
-    if not words:
-        raise KubenetError(f"%%{kind}: which {kind}? Write %%{kind} {'worker-1' if kind == 'node' else 'shop/web'}")
-    cluster = names.get(variable)
-    if cluster is None or not hasattr(cluster, kind):
-        raise KubenetError(f"%%{kind}: there is no cluster in the variable {variable!r}")
-    machine = getattr(cluster, kind)(words[0])
-    commands = [" ".join(words[1:])] if cell is None else cell.splitlines()
-    lines = [c.strip() for c in commands if c.strip() and not c.strip().startswith("#")]
-    # each command as it was typed, then what it printed: as a terminal shows it
-    return [text for command in lines for text in (f"{machine.name}# {command}", machine.run(command))]
+def register_if_ipython() -> bool:
+    """Register the magics in a running IPython; nothing is imported, and nothing happens elsewhere. True if it did."""
+    module = sys.modules.get("IPython")
+    ask = getattr(module, "get_ipython", None)
+    ip = ask() if ask is not None else None
+    if ip is None:
+        return False
+    load_ipython_extension(ip)
+    return True

@@ -229,7 +229,8 @@ class Namespace:
                 continue
             self.routes = [
                 r for r in self.routes
-                if not (r.dev == dev and r.proto == "kernel" and r.dst == a.network and r.src in (a.ip, "")) and (r.src != a.ip or a.ip in left)
+                if (r.src != a.ip or a.ip in left)
+                and not (r.dev == dev and r.proto == "kernel" and r.dst == a.network and r.src in (a.ip, ""))
             ]  # fmt: skip
         if any(a.family == 4 for a in gone) and not any(b.family == 4 for b in self.links[dev].addresses):
             # without its last IPv4 address a device loses every IPv4 route and neighbour (fib_disable_ip)

@@ -160,7 +160,7 @@ class Fib:
         return self._find(dst, src, mark, iif, oif)
 
     def towards_gateway(self, dst: str, oif: str = "") -> Route | None:
-        """The route by which a new route's gateway is reached: for IPv4 only routes of scope link or narrower count (fib_check_nh_v4_gw)."""
+        """The route by which a new route's gateway is reached: in IPv4 only routes of scope link or narrower (fib_check_nh_v4_gw)."""
         if ":" in dst:
             return self.lookup(dst, oif=oif)
         value = number(dst)

@@ -144,14 +144,17 @@ FOUND: tuple[Found, ...] = (
     ),
     Found(
         "REJECT in OUTPUT is EPERM for the one who sends a datagram", "net/netfilter/core.c nf_hook_slow",
-        ("n0", FAR, UDP_PORT, "UDP"), {"verdict": "refused", "error": "EPERM"}, lines=(("n0", f"iptables -A OUTPUT -d {FAR} -p udp -j REJECT"),),
+        ("n0", FAR, UDP_PORT, "UDP"), {"verdict": "refused", "error": "EPERM"},
+        lines=(("n0", f"iptables -A OUTPUT -d {FAR} -p udp -j REJECT"),),
     ),
     Found(
         "and ECONNREFUSED for the one who connects", "net/ipv4/tcp_ipv4.c tcp_v4_err",
-        ("n0", FAR, TCP_PORT, "TCP"), {"verdict": "refused", "error": "ECONNREFUSED"}, lines=(("n0", f"iptables -A OUTPUT -d {FAR} -p tcp -j REJECT"),),
+        ("n0", FAR, TCP_PORT, "TCP"), {"verdict": "refused", "error": "ECONNREFUSED"},
+        lines=(("n0", f"iptables -A OUTPUT -d {FAR} -p tcp -j REJECT"),),
     ),
     Found(
-        "DNAT of one's own datagram to where there is no way fails in the call", "net/netfilter/nf_nat_proto.c nf_nat_ipv4_local_fn",
+        "DNAT of one's own datagram to where there is no way fails in the call",
+        "net/netfilter/nf_nat_proto.c nf_nat_ipv4_local_fn",
         ("n0", "10.96.0.50", 53, "UDP"), {"verdict": "unreachable", "error": "EINVAL"},
         lines=(tuple(dnat("n0", f"{FAR}:{UDP_PORT}", "udp", 53, "OUTPUT")), ("n0", f"ip route add blackhole {FAR}/32")),  # type: ignore[arg-type]
     ),
