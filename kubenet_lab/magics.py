@@ -55,7 +55,8 @@ def _cluster(kind: str, variable: str, names: dict[str, Any]) -> Any:
         return found
     choices = sorted(k for k, v in names.items() if isinstance(v, Cluster) and not k.startswith("_"))
     if found is not None:
-        raise KubenetError(f"%%{kind}: {variable} is a {type(found).__name__}, not a cluster" + (f"; clusters here: {', '.join(choices)}" if choices else ""))
+        hint = f"; clusters here: {', '.join(choices)}" if choices else ""
+        raise KubenetError(f"%%{kind}: {variable} is a {type(found).__name__}, not a cluster{hint}")
     if choices:
         near = get_close_matches(variable, choices, n=1, cutoff=0.0)
         raise KubenetError(f"%%{kind}: no variable {variable!r} here; clusters: {', '.join(choices)}: add --cluster {near[0]}")

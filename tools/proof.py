@@ -100,7 +100,8 @@ def run(path: str, cases: int | None, seed: int) -> Suite:
 
 def _plain(line: str) -> str:
     """A line that a test printed, without pytest's dots; nothing for what pytest itself says and for seconds."""
-    line = re.sub(r"^[.sFEx]+(?=\S)|^[.sFEx]+$|\[ *\d+%\]", "", line).strip()
+    line = re.sub(r"\[ *\d+%\]", "", line).strip()
+    line = re.sub(r"^\.+(?=[^.\s])|^[.sFEx]+$", "", line).strip()
     if not line or (" in " in line and re.search(r"\d+ (passed|failed)", line)) or line.startswith(("=", "-", "!", "generated xml")):
         return ""
     return line

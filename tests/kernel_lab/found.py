@@ -139,7 +139,8 @@ FOUND: tuple[Found, ...] = (
         "a port that does not learn leaves it where it is", "net/bridge/br_input.c br_handle_frame_finish",
         ("p02", FAR, TCP_PORT, "TCP"), {"error": "EHOSTUNREACH", "icmp": [3, 1, "10.244.0.2", 0]},
         lines=(
-            ("n0", f"bridge fdb add {shape.mac_of('10.244.0.2')} dev veth03 master static"), ("n0", "bridge link set dev veth02 learning off"),
+            ("n0", f"bridge fdb add {shape.mac_of('10.244.0.2')} dev veth03 master static"),
+            ("n0", "bridge link set dev veth02 learning off"),
         ),
     ),
     Found(

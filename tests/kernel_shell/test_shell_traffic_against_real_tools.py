@@ -265,7 +265,7 @@ def test_tracked_connections(both: tuple[Real, Lab]) -> None:
         router.run("a", "nc -zv -w 1 10.2.0.77 54")
         router.run("a", "nc -zvu -w 1 10.2.0.2 53")
     for line in ("conntrack -L -p icmp", "conntrack -L -p udp", "conntrack -L -p tcp", "conntrack -L -s 10.1.0.2 -d 10.2.0.77", "conntrack -L -p udp --dport 53", "conntrack -L -p udp --sport 5",
-                 "conntrack -L -f ipv6", "conntrack -L -u ASSURED -p icmp", "conntrack -L -n", "conntrack -C", "conntrack -L -p foo", "conntrack -L --frob", "conntrack -L --sport 5",
+                 "conntrack -L -f ipv6", "conntrack -L -u ASSURED -p icmp", "conntrack -C", "conntrack -L -p foo", "conntrack -L --frob", "conntrack -L --sport 5",
                  "conntrack -L -p tcp --state FOO", "conntrack -L -p tcp --state SYN_SENT", "conntrack -D -p icmp", "conntrack -D -p icmp", "conntrack -F", "conntrack -L"):  # fmt: skip
         theirs, status = real.run("r", line)
         ours, mine = lab.run("r", line)
