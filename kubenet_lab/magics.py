@@ -73,6 +73,7 @@ def _run(kind: str, line: str, cell: str | None, names: dict[str, Any]) -> None:
             out = str(machine.run(text))
         except KubenetError as e:
             out = f"{e}\n"
+        print(f"{machine.name}# {text}")  # a command that says nothing still shows that it ran
         if out:
             print(out, end="" if out.endswith("\n") else "\n")
 
