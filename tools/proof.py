@@ -94,7 +94,8 @@ def run(path: str, cases: int | None, seed: int) -> Suite:
                 suite.passed += 1
     if suite.failed:
         print(done.stdout[-8000:])
-    suite.said = [line for line in map(_plain, done.stdout.splitlines()) if line]
+    printed = done.stdout.split("\n=====", 1)[0].splitlines()  # what comes after are pytest's own words about failures
+    suite.said = [line for line in map(_plain, printed) if line]
     return suite
 
 

@@ -23,10 +23,10 @@ from .explained import EXPLAINED
 from .real import Real
 
 #: clusters at a time: the kernel keeps 1,024 learned neighbours for all namespaces of a machine together
-BATCH = 12
+BATCH = 10
 SETTLE = 1.2  # seconds until the kernel has told every bridge that its ports have carrier
-#: probes of one cluster that are asked again: a router tells a client of a missing route once a second, so those may be many
-LIMIT, LIMIT_OF_ROUTE_ERRORS = 6, 24
+#: differences of one cluster that are confirmed one by one before the rest of it is believed
+ENOUGH = 4
 FIELDS = ("verdict", "error", "by", "seen", "icmp")
 
 
@@ -153,29 +153,30 @@ class Comparison:
             self.report.errors[m["error"] + (f" {m['icmp'][0]}/{m['icmp'][1]}" if m["icmp"] else "")] += 1
 
     def _again(self, suspects: list[Difference]) -> None:
-        """One probe per cluster at a time, twice at most."""
-        for _ in range(2):
-            queues: dict[str, list[Difference]] = {}
-            still: list[Difference] = []
-            for d in suspects:
-                queue = queues.setdefault(d.case["id"], [])
-                limited = d.real["verdict"] == "timeout" and d.model["icmp"] is not None
-                if len(queue) < (LIMIT_OF_ROUTE_ERRORS if limited else LIMIT):
-                    queue.append(d)
-                else:
-                    still.append(d)  # enough were asked to see what it is
-            for i in range(max(map(len, queues.values()), default=0)):
-                now = [q[i] for q in queues.values() if i < len(q)]
-                self.real.ask("flush", ids=[d.case["id"] for d in now])
-                time.sleep(1.1)
-                pairs = [(d.case, {**d.probe, "sport": self._port()}) for d in now]
-                self.report.retried += len(now)
-                for d, r in zip(now, self._ask(pairs), strict=True):
-                    if not same(d.model, r):
-                        still.append(Difference(d.case, d.probe, d.model, r))
-            suspects = still
+        """All together once more; then what still disagrees alone, twice at most, one probe per cluster at a time."""
+        suspects = self._reask(suspects)
+        queues: dict[str, list[Difference]] = {}
         for d in suspects:
-            self._difference(d)
+            queues.setdefault(d.case["id"], []).append(d)
+        confirmed: Counter[str] = Counter()
+        while queues:
+            now = [q.pop(0) for q in queues.values()]
+            for d in self._reask(self._reask(now)):
+                confirmed[d.case["id"]] += 1
+                self._difference(d)
+            for id in [id for id, q in queues.items() if not q or confirmed[id] >= ENOUGH]:
+                for d in queues.pop(id):
+                    self._difference(d)
+
+    def _reask(self, suspects: list[Difference]) -> list[Difference]:
+        if not suspects:
+            return []
+        self.real.ask("flush", ids=sorted({d.case["id"] for d in suspects}))
+        # route errors come once a second; and what ARP has begun must be over, or it answers sooner than it would alone
+        time.sleep(3.3 if any(d.real["verdict"] == d.model["verdict"] for d in suspects) else 1.1)
+        self.report.retried += len(suspects)
+        found = self._ask([(d.case, {**d.probe, "sport": self._port()}) for d in suspects])
+        return [Difference(d.case, d.probe, d.model, r) for d, r in zip(suspects, found, strict=True) if not same(d.model, r)]
 
     def _difference(self, d: Difference) -> None:
         for e in EXPLAINED:
