@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from textwrap import indent
 from typing import Literal
 
-from .misconceptions import Misconception
+from .misconception import Misconception
 
 __all__ = ["Card", "Note", "Verdict"]
 

@@ -1,37 +1,12 @@
-"""The wrong ideas that the course knows by name. Each has a cell that shows the lab refuting it.
-
-`notebook` and `heading` say where: the code cell under that heading which carries the tag `refutes:ID`.
-"""
+"""The wrong ideas that notebook 00 meets."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from urllib.parse import quote
+from ..misconception import Misconception
 
-__all__ = ["MISCONCEPTIONS", "Misconception", "misconception"]
+__all__ = ["MISCONCEPTIONS"]
 
-
-@dataclass(frozen=True, slots=True)
-class Misconception:
-    id: str
-    statement: str  # the idea, in the words of someone who holds it
-    refutation: str  # what is so instead
-    notebook: str
-    heading: str
-
-    @property
-    def link(self) -> str:
-        """Where JupyterLab finds the refuting cell, relative to the learner's folder."""
-        anchor = quote(re.sub(r"\s", "-", self.heading))
-        return f"{self.notebook}#{anchor}"
-
-    @property
-    def where(self) -> str:
-        return f"notebook {self.notebook[:2]}, “{self.heading}”"
-
-
-_ALL = (
+MISCONCEPTIONS: tuple[Misconception, ...] = (
     Misconception(
         "service-address-travels",
         "The packet travels to the Service's address, and something there passes it on.",
@@ -103,9 +78,3 @@ _ALL = (
         "Break one entry",
     ),
 )
-
-MISCONCEPTIONS: dict[str, Misconception] = {m.id: m for m in _ALL}
-
-
-def misconception(id: str) -> Misconception:
-    return MISCONCEPTIONS[id]
