@@ -319,7 +319,7 @@ def _figures(nb: Notebook) -> Iterator[str]:
 
 
 def _questions(nb: Notebook, exercises: Collection[str], predictions: Collection[str]) -> Iterator[str]:
-    number = nb.name[:2]
+    number = nb.name.partition("_")[0] + "."
     for prefix, verb, known in (("answer:", "check", exercises), ("predict:", "predict", predictions)):
         asked = tagged(nb.data, prefix)
         for id, (i, cell) in asked.items():

@@ -41,7 +41,7 @@ class Real:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()  # closes its pipe too
 
 
 class Lab:

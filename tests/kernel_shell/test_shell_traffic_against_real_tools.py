@@ -81,7 +81,7 @@ class Real:
     def close(self) -> None:
         for p in (self.server, *self.processes.values()):
             p.kill()
-            p.wait()
+            p.communicate()  # closes its pipe too
 
 
 class Lab:
