@@ -1,6 +1,7 @@
 """The `kubenet-lab` command: the same answers on a terminal.
 
-Exit status: 0 delivered (or done), 1 not delivered (or something essential is missing), 2 bad input.
+Exit status: 0 delivered (or done), 1 not delivered (or something essential is missing), 2 bad input; of `node` and
+`pod` it is the command's.
 Bad input is answered with one message on stderr, never with a traceback.
 """
 
@@ -9,12 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import KubenetError
+from .errors import CommandError, KubenetError
 
 __all__ = ["main"]
 
@@ -27,13 +29,18 @@ examples:
   kubenet-lab doctor                                   is everything here that the course needs?
   kubenet-lab trace bookshop shop/web http://cart:8080
   kubenet-lab trace dump.yaml shop/web data/db --port 5432 --explain
+  kubenet-lab node bookshop worker-1 -- ip route       a shell on a node that does not exist
+  kubenet-lab pcap bookshop shop/web svc:shop/cart --port 8080 -w way.pcap
 
 kubenet-lab COMMAND --help shows more of each.
 """
 
-TRACE_EXAMPLES = """\
+_SOURCE = """\
 SOURCE is a file or folder of manifests, a dump (kubectl get ... -o yaml), "-" for standard input, or the name of a shipped example.
-SRC and DST are "ns/name" (a pod, or the first ready pod of that workload), "svc:ns/name", "node:NAME", "external:IP" or an IP;
+"""
+
+TRACE_EXAMPLES = f"""\
+{_SOURCE}SRC and DST are "ns/name" (a pod, or the first ready pod of that workload), "svc:ns/name", "node:NAME", "external:IP" or an IP;
 DST may also be a URL, or a DNS name as a client in SRC would type it.
 
 examples:
@@ -44,6 +51,39 @@ examples:
   kubectl get all,nodes,networkpolicies,endpointslices -A -o yaml | kubenet-lab trace - shop/web svc:shop/cart
 
 exit status: 0 delivered, 1 not delivered, 2 bad input
+"""
+
+PCAP_EXAMPLES = f"""\
+{_SOURCE}LINK is "host/device"; without it the file holds what crossed the first NIC on the way, else the client's own interface.
+FILE "-" is standard output, and the verdict goes to standard error.
+
+examples:
+  kubenet-lab pcap bookshop shop/web svc:shop/cart --port 8080 -w way.pcap
+  kubenet-lab pcap bookshop shop/web shop/cart --port 8080 --at worker-1/flannel.1 -w inner.pcap
+  kubenet-lab pcap bookshop shop/web http://cart:8080 -w - | tshark -d udp.port==8472,vxlan -r -
+
+exit status: 0 delivered, 1 not delivered (the file is written all the same), 2 bad input
+"""
+
+NODE_EXAMPLES = f"""\
+{_SOURCE}COMMAND is one command, or one quoted line with pipes, && and ;. Changes last as long as the line.
+
+examples:
+  kubenet-lab node bookshop worker-1 -- ip route
+  kubenet-lab node bookshop worker-1 -- 'iptables-save -t nat | grep KUBE-SVC'
+  kubenet-lab node bookshop worker-1 -- 'ip route del 10.244.2.0/24; ip route get 10.244.2.3'
+
+exit status: the command's; 2 bad input, 127 a command that the lab does not know
+"""
+
+POD_EXAMPLES = f"""\
+{_SOURCE}POD is "ns/name": a pod, or the first ready pod of that workload. COMMAND as for `kubenet-lab node`.
+
+examples:
+  kubenet-lab pod bookshop shop/web -- ip addr
+  kubenet-lab pod bookshop shop/web -- 'ping -c 1 10.244.2.3; ip neigh'
+
+exit status: the command's; 2 bad input, 127 a command that the lab does not know
 """
 
 
@@ -59,10 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             reconfigure(errors="replace")  # a console that lacks ✓ prints ?
     words = list(sys.argv[1:] if argv is None else argv)
     rest: list[str] = []
-    if words[:1] == ["lab"] and "--" in words:  # what follows is JupyterLab's
+    if words[:1] and words[0] in ("lab", "node", "pod") and "--" in words:  # what follows is JupyterLab's, or the shell's
         words, rest = words[: words.index("--")], words[words.index("--") + 1 :]
     args = _parser().parse_args(words)
-    args.jupyter = rest
+    args.rest = rest
     try:
         status: int = args.run(args)
         sys.stdout.flush()
@@ -124,23 +164,53 @@ def _parser() -> argparse.ArgumentParser:
         "trace", formatter_class=raw, help="ask: can SRC reach DST, and which way?", epilog=TRACE_EXAMPLES,
         description="Send one connection through the lab and print its way, hop by hop.",
     )  # fmt: skip
-    trace.add_argument("source", metavar="SOURCE")
-    trace.add_argument("src", metavar="SRC")
-    trace.add_argument("dst", metavar="DST")
-    trace.add_argument("--port", metavar="PORT", help="a number or a port's name (default 80)")
-    trace.add_argument("--protocol", default="TCP", metavar="PROTO", help="TCP, UDP, ICMP ... (default TCP)")
-    trace.add_argument("--size", type=int, metavar="BYTES", help="payload to send once connected")
-    trace.add_argument("--via", metavar="NODE", help="the node by which a packet from outside enters")
+    _connection(trace)
     trace.add_argument("--json", action="store_true", help="print the whole trace as JSON")
     trace.add_argument("--explain", action="store_true", help="tell it in sentences, with the real command for each step")
     trace.add_argument("--pcap", metavar="FILE", help="also write the frames, for Wireshark and tshark")
-    options = trace.add_argument_group("how the cluster is built (default: detected from the objects)")
+    _build_options(trace)
+    trace.set_defaults(run=_trace)
+
+    pcap = commands.add_parser(
+        "pcap", formatter_class=raw, help="write the frames of one connection, for Wireshark", epilog=PCAP_EXAMPLES,
+        description="Send one connection through the lab and write the frames that one link saw.",
+    )  # fmt: skip
+    _connection(pcap)
+    pcap.add_argument("-w", dest="file", required=True, metavar="FILE", help='the pcap file; "-" is standard output')
+    pcap.add_argument("--at", metavar="LINK", help='the link to listen on, as in "worker-1/cni0"')
+    _build_options(pcap)
+    pcap.set_defaults(run=_pcap)
+
+    for kind, place, epilog in (("node", "NODE", NODE_EXAMPLES), ("pod", "POD", POD_EXAMPLES)):
+        machine = commands.add_parser(
+            kind, formatter_class=raw, help=f"run a command on a {kind} of the lab: ip route, iptables-save, ping ...", epilog=epilog,
+            usage=f"kubenet-lab {kind} [-h] [OPTION ...] SOURCE {place} -- COMMAND",
+            description=f"Run a command on a {kind} and print what the real tool prints.",
+        )  # fmt: skip
+        machine.add_argument("source", metavar="SOURCE")
+        machine.add_argument("machine", metavar=place)
+        _build_options(machine)
+        machine.set_defaults(run=_machine)
+    return parser
+
+
+def _connection(command: argparse.ArgumentParser) -> None:
+    """Who talks to whom."""
+    command.add_argument("source", metavar="SOURCE")
+    command.add_argument("src", metavar="SRC")
+    command.add_argument("dst", metavar="DST")
+    command.add_argument("--port", metavar="PORT", help="a number or a port's name (default 80)")
+    command.add_argument("--protocol", default="TCP", metavar="PROTO", help="TCP, UDP, ICMP ... (default TCP)")
+    command.add_argument("--size", type=int, metavar="BYTES", help="payload to send once connected")
+    command.add_argument("--via", metavar="NODE", help="the node by which a packet from outside enters")
+
+
+def _build_options(command: argparse.ArgumentParser) -> None:
+    options = command.add_argument_group("how the cluster is built (default: detected from the objects)")
     options.add_argument("--nodes", type=int, metavar="N", help="worker nodes to assume where SOURCE declares none")
     for name in ("cni", "proxy", "dns", "policy", "kubernetes"):
         options.add_argument(f"--{name}", metavar="NAME")
     options.add_argument("--seed", type=int, metavar="N", help="seed of every random choice (default 0)")
-    trace.set_defaults(run=_trace)
-    return parser
 
 
 def _start(args: argparse.Namespace) -> int:
@@ -161,7 +231,7 @@ def _lab(args: argparse.Namespace) -> int:
         raise KubenetError("JupyterLab is not installed here; run: pip install jupyterlab") from problem
     # in a container one is often root, and nobody else is there
     root = ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-    jupyterlab([str(workspace.first), *root, *args.jupyter])
+    jupyterlab([str(workspace.first), *root, *args.rest])
     return OK
 
 
@@ -178,16 +248,48 @@ def _doctor(args: argparse.Namespace) -> int:
     return NOT_DELIVERED
 
 
-def _trace(args: argparse.Namespace) -> int:
+def _asked(args: argparse.Namespace) -> Any:
+    """The trace of the connection that was asked for."""
     cluster = _cluster(args)
     port = int(args.port) if args.port and args.port.isdigit() else args.port
     if "://" in args.dst:
         if args.port:
             raise KubenetError("a URL carries its port: write it there and leave --port away")
-        result = cluster.ask(args.src, args.dst)
+        return cluster.ask(args.src, args.dst)
+    given = {"size": args.size, "via": args.via, "port": port}
+    return cluster.connect(args.src, args.dst, protocol=args.protocol.upper(), **{k: v for k, v in given.items() if v is not None})
+
+
+def _pcap(args: argparse.Namespace) -> int:
+    result = _asked(args)
+    if args.file == "-":
+        from .kernel.pcap import capture
+
+        data, count = capture(result, args.at)
+        sys.stdout.buffer.write(data)
     else:
-        given = {"size": args.size, "via": args.via, "port": port}
-        result = cluster.connect(args.src, args.dst, protocol=args.protocol.upper(), **{k: v for k, v in given.items() if v is not None})
+        count = result.to_pcap(Path(args.file), at=args.at)
+    frames = f"{count} frame{'' if count == 1 else 's'}"
+    print(f"{result.question}: {result.summary}\nwrote {frames} to {args.file}", file=sys.stderr if args.file == "-" else sys.stdout)
+    return OK if result else NOT_DELIVERED
+
+
+def _machine(args: argparse.Namespace) -> int:
+    if not args.rest:
+        raise KubenetError(f"which command? kubenet-lab {args.command} {args.source} {args.machine} -- ip route")
+    cluster = _cluster(args)
+    machine = cluster.node(args.machine) if args.command == "node" else cluster.pod(args.machine)
+    try:
+        out = machine.run(args.rest[0] if len(args.rest) == 1 else shlex.join(args.rest))
+    except CommandError as problem:
+        print(problem, file=sys.stderr)
+        return getattr(problem, "status", BAD_INPUT)
+    print(out, end="")
+    return int(out.status)
+
+
+def _trace(args: argparse.Namespace) -> int:
+    result = _asked(args)
     if args.pcap:
         result.to_pcap(Path(args.pcap))
     if args.json:

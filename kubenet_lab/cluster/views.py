@@ -22,9 +22,15 @@ __all__ = ["NodeView", "Output", "PodView"]
 
 
 class Output(str):
-    """What a command printed: a plain string that shows itself as a terminal does."""
+    """What a command printed: a plain string that shows itself as a terminal does. `status` is the exit status."""
 
-    __slots__ = ()
+    __slots__ = ("status",)
+    status: int
+
+    def __new__(cls, text: str, status: int = 0) -> Output:
+        made = super().__new__(cls, text)
+        made.status = status
+        return made
 
     def __repr__(self) -> str:
         return str(self)
@@ -59,7 +65,7 @@ class _Machine:
         c = self._cluster
         shell = Shell(c.walkable(), c.state, self._ns.id, frames=c.capture, resolve=self._addresses_of)
         try:
-            return Output(shell.run(command, stdin=stdin))
+            return Output(shell.run(command, stdin=stdin), shell.status)
         finally:
             c.capture = shell.frames
             if shell.changed:

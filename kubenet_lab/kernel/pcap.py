@@ -1,4 +1,4 @@
-"""Captures as classic pcap files: `write`.
+"""Captures as classic pcap files: `write` to a file, `capture` as bytes.
 
 Source: the libpcap savefile format (pcap-savefile(5)): magic 0xa1b2c3d4, microseconds, link type 1 (Ethernet).
 """
@@ -18,7 +18,7 @@ from .wire import frame_bytes
 if TYPE_CHECKING:
     from ..trace import Trace
 
-__all__ = ["EPOCH", "SNAPLEN", "file_bytes", "frames_of", "write"]
+__all__ = ["EPOCH", "SNAPLEN", "capture", "file_bytes", "frames_of", "write"]
 
 #: lab time 0 is 2026-01-01T00:00:00Z
 EPOCH = 1767225600
@@ -57,7 +57,14 @@ def _wires(trace: Trace, links: Sequence[str]) -> list[str]:
 
 
 def write(trace: Trace, path: str | os.PathLike[str], at: str | None = None) -> int:
-    """Write the frames seen on one link; gives how many. Times are lab time from 2026-01-01T00:00:00Z.
+    """Write the frames seen on one link; gives how many. As `capture`."""
+    data, count = capture(trace, at)
+    Path(path).write_bytes(data)
+    return count
+
+
+def capture(trace: Trace, at: str | None = None) -> tuple[bytes, int]:
+    """(a pcap file of the frames seen on one link, how many they are). Times are lab time from 2026-01-01T00:00:00Z.
 
     `at`: "worker-1/eth0", "pod:shop/web-0/eth0"; None takes the first NIC whose wire the trace crossed, else the client's own
     interface (a question that sent no frame gives an empty file). Raises NotFound with the links that saw frames.
@@ -69,5 +76,4 @@ def write(trace: Trace, path: str | os.PathLike[str], at: str | None = None) -> 
     elif at not in links:
         raise NotFound("link with frames in this trace", at, links, hint=f"seen: {', '.join(links)}" if links else "no frame was seen")
     chosen: list[tuple[float, Any]] = [(when, frame) for when, where, frame in frames if where == at]
-    Path(path).write_bytes(file_bytes(chosen))
-    return len(chosen)
+    return file_bytes(chosen), len(chosen)

@@ -38,7 +38,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return go
 
 
-@pytest.mark.parametrize("command", ["", "start", "lab", "doctor", "trace"])
+@pytest.mark.parametrize("command", ["", "start", "lab", "doctor", "trace", "pcap", "node", "pod"])
 def test_help_by_example(run: Run, command: str) -> None:
     status, out, _ = run(*filter(None, [command, "--help"]))
     assert status == 0 and ("examples:" in out or "exit status:" in out)
@@ -47,7 +47,8 @@ def test_help_by_example(run: Run, command: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["walk"], ["trace"], ["trace", "bookshop"], ["trace", "bookshop", "a", "b", "--size", "big"], ["start", "a", "b"], ["--nonsense"]],
+    [[], ["walk"], ["trace"], ["trace", "bookshop"], ["trace", "bookshop", "a", "b", "--size", "big"], ["start", "a", "b"], ["--nonsense"],
+     ["node"], ["node", "bookshop"], ["node", "bookshop", "worker-1", "ip", "route"], ["pod", "bookshop", "--", "ip"], ["pcap", "bookshop", "a", "b"]],
     ids=" ".join,
 )
 def test_bad_words_are_answered_with_a_hint(run: Run, words: list[str]) -> None:
@@ -125,6 +126,80 @@ def test_a_request_that_does_not_arrive(run: Run) -> None:
 def test_bad_input_is_one_clear_message(run: Run, words: list[str]) -> None:
     status, _, err = run("trace", *words)
     assert status == 2 and err.startswith("kubenet-lab: ") and "Traceback" not in err and len(err) < 2000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["node", "bookshop", "worker-9", "--", "ip", "route"],
+        ["node", "bookshop", "worker-1"],
+        ["node", "bookshop", "worker-1", "--"],
+        ["node", "bokshop", "worker-1", "--", "ip", "route"],
+        ["node", "bookshop", "worker-1", "--", "ip", "netns", "add", "x"],
+        ["node", "bookshop", "worker-1", "--cni", "string-and-cans", "--", "ip", "route"],
+        ["pod", "bookshop", "shop/wbe", "--", "ip", "addr"],
+        ["pcap", "bookshop", "shop/web", "svc:shop/cart", "--port", "8080", "--at", "worker-9/eth0", "-w", "x.pcap"],
+        ["pcap", "bookshop", "shop/web", "svc:shop/cart", "--port", "8080", "-w", "no/such/folder/x.pcap"],
+        ["pcap", "bookshop", "shop/web", "http://cart:8080", "--port", "80", "-w", "x.pcap"],
+    ],
+    ids=" ".join,
+)
+def test_bad_input_of_other_commands(run: Run, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(*words)
+    assert status == 2 and not out and err.startswith("kubenet-lab: ") and "Traceback" not in err and len(err) < 2000
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_command_on_a_node(run: Run) -> None:
+    cluster = kubenet_lab.example("bookshop")
+    status, out, err = run("node", "bookshop", "worker-1", "--", "ip", "route")
+    assert (status, out, err) == (0, str(cluster.node("worker-1").run("ip route")), "")
+    status, out, err = run("pod", "bookshop", "shop/web", "--", "ip -br addr | grep eth0")
+    assert status == 0 and cluster.pod("shop/web").ip in out and out.count("\n") == 1 and not err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["ip", "route", "get", "10.1.0.0/33"], 1, 'any valid prefix is expected rather than "10.1.0.0/33"'),
+        (["ip", "link", "show", "nope"], 1, 'Device "nope" does not exist'),
+        (["nmap", "-sS", "10.0.0.1"], 127, "kubenet-lab knows"),
+        (["ip route | grep nothing-like-it"], 1, ""),
+        (["ping -c 1 -W 1 10.244.200.9 > /dev/null"], 1, ""),
+        (["true; false"], 1, ""),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else None,
+)
+def test_the_status_of_a_command_is_the_status(run: Run, words: list[str], status: int, said: str) -> None:
+    found, out, err = run("node", "bookshop", "worker-1", "--", *words)
+    assert found == status and not out and said in err and bool(said) == bool(err) and "Traceback" not in err
+
+
+def test_edits_last_as_long_as_the_line(run: Run) -> None:
+    gone = "ip route del default; ip route get 203.0.113.1"
+    status, out, err = run("node", "bookshop", "worker-1", "--", gone)
+    assert status == 2 and "Network is unreachable" in out + err
+    assert run("node", "bookshop", "worker-1", "--", "ip", "route", "get", "203.0.113.1")[0] == 0
+
+
+def test_a_capture(run: Run, tmp_path: Path, root: Path) -> None:
+    way = tmp_path / "way.pcap"
+    status, out, err = run("pcap", *PLACE[1:], "-w", str(way))
+    trace = kubenet_lab.example("bookshop").connect("shop/web", "svc:shop/cart", port=8080)
+    count = trace.to_pcap(tmp_path / "same.pcap")
+    assert status == 0 and not err and f"wrote {count} frames to {way}" in out
+    assert way.read_bytes() == (tmp_path / "same.pcap").read_bytes()
+    status, out, _ = run("pcap", *PLACE[1:], "--at", "worker-1/cni0", "-w", str(tmp_path / "bridge.pcap"))
+    assert status == 0 and "wrote" in out and (tmp_path / "bridge.pcap").read_bytes() != way.read_bytes()
+    status, out, _ = run("pcap", "bookshop", "shop/web", "shop/cart", "--port", "9999", "-w", str(way))
+    assert status == 1 and "refused" in out and len(way.read_bytes()) > 24
+
+
+def test_a_capture_into_a_pipe(root: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-m", "kubenet_lab", "pcap", *PLACE[1:], "-w", "-"], capture_output=True, env=environment, cwd=root)
+    assert done.returncode == 0 and done.stdout[:4] == b"\xd4\xc3\xb2\xa1" and b"wrote" in done.stderr
 
 
 def test_a_folder_a_file_and_standard_input(run: Run, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
