@@ -98,13 +98,13 @@ def _range_set(cidr: str) -> RangeSet:
 
 
 class FlannelNetwork(_HostLocalNetwork):
-    """Flannel's vxlan backend with the bridge, host-local and portmap plugins."""
+    """Flannel with the bridge, host-local and portmap plugins."""
 
     unmodelled = ""
 
     def __init__(self, options: Flannel):
         self.options = options
-        self.name = f"flannel {options.backend}"
+        self.name = options.name
 
     def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod]) -> Programmed:
         done = Programmed()
@@ -114,14 +114,15 @@ class FlannelNetwork(_HostLocalNetwork):
                 found += leases([n], self.options)
             except CniError as e:
                 done.problems.append(Problem(f"{e}: pods on this node have no network", "spec.podCIDR", f"Node {n.name}"))
-        program(network, found, self.options)
+        held, complaints = program(network, found, self.options)
+        done.problems += complaints
         config = NetworkList.parse(conflist(self.options))
-        hosts = {lease.node: PluginHost(network, lease.node, PLUGINS, {**subnet_file(network, lease, self.options)}) for lease in found}
+        hosts = {lease.node: PluginHost(network, lease.node, PLUGINS, {**subnet_file(network, lease, self.options)}) for lease in held}
         for pod in pods:
             host = hosts.get(pod.spec.node_name)
             if host is not None and (problem := self._attach(network, host, config, pod)) is not None:
                 done.problems.append(problem)
-        for lease in found:
+        for lease in held:
             done.steps[lease.node] = (*node_steps(lease, self.options), *hosts[lease.node].rules)
         return done
 
@@ -193,5 +194,5 @@ def _flannel(snapshot: Snapshot, plan: Plan, options: Flannel, stated: bool = Fa
     """Flannel as far as it is modelled. `stated`: the options name the pod network themselves."""
     six = any(":" in c for c in plan.pod_cidrs) or any(":" in c for n in snapshot.list(Node) for c in pod_cidrs(n))
     if six or any(":" in ip for p in snapshot.list(Pod) for ip in p.ips if not p.spec.host_network):
-        return UnmodelledNetwork(f"flannel {options.backend} with IPv6")
+        return UnmodelledNetwork(f"{options.name} with IPv6")
     return FlannelNetwork(options if stated else replace(options, network=plan.pod_cidrs[0]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .bridge import Bridge
 from .contract import NetworkList, Plugin, PluginHost, Runtime
 from .flannel import Flannel, Lease
-from .flannel_plugin import FlannelPlugin
+from .flannel.plugin import FlannelPlugin
 from .host_local import HostLocal
 from .loopback import Loopback
 from .portmap import PortMap

@@ -16,7 +16,7 @@ import pytest
 from kubenet_lab.cni import PLUGINS, CniError, Flannel, PluginHost
 from kubenet_lab.cni.contract import Call, netns_path
 from kubenet_lab.cni.flannel import conflist, leases, subnet_env
-from kubenet_lab.cni.flannel_plugin import delegate_config, read_subnet_env
+from kubenet_lab.cni.flannel.plugin import delegate_config, read_subnet_env
 from kubenet_lab.cni.rules import restore_text
 from kubenet_lab.kernel.namespace import Namespace
 from kubenet_lab.kernel.network import Network

@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..kernel.address import prefix
-from .contract import Call
-from .flannel import SUBNET_FILE
-from .result import CniError, Result
+from ...kernel.address import prefix
+from ..contract import Call
+from ..result import CniError, Result
+from .daemon import SUBNET_FILE
 
 __all__ = ["FlannelPlugin", "delegate_config", "read_subnet_env"]
 
