@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from .bridge import Bridge
-from .contract import NetworkList, Plugin, PluginHost, Runtime
+from .conflist import NetworkList
+from .contract import Plugin, PluginHost
 from .flannel import Flannel, Lease
 from .flannel.plugin import FlannelPlugin
 from .host_local import HostLocal
+from .libcni import Runtime
 from .loopback import Loopback
 from .portmap import PortMap
+from .record import Operation, PluginCall, StateChange
 from .result import CniError, Result
+from .runtime import CniRuntime
 
-__all__ = ["PLUGINS", "CniError", "Flannel", "Lease", "NetworkList", "Plugin", "PluginHost", "Result", "Runtime"]
+__all__ = [
+    "PLUGINS", "CniError", "CniRuntime", "Flannel", "Lease", "NetworkList", "Operation", "Plugin", "PluginCall", "PluginHost", "Result",
+    "Runtime", "StateChange",
+]  # fmt: skip
 
 #: the plugins in CNI_PATH, by type
 PLUGINS: dict[str, Plugin] = {p.type: p for p in (Bridge(), FlannelPlugin(), HostLocal(), Loopback(), PortMap())}

@@ -15,7 +15,7 @@ from ..errors import NotModelled
 from ..kernel.address import family
 from .contract import Call
 from .result import CniError, Result
-from .rules import RuleStep, append, chain_name, insert, new_chain, run
+from .rules import RuleStep, append, chain_name, insert, new_chain
 
 __all__ = ["DNAT_CHAIN", "MASQ_CHAIN", "SETMARK_CHAIN", "PortMap", "PortMapping", "dnat_steps", "mark_steps", "top_steps"]
 
@@ -198,7 +198,7 @@ class PortMap:
             return
         chain = chain_name(call.name, call.container_id, "DN-")
         for fam in (4, 6):
-            nat = run(call.host.rules, fam).get("nat", {})
+            nat = call.host.chains("nat", fam)
             steps = [RuleStep("nat", "-F", chain, (), fam)] if chain in nat else []
             steps += [RuleStep("nat", "-D", DNAT_CHAIN, r.args, fam) for r in nat.get(DNAT_CHAIN, ()) if r.args[-2:] == ("-j", chain)]
             if chain in nat:
@@ -213,7 +213,7 @@ class PortMap:
         mappings = mappings_of(call.config)
         chain = chain_name(call.name, call.container_id, "DN-")
         for address in self._addresses(result, call.ifname) if mappings else ():
-            nat = run(call.host.rules, family(address)).get("nat", {})
+            nat = call.host.chains("nat", family(address))
             if chain not in nat:
                 raise _fail(f"could not check ipv{family(address)} dnat: chain {chain} not found in iptables table nat")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from ..kernel.iptables import Ruleset
 
-__all__ = ["RuleStep", "append", "chain_name", "comment_of", "insert", "new_chain", "replay", "restore_text", "run"]
+__all__ = ["BUILT_IN", "RuleStep", "append", "chain_name", "comment_of", "insert", "new_chain", "replay", "restore_text", "run"]
 
 Action = Literal["-N", "-A", "-I", "-D", "-F", "-X"]
 
@@ -34,6 +34,11 @@ class RuleStep:
     def text(self) -> str:
         """The rule as iptables-restore takes it: "-A CHAIN ..."."""
         return " ".join([self.action, self.chain, *map(_quoted, self.args)])
+
+    @property
+    def rule(self) -> str:
+        """The rule without its chain: "-s 10.0.0.2/32 -j ACCEPT"."""
+        return " ".join(map(_quoted, self.args))
 
     def __str__(self) -> str:
         return f"{'iptables' if self.family == 4 else 'ip6tables'} -t {self.table} {self.text}"
@@ -94,12 +99,13 @@ def _without(rules: Sequence[RuleStep], args: tuple[str, ...]) -> list[RuleStep]
     return out
 
 
-_BUILT_IN = {"nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"), "filter": ("INPUT", "FORWARD", "OUTPUT")}
+#: the chains that every node has
+BUILT_IN = {"nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"), "filter": ("INPUT", "FORWARD", "OUTPUT")}
 
 
 def _lines(chains: dict[str, list[RuleStep]], table: str) -> Iterator[tuple[str, RuleStep]]:
     """(line, step) for a table: own chains before the rules of built-in chains that jump to them; what was put at the head goes there."""
-    own = [c for c in chains if c not in _BUILT_IN.get(table, ())]
+    own = [c for c in chains if c not in BUILT_IN.get(table, ())]
     for chain in [*own, *(c for c in chains if c not in own)]:
         heads = [r for r in chains[chain] if r.action == "-I"] if chain not in own else []
         for r in reversed(heads):
@@ -114,7 +120,7 @@ def restore_text(steps: Iterable[RuleStep], family: int = 4) -> str:
     lines: list[str] = []
     for table, chains in run(steps, family).items():
         lines.append(f"*{table}")
-        lines += [f":{c} - [0:0]" for c in chains if c not in _BUILT_IN.get(table, ())]
+        lines += [f":{c} - [0:0]" for c in chains if c not in BUILT_IN.get(table, ())]
         lines += [line for line, _ in _lines(chains, table)]
         lines.append("COMMIT")
     return "\n".join(lines) + "\n" if lines else ""
