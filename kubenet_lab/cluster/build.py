@@ -26,10 +26,7 @@ from .names import as_ip, node_address
 from .sanity import programmable
 from .settle import Declared
 
-__all__ = ["LAN", "Build", "World"]
-
-#: the segment that joins the nodes
-LAN = "lan"
+__all__ = ["Build", "World"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +67,10 @@ class Build:
         self.network = net = Network(self.options.seed)
         self._addresses: dict[str, list[str]] = {}  # of a node's devices, as the agents found them
         under = self.options.underlay
-        net.add_segment(LAN, cidr=self.plan.node_cidr, mtu=under.mtu, delay=under.delay)
-        net.add_gateway(LAN, self.plan.gateway)
+        for seg in self.plan.segments:
+            net.add_segment(seg.name, cidr=seg.cidrs, mtu=under.mtu_of(seg.name), delay=under.delay_of(seg.name))
+        sides = {s.name: s.gateways for s in self.plan.segments}
+        net.add_router(sides, mtus={s: under.router_mtu(s) for s in sides})
         nodes = [n for n in self.snapshot.list(Node) if node_address(n) or node_address(n, 6)]
         for node in nodes:
             self._node(node)
@@ -95,12 +94,18 @@ class Build:
         host = self.network.add_host(node.name, "node")
         ns = host.root
         ns.label = f"node:{node.name}"
-        cidr = prefix(self.plan.node_cidr)
-        address = node_address(node, cidr.family) or node_address(node) or node_address(node, 6)
-        length = cidr.length if (":" in address) == (cidr.family == 6) else 128 if ":" in address else 32
-        self.network.plug(node.name, LAN, "eth0", address=f"{address}/{length}")
-        if address in cidr:
-            ns.add_route("default" if cidr.family == 4 else "::/0", via=self.plan.gateway_address)
+        own = [a for f in (4, 6) if (a := node_address(node, f))]
+        seg = self.plan.segment_of(node.name, own)
+        own.sort(key=lambda a: (":" in a) != (":" in seg.cidrs[0]))  # the primary family first
+        self.network.plug(node.name, seg.name, "eth0", mtu=self.options.underlay.nic_mtu.get(node.name, 0))
+        for address in own:
+            cidr = seg.cidr(6 if ":" in address else 4)
+            inside = bool(cidr) and address in prefix(cidr)
+            # an address of another network: the machine is alone with it
+            length = prefix(cidr).length if cidr else 128 if ":" in address else 32
+            ns.add_address("eth0", f"{address}/{length}")
+            if inside:
+                ns.add_route("::/0" if ":" in address else "default", via=seg.gateway(6 if ":" in address else 4))
         # what kubeadm's preflight asks for, and kubelet sets
         ns.set_sysctl("net.ipv4.ip_forward", 1)
         ns.set_sysctl("net.bridge.bridge-nf-call-iptables", 1)
@@ -138,7 +143,7 @@ class Build:
         if as_ip(address) is None:
             return
         ns = self.network.owner_of(address)
-        if ns is None and (self.is_outside(address) or address in prefix(self.plan.node_cidr)):
+        if ns is None and (self.is_outside(address) or any(address in prefix(c) for c in self.plan.node_cidrs)):
             ns = self.network.external(address)
             ns.label = "kube-apiserver" if api else ns.label
         if ns is None or (self.network.hosts[ns.host].role != "external" and not api):
@@ -152,7 +157,7 @@ class Build:
 
     def is_outside(self, address: str) -> bool:
         """An address of the world: in none of the cluster's networks, and one that a machine can have."""
-        inside = [*self.plan.pod_cidrs, *self.plan.service_cidrs, self.plan.node_cidr]
+        inside = [*self.plan.pod_cidrs, *self.plan.service_cidrs, *self.plan.node_cidrs]
         return usable(address) and not any(address in prefix(c) for c in inside)
 
     # ------------------------------------------------------------------------------------------------------ rules

@@ -18,7 +18,8 @@ from ..objects.views import ConfigMap, DaemonSet, Node, Pod
 from ..policy import engine_for, engine_named
 from ..services import KubeProxy
 from .options import Options
-from .plan import ASSUMED, DETECTED, NODE_CIDR, Assumption
+from .plan import ASSUMED, DETECTED, Assumption
+from .segments import NODE_CIDR
 
 __all__ = ["enforcer", "nodes_of_pods", "other_dns", "proxy_options"]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from ..errors import KubenetError, NotFound
 from ..kernel.address import prefix
 from ..kernel.ask import Question, put
-from ..kernel.network import Network
+from ..kernel.network import ROUTER, Network
 from ..kernel.packet import Payload
 from ..kernel.process import Exchange
 from ..kernel.state import State
 from ..kernel.story import trace_of
-from .build import LAN, usable
-from .names import Party, party
+from .build import usable
+from .names import Party, node_address, party
 
 if TYPE_CHECKING:
     from ..dns import Resolution
@@ -186,7 +186,7 @@ def answer_outside(fork: Fork, address: str, port: int, protocol: str, named: bo
     if owner is not None and network.hosts[owner.host].role != "external":
         return
     if owner is None:
-        inside = [*plan.pod_cidrs, *plan.service_cidrs, *(() if named else (plan.node_cidr,))]
+        inside = [*plan.pod_cidrs, *plan.service_cidrs, *(() if named else plan.node_cidrs)]
         if not usable(address) or any(address in prefix(c) for c in inside):
             return  # an unused address of the cluster's networks: nobody answers there
     fork.name_outside(address)
@@ -204,16 +204,29 @@ def entering(fork: Fork, source: Party, address: str, via: str | None) -> Iterat
     if not isinstance(via, str):
         raise KubenetError(f"via: found {via!r}, expected a node's name")
     node = party(fork.cluster.snapshot(), via if via.startswith("node:") else f"node:{via}")
-    on_link = any(p[0] == source.namespace for p in fork.network.segments[LAN].ports)
-    ns = fork.network.namespaces[source.namespace if on_link else "gateway"]
+    way = _address_like(fork, node, address)
+    segment = fork.cluster.plan.segment_of(node.namespace, (node.address,)).name
+    on_link = any(p[0] == source.namespace for p in fork.network.segments[segment].ports)
+    ns = fork.network.namespaces[source.namespace if on_link else ROUTER]
     dst = f"{address}/{128 if ':' in address else 32}"
     before = next((r for r in ns.routes if r.dst == dst and r.table == 254), None)
-    ns.add_route(dst, via=node.address, dev="eth0" if on_link else "lan", replace_existing=True)
+    ns.add_route(dst, via=way, dev="eth0" if on_link else segment, replace_existing=True)
     try:
         yield
     finally:
-        ns.remove_route(dst, via=node.address)
+        ns.remove_route(dst, via=way)
         if before is not None:
             ns.add_route(
                 dst, dev=before.dev, via=before.via, src=before.src, metric=before.metric, proto=before.proto, onlink=before.onlink
             )
+
+
+def _address_like(fork: Fork, node: Party, address: str) -> str:
+    """The node's address of the family of `address`. Raises KubenetError."""
+    if (":" in node.address) == (":" in address):
+        return node.address
+    six = ":" in address
+    found = next((n for n in fork.cluster.nodes if n.name == node.namespace), None)
+    if found is None or not (own := node_address(found, 6 if six else 4)):
+        raise KubenetError(f"via: {node.namespace} has no {'IPv6' if six else 'IPv4'} address")
+    return own

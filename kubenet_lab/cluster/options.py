@@ -13,8 +13,9 @@ from ..errors import KubenetError, NotFound, NotModelled
 from ..policy import PolicyEngine, engine_for
 from ..services import KubeProxy
 from ..versions import MODELLED
+from .underlay import Underlay
 
-__all__ = ["Kubelet", "Options", "Underlay", "listening_port"]
+__all__ = ["Kubelet", "Options", "listening_port"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +45,6 @@ def _is_ip(text: Any) -> bool:
 
 
 _DOMAIN = re.compile(r"\A(?=.{1,200}\Z)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Underlay:
-    """The network between the nodes: its MTU in bytes and its delay one way in seconds."""
-
-    mtu: int = 1500
-    delay: float = 0.0002
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.mtu, int) or isinstance(self.mtu, bool) or not 576 <= self.mtu <= 65535:
-            raise KubenetError(f"Underlay mtu: found {self.mtu!r}, expected a number of bytes from 576 to 65535")
-        if not isinstance(self.delay, int | float) or isinstance(self.delay, bool) or not 0 <= self.delay < 60:
-            raise KubenetError(f"Underlay delay: found {self.delay!r}, expected seconds from 0 to 60")
 
 
 @dataclass(frozen=True, slots=True)

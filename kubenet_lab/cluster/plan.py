@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..cni import Flannel
@@ -17,13 +17,26 @@ from ..objects.snapshot import Snapshot
 from ..objects.views import ConfigMap, Endpoints, EndpointSlice, Node, Service
 from .names import node_address
 from .options import Options
+from .segments import (
+    FIRST,
+    LAN,
+    NODE_CIDR,
+    NODE_CIDR6,
+    NodeSegment,
+    covering,
+    detected_networks,
+    gateways,
+    node_addresses,
+    node_names,
+    place,
+)
 
 __all__ = ["ASSUMED", "DETECTED", "OBSERVED", "Assumption", "Plan", "api_server_documents", "node_documents", "plan_for"]
 
 OBSERVED, DETECTED, ASSUMED = "observed", "detected", "assumed"
 
-NODE_CIDR, POD_CIDR, SERVICE_CIDR = "192.168.50.0/24", "10.244.0.0/16", "10.96.0.0/12"
-NODE_CIDR6, POD_CIDR6, SERVICE_CIDR6 = "fd50::/64", "fd00:10:244::/56", "fd00:10:96::/112"
+POD_CIDR, SERVICE_CIDR = "10.244.0.0/16", "10.96.0.0/12"
+POD_CIDR6, SERVICE_CIDR6 = "fd00:10:244::/56", "fd00:10:96::/112"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +56,31 @@ class Assumption:
 class Plan:
     """Every network of the cluster, primary family first in the tuples."""
 
-    node_cidr: str
-    gateway: str  # address with prefix length
+    segments: tuple[NodeSegment, ...]  # the wires of the node network
     api_server: str
     pod_cidrs: tuple[str, ...]
     service_cidrs: tuple[str, ...]
     assumptions: tuple[Assumption, ...] = ()
 
     @property
-    def node_prefix_length(self) -> int:
-        return prefix(self.node_cidr).length
+    def node_cidr(self) -> str:
+        """The node network; of several segments the first one's."""
+        return self.segments[0].cidrs[0]
+
+    @property
+    def node_cidrs(self) -> tuple[str, ...]:
+        """The networks of every segment and family."""
+        return tuple(c for s in self.segments for c in s.cidrs)
 
     @property
     def gateway_address(self) -> str:
-        return self.gateway.split("/")[0]
+        """The router's address on the (first) segment."""
+        return self.segments[0].gateways[0].split("/")[0]
+
+    def segment_of(self, name: str, addresses: Sequence[str] = ()) -> NodeSegment:
+        """Where a node stands: where it was put, else where its address belongs, else on the first segment."""
+        put = next((s for s in self.segments if name in s.nodes), None)
+        return put or next((s for s in self.segments for a in addresses if s.holds(a)), self.segments[0])
 
     def cluster_dns(self, taken: Collection[str] = ()) -> str:
         """The address for the DNS Service: the tenth of the first Service network by convention, else the first free one after it."""
@@ -67,18 +91,16 @@ class Plan:
         return str(address)
 
 
-def plan_for(snapshot: Snapshot, options: Options) -> Plan:
-    """The networks: as asked for, else as the objects show them, else the defaults."""
+def plan_for(snapshot: Snapshot, options: Options, strict: bool = False) -> Plan:
+    """The networks: as asked for, else as the objects show them, else the defaults.
+
+    `strict`: raises NotFound for a node that the underlay's segments name and that is not there.
+    """
     notes: list[Assumption] = []
-    node_cidr = _node_network(snapshot, options, notes)
-    net = ipaddress.ip_network(node_cidr)
     servers = _api_servers(snapshot)
     taken = {a.address for n in snapshot.list(Node) for a in n.status.addresses}.union(servers)
-    free = (str(a) for a in net.hosts() if str(a) not in taken)
-    gateway = next(free, "")
-    api = servers[0] if servers else next((a for a in free if int(ipaddress.ip_address(a)) >= int(net.network_address) + 10), gateway)
-    if not gateway:
-        raise KubenetError(f"node network {node_cidr}: too small, the nodes and a router need an address each")
+    segments = tuple(replace(s, gateways=gateways(s.cidrs, taken)) for s in _segments(snapshot, options, notes, strict))
+    api = servers[0] if servers else _api_address(segments[0], taken)
     pods = (
         _cidrs(options.pod_cidr) or _of_plugin(options, notes) or _observed_pods(snapshot, notes) or _defaults(options, POD_CIDR, POD_CIDR6)
     )
@@ -87,8 +109,17 @@ def plan_for(snapshot: Snapshot, options: Options) -> Plan:
     services = _cidrs(options.service_cidr) or _observed_services(snapshot, notes) or _defaults(options, SERVICE_CIDR, SERVICE_CIDR6)
     if not options.service_cidr and not any(n.what == "Service network" for n in notes):
         notes.append(Assumption("Service network", ", ".join(services), ASSUMED, "kubeadm's default"))
-    _disjoint(node_cidr, pods, services)
-    return Plan(node_cidr, f"{gateway}/{net.prefixlen}", api, pods, services, tuple(notes))
+    plan = Plan(segments, api, pods, services, tuple(notes))
+    _disjoint(plan.node_cidrs, pods, services)
+    return plan
+
+
+def _api_address(segment: NodeSegment, taken: Collection[str]) -> str:
+    """An address for the API server: the node network's tenth, else the first free one after it, else the router's."""
+    net = ipaddress.ip_network(segment.cidrs[0])
+    router = segment.gateways[0].split("/")[0]
+    free = (a for a in net.hosts() if str(a) not in taken and str(a) != router)
+    return next((str(a) for a in free if int(a) >= int(net.network_address) + 10), router)
 
 
 def _of_plugin(options: Options, notes: list[Assumption]) -> tuple[str, ...]:
@@ -122,36 +153,78 @@ def _cidrs(text: str | Sequence[str] | None) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _node_network(snapshot: Snapshot, options: Options, notes: list[Assumption]) -> str:
-    if options.node_cidr:
-        return _cidrs(options.node_cidr)[0]
+def _segments(snapshot: Snapshot, options: Options, notes: list[Assumption], strict: bool) -> list[NodeSegment]:
+    """The wires of the node network, the router's addresses left out."""
+    asked = _cidrs(options.node_cidr)
+    families = _node_families(snapshot, options, asked)
+    if options.underlay.segments:
+        if asked:
+            raise KubenetError("node_cidr: the underlay's segments have networks of their own; give one or the other")
+        found, turns = place(snapshot, options.underlay, families, options.nodes, strict)
+        if turns:
+            value = ", ".join(f"{n} on {next(s.name for s in found if n in s.nodes)}" for n in turns)
+            why = "neither the option underlay nor an address says where; the segments take turns"
+            notes.append(Assumption("segments", value, ASSUMED, why))
+        return found
+    if asked:
+        return [NodeSegment(LAN, _both(asked, families, snapshot), ())]
     nodes = snapshot.list(Node)
-    addresses = [a for n in nodes if (a := node_address(n))] or [a for n in nodes if (a := node_address(n, 6))]
-    if not addresses:
-        cidr = NODE_CIDR6 if options.ip_families[0] == "IPv6" else NODE_CIDR
+    primary = [a for n in nodes if (a := node_address(n, families[0]))]
+    if not primary:
+        cidr = NODE_CIDR6 if families[0] == 6 else NODE_CIDR
         notes.append(Assumption("node network", cidr, ASSUMED, "the objects contain no nodes"))
-        return cidr
-    most = 64 if ":" in addresses[0] else 24
-    found = _covering([f"{a}/{128 if ':' in a else 32}" for a in addresses], most)
-    notes.append(
-        Assumption(
-            "node network",
-            found,
-            DETECTED,
-            f"the smallest network (at least a /{most}) that holds every node's InternalIP; all nodes on one wire",
-        )
-    )
-    return found
+        return [NodeSegment(LAN, _both((cidr,), families, snapshot), ())]
+    apart, why = detected_networks(nodes)
+    if len(apart) > 1:
+        notes.append(Assumption("node network", ", ".join(apart), DETECTED, f"{why}; a router between them"))
+        return _apart(snapshot, apart, families)
+    most = 64 if families[0] == 6 else 24
+    cidr = apart[0] if apart else covering([f"{a}/{128 if ':' in a else 32}" for a in primary], most)
+    why = why or f"the smallest network (at least a /{most}) that holds every node's InternalIP"
+    notes.append(Assumption("node network", cidr, DETECTED, f"{why}; all nodes on one wire"))
+    return [NodeSegment(LAN, _both((cidr,), families, snapshot), ())]
 
 
-def _covering(cidrs: Sequence[str], most: int) -> str:
-    """The smallest network that holds all of these networks of one family, with a prefix of at most `most` bits."""
-    nets = [ipaddress.ip_network(c, strict=False) for c in cidrs]
-    length = min(most, *(n.prefixlen for n in nets))
-    bits = nets[0].max_prefixlen
-    while length and len({int(n.network_address) >> (bits - length) for n in nets}) > 1:
-        length -= 1
-    return str(ipaddress.ip_network((int(nets[0].network_address) >> (bits - length) << (bits - length), length)))
+def _node_families(snapshot: Snapshot, options: Options, asked: Sequence[str]) -> tuple[int, ...]:
+    """The families in which nodes have addresses, the primary one first."""
+    if asked:
+        first = 6 if ":" in asked[0] else 4
+    else:
+        seen = [a for n in snapshot.list(Node) for f in options.families for a in [node_address(n, f)] if a] or [
+            a for n in snapshot.list(Node) for f in (4, 6) for a in [node_address(n, f)] if a
+        ]
+        if not seen:
+            return options.families
+        first = 6 if ":" in seen[0] else 4
+    other = 10 - first
+    nodes = snapshot.list(Node)
+    second = other in options.families if not nodes else any(node_address(n, other) for n in nodes)
+    return (first, other) if second else (first,)
+
+
+def _both(cidrs: Sequence[str], families: Sequence[int], snapshot: Snapshot) -> tuple[str, ...]:
+    """The network of the wire in every family: as given, else the one that holds the nodes' addresses, else the default."""
+    out = list(cidrs[:1])
+    for f in families[1:]:
+        seen = [a for n in snapshot.list(Node) if (a := node_address(n, f))]
+        given = next((c for c in cidrs[1:] if (":" in c) == (f == 6)), "")
+        size, bits, default = (64, 128, NODE_CIDR6) if f == 6 else (24, 32, NODE_CIDR)
+        out.append(given or (covering([f"{a}/{bits}" for a in seen], size) if seen else default))
+    return tuple(out)
+
+
+def _apart(snapshot: Snapshot, networks: Sequence[str], families: Sequence[int]) -> list[NodeSegment]:
+    """One segment for each network in which nodes were seen, with the network of their other family."""
+    out = []
+    for i, cidr in enumerate(networks):
+        here = [n for n in snapshot.list(Node) if node_address(n, families[0]) in prefix(cidr)]
+        cidrs = [cidr]
+        for f in families[1:]:
+            seen = [a for n in here if (a := node_address(n, f))]
+            if seen:
+                cidrs.append(covering([f"{a}/{128 if f == 6 else 32}" for a in seen], 64 if f == 6 else 24))
+        out.append(NodeSegment(f"lan-{i + 1}", tuple(cidrs), (), tuple(n.name for n in here)))
+    return out
 
 
 def _by_family(texts: Sequence[str]) -> list[list[str]]:
@@ -181,7 +254,7 @@ def _observed_pods(snapshot: Snapshot, notes: list[Assumption]) -> tuple[str, ..
     cidrs = [c for n in snapshot.list(Node) for c in (n.spec.pod_cidrs or ([n.spec.pod_cidr] if n.spec.pod_cidr else []))]
     if not cidrs:
         return ()
-    found = tuple(_covering(group, 56 if ":" in group[0] else 16) for group in _by_family(cidrs))
+    found = tuple(covering(group, 56 if ":" in group[0] else 16) for group in _by_family(cidrs))
     notes.append(
         Assumption("pod network", ", ".join(found), DETECTED, "the smallest network (at least a /16) that holds every node's podCIDR")
     )
@@ -215,14 +288,14 @@ def _observed_services(snapshot: Snapshot, notes: list[Assumption]) -> tuple[str
             found.append(default)
         else:
             most = 112 if ":" in group[0] else 16
-            found.append(_covering([f"{ip}/{128 if ':' in ip else 32}" for ip in group], most))
+            found.append(covering([f"{ip}/{128 if ':' in ip else 32}" for ip in group], most))
             why = f"the smallest network (at least a /{most}) that holds every ClusterIP"
     notes.append(Assumption("Service network", ", ".join(found), DETECTED, why))
     return tuple(found)
 
 
-def _disjoint(node: str, pods: Sequence[str], services: Sequence[str]) -> None:
-    named = [("node network", node), *(("pod network", p) for p in pods), *(("Service network", s) for s in services)]
+def _disjoint(nodes: Sequence[str], pods: Sequence[str], services: Sequence[str]) -> None:
+    named = [*(("node network", n) for n in nodes), *(("pod network", p) for p in pods), *(("Service network", s) for s in services)]
     for i, (a, x) in enumerate(named):
         for b, y in named[i + 1 :]:
             n, m = ipaddress.ip_network(x), ipaddress.ip_network(y)
@@ -232,19 +305,21 @@ def _disjoint(node: str, pods: Sequence[str], services: Sequence[str]) -> None:
 
 def node_documents(plan: Plan, options: Options, count: int) -> list[dict[str, Any]]:
     """Nodes for manifests that bring none: worker-1 ... worker-N, each with an InternalIP and a podCIDR per family."""
-    networks = [ipaddress.ip_network(plan.node_cidr)]
-    if len(options.ip_families) > 1:
-        networks.append(ipaddress.ip_network(NODE_CIDR6 if networks[0].version == 4 else NODE_CIDR))
-    if networks[0].num_addresses < count + 12:
-        raise KubenetError(f"node network {networks[0]}: too small for {count} nodes, whose addresses begin at the eleventh")
+    names = node_names(options.underlay, count)
+    if not options.underlay.segments:
+        for cidr in plan.node_cidrs:
+            if ipaddress.ip_network(cidr).num_addresses < count + 12:
+                raise KubenetError(f"node network {cidr}: too small for {count} nodes, whose addresses begin at the eleventh")
+    taken = {plan.api_server}
     cutters = [_cutter(c) for c in plan.pod_cidrs]
     out = []
-    for i in range(count):
-        name = f"worker-{i + 1}"
+    for i, name in enumerate(names):
         cidrs = [next(c, "") for c in cutters]
         if not all(cidrs):
             raise KubenetError(f"pod network {', '.join(plan.pod_cidrs)}: too small for {count} nodes, each takes a /24 (IPv6: a /64)")
-        addresses = [{"type": "InternalIP", "address": str(n.network_address + 11 + i)} for n in networks]
+        own = node_addresses(plan.segment_of(name), FIRST + i, taken)
+        taken.update(own)
+        addresses = [{"type": "InternalIP", "address": a} for a in own]
         out.append(
             {
                 "apiVersion": "v1", "kind": "Node",

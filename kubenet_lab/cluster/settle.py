@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import KubenetError, LoadError, Problem
-from ..kernel.address import prefix
+from ..kernel.address import number, prefix
 from ..objects.documents import read
 from ..objects.kinds import kind_of_document
 from ..objects.snapshot import Snapshot
-from ..objects.status import pending
+from ..objects.status import hosted, pending
 from ..objects.store import Store
 from ..objects.views import Node, Pod, Service
 from ..services import KubeProxy, ServiceNetwork
@@ -25,10 +25,11 @@ from .options import Options
 from .plan import Assumption, Plan, node_documents, plan_for
 from .pod_network import Disk, PodNetwork, pod_cidrs, pod_network
 from .sanity import bad_addresses
+from .segments import FIRST, node_addresses, renumbered
 
 __all__ = ["Declared"]
 
-_NETWORKS = frozenset(("node network", "pod network", "Service network"))
+_NETWORKS = frozenset(("node network", "segments", "pod network", "Service network"))
 _RUN = frozenset(("pod network plugin", "kube-proxy", "policy engine"))
 _DNS = "cluster DNS"
 
@@ -119,14 +120,17 @@ class Declared:
     def _outlying(self) -> list[Problem]:
         """Nodes that no wire of the node network reaches."""
         assert self.plan is not None
-        cidr = prefix(self.plan.node_cidr)
         out = []
         for node in self.store.snapshot().list(Node):
-            ip = node_address(node) or node_address(node, 6)
-            if not ip:
+            own = [ip for f in (4, 6) if (ip := node_address(node, f))]
+            segment = self.plan.segment_of(node.name, own)
+            if not own:
                 out.append(Problem("the node has no InternalIP: nothing reaches it", "status.addresses", f"Node {node.name}"))
-            elif (":" in ip) == (cidr.family == 6) and ip not in cidr:
-                out.append(Problem(f"InternalIP {ip} is outside of the node network {cidr}", "status.addresses", f"Node {node.name}"))
+            for ip in own:
+                cidr = segment.cidr(6 if ":" in ip else 4)
+                if cidr and ip not in prefix(cidr):
+                    wire = f"the node network {cidr}" if len(self.plan.segments) == 1 else f"{cidr} of segment {segment.name}"
+                    out.append(Problem(f"InternalIP {ip} is outside of {wire}", "status.addresses", f"Node {node.name}"))
         return out
 
     # ------------------------------------------------------------------------------------------------ the first time
@@ -135,7 +139,7 @@ class Declared:
         missing, note = nodes_of_pods(self.store.snapshot())
         notes = [note] if note is not None else []
         self.store.write(missing, by="kubenet-lab")
-        plan = self.plan = plan_for(self.store.snapshot(), self.options)
+        plan = self.plan = plan_for(self.store.snapshot(), self.options, strict=True)
         notes += plan.assumptions
         if not self.store.snapshot().list(Node):
             self.store.write(node_documents(plan, self.options, self.options.nodes), by="kubenet-lab")
@@ -184,6 +188,31 @@ class Declared:
             self.disks.pop(name, None)
         self.observed = frozenset()
 
+    def _move_nodes(self, plan: Plan, old: Plan) -> None:
+        """A copy on other segments: nodes whose addresses do not fit get new ones there, and what repeats them follows."""
+        snapshot = self.store.snapshot()
+        taken = {a.address for n in snapshot.list(Node) for a in n.status.addresses} | {plan.api_server}
+        documents, moved = [], {}
+        for node in snapshot.list(Node):
+            own = [a for f in (4, 6) if (a := node_address(node, f))]
+            segment = plan.segment_of(node.name, own)
+            if own and all(segment.holds(a) for a in own):
+                continue
+            before = next((prefix(c) for a in own for c in old.node_cidrs if a in prefix(c)), None)
+            offset = number(own[0]) - before.network if before is not None else FIRST
+            own.sort(key=lambda a: (":" in a) != (":" in segment.cidrs[0]))
+            new = node_addresses(segment, offset, taken)
+            taken.update(new)
+            documents.append(renumbered(self.store.document("Node", node.name), own, new))
+            moved[node.name] = new
+        for pod in snapshot.list(Pod):
+            if pod.spec.node_name in moved and not pod.terminated:
+                document = self.store.document("Pod", pod.key)
+                documents.append(pending(document) if pod.spec.host_network else hosted(document, moved[pod.spec.node_name]))
+        self.store.write(documents, by="kubenet-lab")
+        if moved:
+            self.observed = frozenset()
+
     def _dns(self, notes: list[Assumption], given: set[str]) -> None:
         """The cluster DNS add-on, where the objects bring none. `given`: the options that a copy changes."""
         option, ours = self.options.coredns, any(n.what == _DNS for n in self.notes)
@@ -222,9 +251,13 @@ class Declared:
         other.options = options
         notes: list[Assumption] = []
         decided: frozenset[str] = frozenset()
-        if given & {"cni", "pod_cidr", "service_cidr"}:
-            other.plan = plan_for(other.store.snapshot(), options)
+        rewired = "underlay" in given and options.underlay.segments != self.options.underlay.segments
+        if rewired or given & {"cni", "pod_cidr", "service_cidr"}:
+            assert self.plan is not None
+            other.plan = plan_for(other.store.snapshot(), options, strict=rewired)
             notes, decided = list(other.plan.assumptions), _NETWORKS
+            if rewired:
+                other._move_nodes(other.plan, self.plan)
             other._renumber(other.plan)
         if "dns" in given:
             other._dns(notes, given)
@@ -232,7 +265,7 @@ class Declared:
             other._agents(notes)
             decided |= _RUN
         other.notes = [*notes, *(n for n in other.notes if n.what not in decided)]
-        if given & {"cni", "pod_cidr", "service_cidr", "dns", "strict"}:
+        if rewired or given & {"cni", "pod_cidr", "service_cidr", "dns", "strict"}:
             other.settle(other.store.snapshot(), strict=options.strict)
         return other
 

@@ -72,7 +72,15 @@ def summarise(cluster: Cluster) -> Summary:
     networks = (
         ("pods", f"{', '.join(plan.pod_cidrs)} by {cluster.pod_network}"),
         ("Services", f"{', '.join(plan.service_cidrs)} by kube-proxy, mode {cluster.proxy.mode}"),
-        ("nodes", f"{plan.node_cidr}, MTU {cluster.options.underlay.mtu}"),
+        ("nodes", _node_network(cluster)),
         ("NetworkPolicy enforced by", policy),
     )
     return Summary(tuple(sorted(counts.items())), networks, cluster.assumptions, cluster.findings, tuple(sorted(ignored.items())))
+
+
+def _node_network(cluster: Cluster) -> str:
+    """The node network with its MTU; each segment, where there are several."""
+    plan, under = cluster.plan, cluster.options.underlay
+    if len(plan.segments) == 1:
+        return f"{', '.join(plan.node_cidrs)}, MTU {under.mtu_of(plan.segments[0].name)}"
+    return "; ".join(f"{s.name} {', '.join(s.cidrs)}, MTU {under.mtu_of(s.name)}" for s in plan.segments) + "; a router between them"

@@ -111,7 +111,7 @@ def _to_port(p: P) -> str:
 
 
 def _wire(p: P) -> str:
-    return {"lan": "the node network", "outside": "the world outside"}.get(p["segment"], f"the network {p['segment']}")
+    return {"lan": "the node network", "outside": "the world outside"}.get(p["segment"], f"the segment {p['segment']}")
 
 
 def _fdb_miss(p: P) -> str:

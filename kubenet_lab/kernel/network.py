@@ -1,12 +1,12 @@
 """`Network`: machines, the wires between them, and the world outside.
 
-A `Segment` is one layer-2 network (a switch): NICs on it reach each other. The node network has a gateway
-machine whose other side is the outside world; external clients stand there, or on the node network itself
-when their address belongs to it.
+A `Segment` is one layer-2 network (a switch): NICs on it reach each other. A router joins the segments, and its last
+side is the outside world; external clients stand there, or on a segment when their address belongs to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import KubenetError
@@ -14,7 +14,10 @@ from .address import family, prefix
 from .links import Link
 from .namespace import Namespace
 
-__all__ = ["Host", "Network", "Segment"]
+__all__ = ["ROUTER", "Host", "Network", "Segment"]
+
+#: the machine between the segments and the world outside
+ROUTER = "gateway"
 
 #: the router's address towards the world outside (RFC 6598 shared space, RFC 4193), where every external machine sends
 OUTSIDE_GATEWAY, OUTSIDE_GATEWAY6 = "100.64.0.1", "fd64::1"
@@ -26,10 +29,10 @@ OUTSIDE_DELAY = 0.01
 
 @dataclass(slots=True)
 class Segment:
-    """A wire: `cidr` is what it is used for (documentation and external placement), `delay` one way in lab seconds."""
+    """A wire: `cidrs` are what it is used for (documentation and external placement), `delay` one way in lab seconds."""
 
     name: str
-    cidr: str = ""
+    cidrs: tuple[str, ...] = ()
     mtu: int = 1500
     delay: float = WIRE_DELAY
     ports: list[tuple[str, str]] = field(default_factory=list)  # (namespace id, link name)
@@ -54,10 +57,12 @@ class Network:
         self.namespaces: dict[str, Namespace] = {}
         self.segments: dict[str, Segment] = {}
 
-    def add_segment(self, name: str, *, cidr: str = "", mtu: int = 1500, delay: float = WIRE_DELAY) -> Segment:
+    def add_segment(self, name: str, *, cidr: str | Sequence[str] = (), mtu: int = 1500, delay: float = WIRE_DELAY) -> Segment:
+        """A new wire; `cidr` is its network, or one of each family."""
         if name in self.segments:
             raise KubenetError(f"segment {name!r} exists")
-        self.segments[name] = Segment(name, cidr, mtu, delay)
+        cidrs = tuple(c for c in ((cidr,) if isinstance(cidr, str) else cidr) if c)
+        self.segments[name] = Segment(name, cidrs, mtu, delay)
         return self.segments[name]
 
     def add_host(self, name: str, role: str = "node") -> Host:
@@ -99,51 +104,66 @@ class Network:
 
     # ---------------------------------------------------------------------------------------- the outside world
     def add_gateway(self, segment: str, address: str, *, outside: str = "outside", address6: str = "") -> Host:
-        """The router between `segment` and the outside world. Outside, every address that nobody has stays silent."""
-        gateway = self.add_host("gateway", "router")
+        """The router between one segment and the outside world."""
+        return self.add_router({segment: tuple(a for a in (address, address6) if a)}, outside=outside)
+
+    def add_router(
+        self, sides: Mapping[str, Sequence[str]], *, mtus: Mapping[str, int] | None = None, outside: str = "outside"
+    ) -> Host:  # fmt: skip
+        """The router between segments (`sides`: its addresses on each, in CIDR form) and the outside world.
+
+        Its interface on a segment has the segment's name and MTU, or what `mtus` says. Outside, every address that nobody
+        has stays silent.
+        """
+        router = self.add_host(ROUTER, "router")
         self.add_segment(outside, delay=OUTSIDE_DELAY)
-        self.plug("gateway", segment, "lan", address=address)
-        self.plug("gateway", outside, "wan", address=f"{OUTSIDE_GATEWAY}/32")
-        gateway.root.add_address("wan", f"{OUTSIDE_GATEWAY6}/128")
-        gateway.root.set_sysctl("net.ipv4.ip_forward", 1)
-        gateway.root.set_sysctl("net.ipv6.conf.all.forwarding", 1)
+        for segment, addresses in sides.items():
+            self.plug(ROUTER, segment, segment, mtu=(mtus or {}).get(segment, 0))
+            for address in addresses:
+                router.root.add_address(segment, address)
+        self.plug(ROUTER, outside, "wan", address=f"{OUTSIDE_GATEWAY}/32")
+        router.root.add_address("wan", f"{OUTSIDE_GATEWAY6}/128")
+        router.root.set_sysctl("net.ipv4.ip_forward", 1)
+        router.root.set_sysctl("net.ipv6.conf.all.forwarding", 1)
         # a provider's network does not say that it does not know an address: the packet is lost
-        gateway.root.add_route("0.0.0.0/0", type="blackhole", metric=4278198272)
-        gateway.root.add_route("::/0", type="blackhole", metric=4278198272)
-        if address6:
-            gateway.root.add_address("lan", address6)
-        return gateway
+        router.root.add_route("0.0.0.0/0", type="blackhole", metric=4278198272)
+        router.root.add_route("::/0", type="blackhole", metric=4278198272)
+        return router
+
+    def segment_of(self, address: str) -> Segment | None:
+        """The wire whose network holds `address`."""
+        return next((s for s in self.segments.values() if any(address in prefix(c) for c in s.cidrs)), None)
 
     def external(self, address: str) -> Namespace:
         """The machine outside that has `address`; it is there as soon as it is asked for.
 
-        On the node network if the address belongs to it, else behind the gateway.
+        On the segment whose network the address belongs to, else behind the router.
         """
         name = f"external:{address}"
         if name in self.namespaces:
             return self.namespaces[name]
         bits = 32 if family(address) == 4 else 128
         any_prefix = "0.0.0.0/0" if bits == 32 else "::/0"
-        for seg in self.segments.values():
-            if seg.cidr and address in prefix(seg.cidr):
-                host = self.add_host(name, "external")
-                self.plug(name, seg.name, "eth0", address=f"{address}/{prefix(seg.cidr).length}")
-                gateway = self.gateway_address(seg.name, family(address))
-                if gateway:
-                    host.root.add_route(any_prefix, via=gateway)
-                return host.root
-        if "gateway" not in self.hosts:
+        if (seg := self.segment_of(address)) is not None:
+            length = next(prefix(c).length for c in seg.cidrs if address in prefix(c))
+            host = self.add_host(name, "external")
+            self.plug(name, seg.name, "eth0", address=f"{address}/{length}")
+            gateway = self.gateway_address(seg.name, family(address))
+            if gateway:
+                host.root.add_route(any_prefix, via=gateway)
+            return host.root
+        if ROUTER not in self.hosts:
             raise KubenetError(f"no way to {address}: the network has no gateway")
         host = self.add_host(name, "external")
         self.plug(name, "outside", "eth0", address=f"{address}/{bits}")
         host.root.add_route(any_prefix, dev="eth0", via=OUTSIDE_GATEWAY if bits == 32 else OUTSIDE_GATEWAY6, onlink=True)
-        gateway_ns = self.namespaces["gateway"]
-        gateway_ns.add_route(f"{address}/{bits}", dev="wan", scope="link")
+        self.namespaces[ROUTER].add_route(f"{address}/{bits}", dev="wan", scope="link")
         return host.root
 
     def gateway_address(self, segment: str, fam: int = 4) -> str | None:
+        """The router's address of that family on a segment."""
         for id, name in self.segments[segment].ports:
-            if id == "gateway":
+            if id == ROUTER:
                 return next((a.ip for a in self.namespaces[id].links[name].addresses if a.family == fam), None)
         return None
 

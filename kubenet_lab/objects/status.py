@@ -16,7 +16,7 @@ from .snapshot import Snapshot
 from .store import Changes
 from .views import DaemonSet, Deployment, Job, Pod, ReplicaSet, StatefulSet
 
-__all__ = ["pending", "running", "scale", "with_ready", "workload_statuses"]
+__all__ = ["hosted", "pending", "running", "scale", "with_ready", "workload_statuses"]
 
 Doc = dict[str, Any]
 
@@ -77,6 +77,15 @@ def pending(document: Doc) -> Doc:
         status.pop(name, None)
     status["phase"] = "Pending"
     status["conditions"] = [c for c in status.get("conditions") or [] if c.get("type") == "PodScheduled"]
+    return out
+
+
+def hosted(document: Doc, host_ips: Sequence[str]) -> Doc:
+    """A pod's document with other addresses of its node."""
+    out = copy.deepcopy(document)
+    status = out.setdefault("status", {})
+    if "hostIP" in status:
+        status["hostIP"], status["hostIPs"] = host_ips[0], [{"ip": ip} for ip in host_ips]
     return out
 
 

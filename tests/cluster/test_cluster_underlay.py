@@ -1,0 +1,220 @@
+"""The node network as several segments with a router between them: addresses, ways, copies, what options may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import kubenet_lab as kn
+from kubenet_lab.cluster.segments import detected_networks
+from kubenet_lab.errors import KubenetError, NotFound
+from kubenet_lab.objects.views import Node
+from tests.cluster.cluster_fixtures import deployment, node, pod, service
+
+RACKS: dict[str, Any] = {
+    "rack-a": {"cidr": "192.168.50.0/24", "nodes": ["worker-1"]},
+    "rack-b": {"cidr": "192.168.51.0/24", "nodes": ["worker-2"]},
+}
+TWO = [
+    pod("app/client", "worker-1", ports=(("http", 8080, "TCP"),)), pod("app/server", "worker-2", ports=(("http", 8080, "TCP"),)),
+    service("app/server", None, {"port": 80, "targetPort": 8080, "nodePort": 30080}, type="NodePort"),
+    pod("app/agent", "worker-2", hostNetwork=True),
+]  # fmt: skip
+
+
+def addresses(cluster: kn.Cluster) -> dict[str, tuple[str, ...]]:
+    return {n.name: tuple(a.address for a in n.status.addresses if a.type == "InternalIP") for n in cluster.nodes}
+
+
+def places(trace: kn.Trace) -> list[str]:
+    return list(dict.fromkeys(h.namespace for h in trace.hops))
+
+
+def two_racks(**more: Any) -> kn.Cluster:
+    return kn.load(TWO, underlay=kn.Underlay(segments=RACKS, **more))
+
+
+def test_nodes_get_addresses_of_their_segment_and_the_router_has_the_first_one() -> None:
+    cluster = two_racks()
+    assert addresses(cluster) == {"worker-1": ("192.168.50.11",), "worker-2": ("192.168.51.12",)}
+    router = cluster.network().namespaces["gateway"]
+    assert {(dev, str(a)) for dev, a in router.addresses(4) if dev.startswith("rack")} == {
+        ("rack-a", "192.168.50.1/24"), ("rack-b", "192.168.51.1/24"),
+    }  # fmt: skip
+    assert "default via 192.168.51.1 dev eth0" in cluster.node("worker-2").run("ip route")
+    assert cluster.objects("pod")[0].status.host_ip == "192.168.51.12"
+
+
+def test_a_packet_between_segments_is_routed_by_the_router() -> None:
+    cluster = two_racks()
+    trace = cluster.connect("app/client", "app/server", 8080)
+    assert trace.verdict == "delivered"
+    assert places(trace) == ["pod:app/client", "worker-1", "gateway", "worker-2", "pod:app/server"]
+    crossed = [h for h in trace.hops if h.code == "route.forward" and h.namespace == "gateway"]
+    assert len(crossed) == 1 and crossed[0].device == "rack-b"
+    # the outer packet spends a TTL at the router, the inner one does not
+    hops = cluster.pod("app/client").run(f"traceroute -n -q 1 {_ip(cluster, 'app/server')}").splitlines()[1:]
+    assert [line.split()[1] for line in hops] == ["10.244.0.1", "10.244.1.0", _ip(cluster, "app/server")]
+    one = kn.load(TWO)
+    assert "gateway" not in places(one.connect("app/client", "app/server", 8080))
+
+
+def _ip(cluster: kn.Cluster, key: str) -> str:
+    return str(cluster.get("pod", key).ips[0])
+
+
+def test_copy_moves_nodes_and_what_repeats_their_addresses() -> None:
+    one = kn.load(TWO)
+    moved = one.copy(underlay={"segments": RACKS})
+    assert addresses(moved) == addresses(two_racks())
+    assert moved.get("pod", "app/agent").ips == ("192.168.51.12",)
+    assert {p.key: p.ips for p in moved.objects("pod") if not p.spec.host_network} == {
+        p.key: p.ips for p in one.objects("pod") if not p.spec.host_network
+    }
+    assert moved.get("pod", "app/server").status.host_ip == "192.168.51.12"
+    assert addresses(one)["worker-2"] == ("192.168.50.12",), "the original is as it was"
+    assert moved.connect("app/client", "app/server", 8080).verdict == "delivered"
+    again = moved.copy(cni=kn.Flannel())
+    assert addresses(again) == addresses(moved) and len(again.plan.segments) == 2
+    assert moved.copy(underlay=kn.Underlay(segments=RACKS, mtu=9000)).node("worker-2").links().set_index("ifname").mtu["eth0"] == 9000
+    back = moved.copy(underlay=kn.Underlay())
+    assert len(back.plan.segments) == 1 and "gateway" not in places(back.connect("app/client", "app/server", 8080))
+
+
+def test_nodes_that_no_segment_names_take_turns_and_that_is_an_assumption() -> None:
+    cluster = kn.load(TWO, nodes=5, underlay=kn.Underlay(segments=2))
+    assert [s.nodes for s in cluster.plan.segments] == [("worker-1", "worker-3", "worker-5"), ("worker-2", "worker-4")]
+    assert addresses(cluster)["worker-4"] == ("192.168.51.14",)
+    (note,) = [a for a in cluster.assumptions if a.what == "segments"]
+    assert note.how == "assumed" and "worker-4 on lan-2" in note.value
+    names = kn.load(TWO[2:3], underlay={"segments": {"a": {"nodes": ["alpha"]}, "b": {"nodes": ["beta"]}}})
+    assert [n.name for n in names.nodes] == ["alpha", "beta"]
+
+
+def test_nodes_of_a_dump_stand_where_their_addresses_belong() -> None:
+    dump = [node("n1", "10.0.1.5", "10.244.0.0/24"), node("n2", "10.0.2.7", "10.244.1.0/24"), node("n3", "10.0.2.8", "10.244.2.0/24")]
+    one = kn.load(dump)
+    assert [s.cidrs for s in one.plan.segments] == [("10.0.0.0/22",)], "one wire is what the lab assumes, and says"
+    assert any("all nodes on one wire" in a.why for a in one.assumptions)
+    two = kn.load(dump, underlay={"segments": {"az-a": "10.0.1.0/24", "az-b": "10.0.2.0/24"}})
+    assert [s.nodes for s in two.plan.segments] == [("n1",), ("n2", "n3")] and addresses(two) == addresses(one)
+    read = kn.load(dump, underlay={"segments": {"az-a": {"nodes": ["n1"]}, "az-b": {"nodes": ["n2", "n3"]}}})
+    assert [s.cidrs for s in read.plan.segments] == [("10.0.1.0/24",), ("10.0.2.0/24",)]
+    assert not [f for f in (*two.findings, *read.findings) if "InternalIP" in f.message]
+
+
+def test_a_node_of_a_dump_outside_of_its_segment_is_a_finding() -> None:
+    segments = {"a": {"cidr": "10.0.1.0/24", "nodes": ["n1", "n2"]}}
+    cluster = kn.load([node("n1", "10.0.1.5"), node("n2", "10.0.9.7")], underlay={"segments": segments})
+    said = [f.message for f in cluster.findings if f.object == "Node n2"]
+    assert said == ["InternalIP 10.0.9.7 is outside of the node network 10.0.1.0/24"]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "annotations", "networks"),
+    [
+        (["10.0.1.5", "10.0.2.7"], [], []),  # one wire may be as large as that
+        (["10.0.1.5", "10.200.2.7"], [], ["10.0.1.0/24", "10.200.2.0/24"]),
+        (["10.0.1.5", "192.168.1.7", "10.0.1.9"], [], ["10.0.1.0/24", "192.168.1.0/24"]),
+        (["fd00:1::5", "fd00:2::5"], [], ["fd00:1::/64", "fd00:2::/64"]),
+        (["10.0.1.5", "10.0.2.7"], ["10.0.1.5/24", "10.0.2.7/24"], ["10.0.1.0/24", "10.0.2.0/24"]),
+        (["10.0.1.5", "10.0.2.7"], ["10.0.1.5/16", "10.0.2.7/16"], ["10.0.0.0/16"]),
+        (["10.0.1.5", "10.0.2.7"], ["10.0.1.5/32", "10.0.2.7/32"], []),  # a cloud's point-to-point address says nothing
+        (["10.0.1.5", "10.0.2.7"], ["10.0.1.5/24", "nonsense/24"], []),
+        (["10.0.1.5", "10.0.2.7"], ["10.9.1.5/24", "10.9.2.7/24"], []),  # it speaks of other addresses
+    ],
+)  # fmt: skip
+def test_what_a_dump_shows_of_its_segments(addresses: list[str], annotations: list[str], networks: list[str]) -> None:
+    key = "projectcalico.org/IPv4Address"
+    documents = [node(f"n{i}", a, annotations={key: annotations[i]} if annotations else {}) for i, a in enumerate(addresses)]
+    cluster = kn.load(documents)
+    nodes = [n for n in cluster.objects("node") if isinstance(n, Node)]
+    assert detected_networks(nodes)[0] == networks
+    assert [s.cidrs[0] for s in cluster.plan.segments] == (networks or ["10.0.0.0/22"])
+    (note,) = [a for a in cluster.assumptions if a.what == "node network"]
+    assert note.how == "detected" and ("one wire" in note.why) == (len(networks) < 2)
+
+
+@pytest.mark.parametrize("families", [("IPv4", "IPv6"), ("IPv6", "IPv4"), ("IPv6",)])
+def test_segments_in_every_family(families: tuple[str, ...]) -> None:
+    given = {"rack-a": {"nodes": ["worker-1"]}, "rack-b": {"nodes": ["worker-2"]}}
+    cluster = kn.load(TWO[2:3], ip_families=families, underlay={"segments": given})
+    v4, v6 = ("192.168.50.11", "192.168.51.12"), ("fd50::b", "fd50:0:0:1::c")
+    wanted = [v4 if f == "IPv4" else v6 for f in families]
+    assert addresses(cluster) == {"worker-1": tuple(w[0] for w in wanted), "worker-2": tuple(w[1] for w in wanted)}
+    ns = cluster.network().namespaces["worker-2"]
+    assert [a.ip for a in ns.links["eth0"].addresses] == [w[1] for w in wanted]
+    gateways = {r.via for r in ns.routes if r.dst in ("0.0.0.0/0", "::/0")}
+    assert gateways == {"192.168.51.1" if f == "IPv4" else "fd50:0:0:1::1" for f in families}
+
+
+def test_a_dual_stack_wire_carries_both_families_to_the_outside() -> None:
+    from kubenet_lab.kernel.ask import Question, put
+    from kubenet_lab.kernel.state import State
+
+    cluster = kn.load(TWO[2:3], ip_families=("IPv4", "IPv6"))
+    network = cluster.network()
+    assert cluster.plan.node_cidrs == ("192.168.50.0/24", "fd50::/64")
+    network.external("2001:db8::7")
+    network.external("203.0.113.7")
+    for address in ("2001:db8::7", "203.0.113.7", "fd50::c", "192.168.50.12"):
+        assert put(network, State(), Question("worker-1", address, protocol="ICMP")).verdict == "delivered", address
+
+
+def test_machines_on_a_segment_and_behind_the_router_enter_by_any_node() -> None:
+    cluster = two_racks()
+    for source, via, way in (
+        ("external:192.168.51.77", "worker-1", ["external:192.168.51.77", "gateway", "worker-1"]),
+        ("external:192.168.51.77", "worker-2", ["external:192.168.51.77", "worker-2"]),
+        ("external:203.0.113.7", "worker-2", ["external:203.0.113.7", "gateway", "worker-2"]),
+    ):
+        trace = cluster.connect(source, "svc:app/server", 80, via=via)
+        assert places(trace)[: len(way)] == way, (source, via)
+    seen = cluster.connect("external:192.168.51.77", "node:worker-1", 30080)
+    assert seen.verdict in ("delivered", "refused") and places(seen)[:3] == ["external:192.168.51.77", "gateway", "worker-1"]
+
+
+def test_host_routes_across_segments_do_not_exist() -> None:
+    """A next hop on another segment is none: the kernel refuses the route (fib_check_nh), and so flannel's host-gw cannot work there."""
+    cluster = two_racks()
+    for command in ("ip route add 10.244.1.0/24 via 192.168.51.12", "ip route add 10.244.1.0/24 via 192.168.51.12 dev eth0"):
+        with pytest.raises(kn.CommandError, match="Nexthop has invalid gateway"):
+            cluster.node("worker-1").run(command)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"segments": {"rack a": "10.0.0.0/24"}}, "found the name 'rack a'"),
+        ({"segments": {"router": "10.0.0.0/24"}}, "found the name 'router'"),
+        ({"segments": {"a": "10.0.0.0/33"}}, "segments['a'] cidr: found '10.0.0.0/33'"),
+        ({"segments": {"a": ["10.0.0.0/24", "10.0.1.0/24"]}}, "one network of each family"),
+        ({"segments": {"a": "10.0.0.0/24", "b": "10.0.0.128/25"}}, "10.0.0.0/24 and 10.0.0.128/25 overlap"),
+        ({"segments": {"a": "10.244.0.0/24"}}, "overlap: traffic for one"),
+        ({"segments": {"a": {"nodes": ["worker-1"]}, "b": {"nodes": ["worker-1"]}}}, "worker-1 in more than one segment"),
+        ({"segments": {"a": {"nodes": "worker-1"}}}, "expected a list of node names"),
+        ({"segments": {"a": {"mtu": 20}}}, "segments['a'] mtu: found 20"), ({"segments": {"a": {"delay": "x"}}}, "segments['a'] delay"),
+        ({"segments": {"a": {"subnet": "10.0.0.0/24"}}}, "expected a CIDR or a dict of cidr, nodes, mtu, delay"),
+        ({"segments": {"a": 5}}, "found 5"), ({"segments": 0}, "segments: found 0"), ({"segments": "rack-a"}, "segments: found 'rack-a'"),
+        ({"segments": {"a": "192.168.9.0/30"}}, "too small for its nodes"),
+        ({"nic_mtu": {"worker-1": 5}}, "nic_mtu['worker-1']: found 5"), ({"nic_mtu": 1400}, "nic_mtu: found 1400"),
+        ({"nic_mtu": {"router/rack-z": 1400}}, "nic_mtu: found 'router/rack-z'"), ({"nic_mtu": {"worker-1/x": 1400}}, "worker-1/x"),
+    ],
+)  # fmt: skip
+def test_underlays_that_cannot_be(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(KubenetError) as error:
+        kn.load(TWO, underlay=given)
+    assert says in str(error.value)
+
+
+def test_a_segment_of_an_unknown_node_names_the_ones_there_are() -> None:
+    dump = [node("n1", "10.0.1.5"), node("n2", "10.0.2.7")]
+    with pytest.raises(NotFound, match="n3.*nearest: n"):
+        kn.load(dump, underlay={"segments": {"a": {"nodes": ["n1", "n3"]}, "b": {}}})
+    with pytest.raises(KubenetError, match="node_cidr"):
+        kn.load(dump, node_cidr="10.0.0.0/16", underlay={"segments": {"a": {"nodes": ["n1"]}, "b": {}}})
+    cluster = kn.load(deployment("app/web"), underlay={"segments": 2})
+    with pytest.raises(NotFound):
+        cluster.copy(underlay={"segments": {"a": {"nodes": ["worker-9"]}}})
+    assert len(cluster.plan.segments) == 2
