@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..cni import Flannel
 from ..errors import KubenetError
 from ..kernel.address import prefix
 from ..objects.snapshot import Snapshot
@@ -124,10 +123,10 @@ def _api_address(segment: NodeSegment, taken: Collection[str]) -> str:
 
 def _of_plugin(options: Options, notes: list[Assumption]) -> tuple[str, ...]:
     """The pod network that an options object names, as kn.Flannel(network=...)."""
-    if not isinstance(options.cni, Flannel) or options.cni.network == Flannel().network:
-        return ()
-    notes.append(Assumption("pod network", options.cni.network, DETECTED, "the option cni names it"))
-    return _cidrs(options.cni.network)
+    named: tuple[str, ...] = getattr(options.cni, "networks", ())
+    if named:
+        notes.append(Assumption("pod network", ", ".join(named), DETECTED, "the option cni names it"))
+    return _cidrs(named)
 
 
 def _api_servers(snapshot: Snapshot) -> list[str]:

@@ -16,6 +16,7 @@ from ...kernel.address import prefix
 __all__ = ["BACKENDS", "Flannel", "net_conf"]
 
 BACKENDS = ("vxlan", "host-gw", "udp", "wireguard", "ipip", "ipsec", "alloc", "extension", "tencent-vpc")
+NETWORK = "10.244.0.0/16"
 WALKED = ("vxlan", "host-gw")
 
 
@@ -29,7 +30,7 @@ class Flannel:
     """
 
     backend: str = "vxlan"
-    network: str = "10.244.0.0/16"
+    network: str = NETWORK
     vni: int = 1
     port: int = 8472
     direct_routing: bool = False
@@ -79,6 +80,11 @@ class Flannel:
     def name(self) -> str:
         """As a cluster's summary calls it: "flannel vxlan", "flannel vxlan with DirectRouting"."""
         return f"flannel {self.backend}" + (" with DirectRouting" if self.direct_routing else "")
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The pod networks that the options name themselves: none where Network is left at its default."""
+        return () if self.network == NETWORK else (self.network,)
 
     @property
     def device(self) -> str:

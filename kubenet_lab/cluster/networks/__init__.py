@@ -1,0 +1,14 @@
+"""The pod networks that a cluster can have, one module each: how addresses are given, and what is programmed."""
+
+from __future__ import annotations
+
+from .base import Disk, PodNetwork, Programmed, Provider, container_id, pod_cidrs
+from .flannel import FlannelProvider
+from .unmodelled import UnmodelledNetwork
+
+__all__ = ["NAMES", "PROVIDERS", "Disk", "PodNetwork", "Programmed", "Provider", "UnmodelledNetwork", "container_id", "pod_cidrs"]
+
+PROVIDERS: tuple[Provider, ...] = (FlannelProvider(),)
+
+#: what `cni=` takes as a name, and who provides it
+NAMES: dict[str, Provider] = {name: p for p in PROVIDERS for name in p.names}

@@ -1,0 +1,137 @@
+"""What a pod network is to the cluster, and what providers that run CNI plugins share: addresses by host-local, and ADD for a pod."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol
+
+from ...cni import CniError, NetworkList, PluginHost, Runtime
+from ...cni.host_local import Allocator, IpRange, RangeSet
+from ...cni.host_local import Store as Leases
+from ...cni.rules import RuleStep
+from ...errors import KubenetError, Problem
+from ...kernel.address import prefix
+from ...kernel.network import Network
+from ...objects.snapshot import Snapshot
+from ...objects.views import Node, Pod
+from ..plan import Plan
+
+__all__ = ["Disk", "HostLocalNetwork", "PodNetwork", "Programmed", "Provider", "attach", "container_id", "pod_cidrs"]
+
+Disk = MutableMapping[str, str]
+IFNAME = "eth0"
+
+
+@dataclass(slots=True)
+class Programmed:
+    """What programming a network leaves beside the network itself: each node's iptables steps, and what failed."""
+
+    steps: dict[str, tuple[RuleStep, ...]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+class PodNetwork(Protocol):
+    """A pod network as the cluster uses it. Holds options only: addresses are on the nodes' disks, the rest in the network."""
+
+    name: str  # "flannel vxlan"; the first word is the provider's
+    unmodelled: str  # why its packets cannot be walked; "" if they can
+
+    def allocate(self, node: Node, pod: Pod, disk: Disk) -> tuple[str, ...]:
+        """Addresses for a pod, primary family first, remembered on the node's disk. Raises KubenetError."""
+        ...
+
+    def observed(self, node: Node, pod: Pod, disk: Disk) -> None:
+        """The pod has its addresses already."""
+        ...
+
+    def release(self, pod: Pod, disk: Disk) -> None: ...
+
+    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod]) -> Programmed:
+        """Links, addresses, routes, neighbours and FDB entries of every node and pod; the rules its agents write with iptables."""
+        ...
+
+
+class Provider(Protocol):
+    """Who makes a pod network: from an options object, or from what the objects show. One per module of this folder."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `cni=` takes, and what cni.detect finds."""
+        ...
+
+    @property
+    def option(self) -> type:
+        """The options object: kn.Flannel. What it has as `networks` are pod networks that it names itself."""
+        ...
+
+    def named(self, name: str) -> Any:
+        """The options that a bare name stands for."""
+        ...
+
+    def chosen(self, option: Any, snapshot: Snapshot, plan: Plan) -> PodNetwork:
+        """The network that someone asked for."""
+        ...
+
+    def detected(self, name: str, snapshot: Snapshot, plan: Plan) -> PodNetwork:
+        """The network that the objects show. Raises NotModelled."""
+        ...
+
+
+def container_id(pod: Pod) -> str:
+    """The sandbox id: 64 hex digits, drawn by the runtime in a real cluster."""
+    return hashlib.sha256(f"{pod.key}/{pod.metadata.uid}".encode()).hexdigest()
+
+
+def pod_cidrs(node: Node) -> tuple[str, ...]:
+    """The node's podCIDRs, primary family first."""
+    return tuple(node.spec.pod_cidrs) or ((node.spec.pod_cidr,) if node.spec.pod_cidr else ())
+
+
+class HostLocalNetwork:
+    """Addresses by host-local from the node's podCIDRs."""
+
+    network_name = "cbr0"
+
+    def allocate(self, node: Node, pod: Pod, disk: Disk) -> tuple[str, ...]:
+        cidrs = pod_cidrs(node)
+        if not cidrs:
+            raise KubenetError(f"node {node.name} has no podCIDR: host-local has nothing to give")
+        store = Leases(disk, self.network_name)
+        return tuple(Allocator(_range_set(c), store, i).get(container_id(pod), IFNAME).ip for i, c in enumerate(cidrs))
+
+    def observed(self, node: Node, pod: Pod, disk: Disk) -> None:
+        store = Leases(disk, self.network_name)
+        for ip in pod.ips:
+            place = next((i for i, c in enumerate(pod_cidrs(node)) if ip in prefix(c)), 0)
+            store.reserve(container_id(pod), IFNAME, ip, place)
+
+    def release(self, pod: Pod, disk: Disk) -> None:
+        Leases(disk, self.network_name).release(container_id(pod), IFNAME)
+
+
+@lru_cache(maxsize=1024)
+def _range_set(cidr: str) -> RangeSet:
+    return RangeSet.of([IpRange.of(cidr)])
+
+
+def attach(network: Network, host: PluginHost, config: NetworkList, pod: Pod) -> Problem | None:
+    """CNI ADD for a pod that has its address: the same one is asked for."""
+    netns = f"pod:{pod.key}"
+    network.add_namespace(pod.spec.node_name, netns, f"Pod {pod.key}").label = pod.key
+    v4 = next((ip for ip in pod.ips if ":" not in ip), "")
+    mappings = [
+        {"hostPort": p.host_port, "containerPort": p.container_port, "protocol": p.protocol.lower(), "hostIP": p.host_ip}
+        for c in pod.spec.containers for p in c.ports if p.host_port
+    ]  # fmt: skip
+    try:
+        Runtime(host).add(
+            config, container_id(pod), netns, IFNAME, f"IgnoreUnknown=1;IP={v4}" if v4 else "",
+            {"portMappings": mappings} if mappings else {},
+        )  # fmt: skip
+    except CniError as e:
+        network.remove_namespace(netns)
+        return Problem(f"failed to set up the sandbox: {e}", "status.podIP", f"Pod {pod.key}")
+    return None
