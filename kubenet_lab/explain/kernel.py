@@ -91,6 +91,26 @@ def _reject(p: P) -> str:
     return f"A rule in chain {p['chain']} (table {p['table']}) rejects it with {p['how']}: the sender hears at once.{_nat_rule(p)}"
 
 
+#: why a device does not answer on behalf of another: Silence.why -> the rest of a sentence that names who was asked
+_SILENT: Mapping[str, str] = {
+    "no_route": "has no route to {ip}: a proxy answers only for what it could forward",
+    "route_type": "has a route for {ip} that leads nowhere: a proxy answers only for what it could forward",
+    "same_device": "would forward to {ip} by {dev} itself, where whoever has it can answer",
+    "forwarding": "does not forward what comes in by {dev}, so it answers for nobody else",
+    "off": "does not answer for others there: proxy_arp is off on {dev}",
+    "rp_filter": "does not believe the question, because its way back to the asker is not by {dev} (rp_filter)",
+}
+
+
+def _failed(p: P) -> str:
+    how = "ARP" if ":" not in str(p["ip"]) else "neighbour solicitation"
+    text = f"{p['host']} asked three times by {how} who has {p['ip']}. After {p['seconds']:.0f} seconds it gives up: host unreachable."
+    silence = p.get("silence")
+    if silence is not None and silence.why in _SILENT:
+        text += f" {silence.label} was asked on {silence.dev} and " + _SILENT[silence.why].format(ip=p["ip"], dev=silence.dev) + "."
+    return text
+
+
 def _icmp_title(p: P) -> str:
     return f"{short(p['label'])} answers with ICMP {p['kind'].replace('-', ' ')}"
 
@@ -201,7 +221,9 @@ PHRASES: dict[str, Phrase] = {
     "neigh.use": Phrase("neighbour table", "The next hop's MAC address is known.", "ip neigh show dev {device}", documented("Linux net/core/neighbour.c")),
     "neigh.learned": Phrase("ARP asks and is answered", "Nobody knew the next hop's MAC address, so an ARP request went out; the answer is remembered.", "ip neigh show dev {device}",
                             documented("RFC 826")),
-    "neigh.failed": Phrase("nobody answers for {ip} on {device}", "{host} asked three times by ARP who has {ip}. After {seconds:.0f} seconds it gives up: host unreachable.",
+    "neigh.proxied": Phrase("the other end answers for {ip}", "{ip} is nobody's address on this link. The machine at the other end could forward to it, has proxy_arp on, and answers with its own MAC address.",
+                            "sysctl net.ipv4.conf.all.proxy_arp; ip neigh show dev {device}", measured(f"{_KERNEL}: routed cluster: a pod's gateway 169.254.1.1 is answered by proxy ARP")),
+    "neigh.failed": Phrase("nobody answers for {ip} on {device}", _failed,
                            "ip neigh show dev {device}", measured(f"{_KERNEL}: absent pod address: EHOSTUNREACH after about 3 s")),
     # size
     "mtu.send": Phrase(_short("label", " cannot send {size} bytes at once"), "The packet may not be fragmented (DF) and {device} takes {mtu} bytes: the send call fails with EMSGSIZE. No packet leaves.",

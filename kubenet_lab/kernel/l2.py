@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from . import hooks
+from .arp import arp_input
 from .flight import Flight
 from .links import Link
 from .namespace import FdbEntry, Namespace
-from .neighbours import arp_input, resolve
+from .neighbours import resolve
 from .packet import BROADCAST, Arp, Packet
 from .walk import Successor, Walk, stage
 
@@ -169,11 +170,11 @@ def _bridged_dnat(w: Walk, f: Flight, ns: Namespace, bridge: Link) -> Successors
     from .l3 import martian
 
     assert isinstance(f.packet, Packet)
-    problem = martian(ns, f, f.packet)
+    problem = martian(ns, f.indev, f.packet.src, f.packet.dst)
     if problem:
         return w.end(f, problem, dev=bridge.name)
     route = ns.fib(f.packet.family).lookup(f.packet.dst, src=f.packet.src, mark=f.mark, iif=bridge.name)
-    if route is not None and route.type == "unicast" and not ns.forwards(f.packet.family):
+    if route is not None and route.type == "unicast" and not ns.forwards(f.packet.family, bridge.name):
         # ip_route_input gives a dst that only says "no": the frame goes up and is dropped there, also towards the same bridge
         return w.end(f, "forward.disabled", dev=bridge.name)
     if route is None or route.type != "unicast" or route.dev != bridge.name:

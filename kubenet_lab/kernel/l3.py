@@ -40,19 +40,19 @@ def ip_rcv(w: Walk, f: Flight) -> Successors:
     packet = f.packet
     assert isinstance(packet, Packet)
     fam = packet.family
-    problem = martian(ns, f, packet)
+    problem = martian(ns, f.indev, packet.src, packet.dst)
     if problem:
         return w.end(f, problem, dev=f.indev)
     route = ns.fib(fam).lookup(packet.dst, src=packet.src, mark=f.mark, iif=f.indev)
     if route is None:
-        if not ns.forwards(fam):
+        if not ns.forwards(fam, f.indev):
             return w.end(f, "forward.disabled", dev=f.indev)
         return _unroutable(w, f, "net-unreachable", None)
     if route.type == "local":
         return ((0.0, f.to("local_in", route=route)),)
     if route.type == "broadcast":
         return w.end(f, "route.broadcast", entry=route, dev=f.indev)
-    if not ns.forwards(fam):
+    if not ns.forwards(fam, f.indev):
         return w.end(f, "forward.disabled", dev=f.indev)
     if route.type == "blackhole":
         return w.end(f, "route.blackhole", entry=route, dev=f.indev)
@@ -69,23 +69,25 @@ def _unroutable(w: Walk, f: Flight, kind: str, route: Route | None) -> Successor
     return icmp.error(w, f, kind)
 
 
-def martian(ns: Namespace, f: Flight, packet: Packet) -> str:
+def martian(ns: Namespace, dev: str, src: str, dst: str) -> str:
     """Packets that cannot be real where they come in (fib_validate_source), and rp_filter."""
-    dev = f.indev
     if ns.links[dev].kind == "loopback":
         return ""
-    if packet.family == 6:
+    if family(dst) == 6:
         return ""
-    if packet.dst.startswith("127.") and not ns.dev_sysctl(dev, "route_localnet"):
+    if dst.startswith("127.") and not ns.dev_sysctl(dev, "route_localnet"):
         return "martian.destination"
-    if packet.src.startswith("127.") and not ns.dev_sysctl(dev, "route_localnet"):
+    if src.startswith("127.") and not ns.dev_sysctl(dev, "route_localnet"):
         return "martian.source"
-    if ns.local_device(packet.src) not in (None, "lo") and not ns.dev_sysctl(dev, "accept_local"):
+    if ns.local_device(src) not in (None, "lo") and not ns.dev_sysctl(dev, "accept_local"):
         return "martian.source"
     mode = ns.dev_sysctl(dev, "rp_filter")
     if mode:
-        back = ns.fib(4).lookup(packet.src, src=packet.dst, mark=0)
-        if back is None or back.type != "unicast" or (mode == 1 and back.dev != dev):
+        back = ns.fib(4).lookup(src, src=dst, mark=0)
+        if back is None or back.type != "unicast":
+            return "rp_filter"
+        # a device without an address has no loose mode
+        if back.dev != dev and (mode == 1 or not any(a.family == 4 for a in ns.links[dev].addresses)):
             return "rp_filter"
     return ""
 

@@ -87,6 +87,8 @@ SYSCTL_DEFAULTS: dict[str, int] = {
     "net.ipv4.conf.all.route_localnet": 0,
     "net.ipv4.conf.all.proxy_arp": 0,
     "net.ipv4.conf.all.accept_local": 0,
+    "net.ipv4.neigh.default.proxy_delay": 80,
+    "net.ipv6.neigh.default.proxy_delay": 80,
     "net.ipv4.ip_default_ttl": 64,
     "net.ipv4.tcp_syn_retries": 6,
     "net.ipv4.tcp_mtu_probing": 0,
@@ -95,6 +97,9 @@ SYSCTL_DEFAULTS: dict[str, int] = {
     "net.netfilter.nf_conntrack_tcp_loose": 1,
     "net.netfilter.nf_conntrack_tcp_be_liberal": 0,
 }
+
+#: the sysctls that switch forwarding for a whole namespace
+_FORWARDING = {4: ("net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding"), 6: ("net.ipv6.conf.all.forwarding",)}
 
 
 class Namespace:
@@ -107,6 +112,7 @@ class Namespace:
         self.routes: list[Route] = []  # of every table but `local`, which is made from the addresses
         self.rules: list[RoutingRule] = [*default_rules(4), *default_rules(6)]
         self.neighbours: dict[tuple[str, str], Neighbour] = {}  # (dev, ip)
+        self.proxies: dict[tuple[str, str], str] = {}  # (dev, ip) to answer for -> origin; dev "" is any
         self.fdb: list[FdbEntry] = []
         self.listeners: list[Listener] = []
         self.sysctls: dict[str, int] = {}
@@ -148,6 +154,8 @@ class Namespace:
         )  # fmt: skip
         self._next_index += 1
         self.links[name] = link
+        if (inherited := self.sysctls.get("net.ipv4.conf.default.forwarding")) is not None:
+            self.sysctls[f"net.ipv4.conf.{name}.forwarding"] = inherited
         if master:
             self._adjust_bridge(master)
         self._changed()
@@ -173,9 +181,12 @@ class Namespace:
         return new
 
     def remove_link(self, name: str) -> Link:
-        """Remove a link with its addresses, routes, neighbours and FDB entries. The other end of a veth is the caller's."""
+        """Remove a link with its addresses, routes, neighbours, FDB entries and sysctls. The other end of a veth is the caller's."""
         link = self.link(name)
         del self.links[name]
+        own = tuple(f"net.{fam}.{part}.{name}." for fam in ("ipv4", "ipv6") for part in ("conf", "neigh"))
+        self.sysctls = {k: v for k, v in self.sysctls.items() if not k.startswith(own)}
+        self.proxies = {k: v for k, v in self.proxies.items() if k[0] != name}
         self.routes = [r for r in self.routes if r.dev != name]
         self.neighbours = {k: v for k, v in self.neighbours.items() if k[0] != name}
         self.fdb = [e for e in self.fdb if e.dev != name]
@@ -387,6 +398,24 @@ class Namespace:
         self._changed()
         return gone
 
+    def add_proxy(self, ip: str, dev: str = "", *, origin: str = "") -> None:
+        """Answer on `dev` ("": any) for `ip` (`ip neigh add proxy`). Adding it twice is no error."""
+        if dev:
+            self.link(dev)
+        self.proxies[dev, canonical(ip)] = origin
+        self.version += 1
+
+    def proxies_for(self, ip: str, dev: str) -> bool:
+        """Is `ip` listed to be answered for on `dev`?"""
+        return (dev, ip) in self.proxies or ("", ip) in self.proxies
+
+    def remove_proxy(self, ip: str, dev: str = "") -> None:
+        try:
+            del self.proxies[dev, canonical(ip)]
+        except KeyError:
+            raise CommandError("RTNETLINK answers: No such file or directory") from None
+        self.version += 1
+
     def add_fdb(self, mac: str, dev: str, *, dst: str = "", state: Any = "permanent", master: str = "", origin: str = "") -> None:
         """A VXLAN entry (`dst`, the device's own table) or a static entry of a bridge (`master`)."""
         self.link(dev)
@@ -416,11 +445,23 @@ class Namespace:
         return max(self.sysctl(f"{base}.all.{name}"), self.sysctls.get(f"{base}.{dev}.{name}", self.sysctl(f"{base}.default.{name}")))
 
     def set_sysctl(self, key: str, value: int) -> None:
-        self.sysctls[key] = int(value)
+        """Set a value. A new one for all forwarding is copied to every device (devinet_sysctl_forward, addrconf_fixup_forwarding)."""
+        value = int(value)
+        for fam, names in _FORWARDING.items():
+            if key in names:
+                value = int(bool(value))
+                if fam == 4 and self.sysctl(key) == value:  # IPv4 looks whether it changes, IPv6 does not
+                    continue
+                devices = {f"net.ipv{fam}.conf.{dev}.forwarding" for dev in ("default", *self.links)}
+                self.sysctls = {k: v for k, v in self.sysctls.items() if k not in devices}
+                self.sysctls |= dict.fromkeys(names, value)
+        self.sysctls[key] = value
         self.version += 1
 
-    def forwards(self, fam: int) -> bool:
-        return bool(self.sysctl("net.ipv4.ip_forward" if fam == 4 else "net.ipv6.conf.all.forwarding"))
+    def forwards(self, fam: int, dev: str = "") -> bool:
+        """Is what comes in by `dev` forwarded? In IPv4 each device has its own switch; in IPv6 there is one (ip6_forward)."""
+        value = self.sysctls.get(f"net.ipv4.conf.{dev}.forwarding") if fam == 4 and dev else None
+        return bool(self.sysctl(_FORWARDING[fam][0]) if value is None else value)
 
     def program_rules_with(self, source: Callable[[Namespace], None]) -> None:
         """`source` fills the rulesets when they are first looked at (a node with thousands of Services costs nothing until then)."""

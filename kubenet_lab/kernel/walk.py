@@ -12,7 +12,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import KubenetError
 from .flight import Flight, Timer, Trail
@@ -20,6 +20,9 @@ from .namespace import Namespace
 from .network import Network
 from .packet import Arp, Packet
 from .state import State
+
+if TYPE_CHECKING:
+    from .arp import Silence
 
 __all__ = ["Draws", "Ending", "Event", "Script", "Walk"]
 
@@ -83,6 +86,10 @@ class Draws:
                 return i
         raise AssertionError("weights sum to their own total")
 
+    def fraction(self, chooser: str) -> float:
+        """A number from 0 to below 1."""
+        return self.choose((1,) * 1000, chooser) / 1000
+
 
 class Script:
     """Choices told in advance; beyond them the first possible one. Records what could have been chosen, for `outcomes`."""
@@ -96,6 +103,9 @@ class Script:
         pick = self.told[i] if i < len(self.told) else next(k for k, w in enumerate(weights) if w)
         self.made.append((pick, tuple(weights)))
         return pick
+
+    def fraction(self, chooser: str) -> float:
+        return 0.5
 
 
 class Walk:
@@ -111,6 +121,7 @@ class Walk:
         self.frames: list[tuple[float, str, str, str, Packet | Arp]] | None = [] if capture else None
         self.exchanges: list[tuple[str, Any]] = []  # what processes asked for on the way: (process name, Exchange)
         self.asking: dict[tuple[str, str, str], tuple[Flight, ...]] = {}  # (ns, dev, ip) -> packets that wait for ARP
+        self.silences: dict[str, Silence] = {}  # address -> who could have answered for it, and did not
         self._now: deque[Flight | Timer] = deque()
         self._later: list[tuple[float, int, Flight | Timer]] = []
         self._sequence = 0
@@ -159,6 +170,10 @@ class Walk:
         if len(possible) == 1:
             return possible[0]
         return self.chooser.choose(weights, chooser)
+
+    def jitter(self, limit: float, chooser: str) -> float:
+        """A random time below `limit` seconds. It delays and decides nothing, so `outcomes` does not fork here."""
+        return limit * self.chooser.fraction(chooser)
 
     def note(
         self,

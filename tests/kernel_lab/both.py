@@ -68,6 +68,20 @@ class Both:
         assert same(said, found), f"{src} -> {dst}:{port} {proto} {more}\nmodel {said}\nreal  {found}"
         return found
 
+    def ask_all(self, asked: list[tuple[str, str, int, str]], **more: Any) -> list[dict[str, Any]]:
+        """Many questions at the same time, each on a state of its own: their seconds of silence pass together."""
+        probes = []
+        for src, dst, port, proto in asked:
+            self.serial += 1
+            more = {"size": 200, "timeout": 4.2, **more}
+            probes.append({"case": self.id, "src": src, "dst": dst, "port": port, "proto": proto, "sport": self.serial, **more})
+        self.real.ask("flush", ids=[self.id])
+        found = self.real.ask("probe", probes=probes)
+        for probe, real in zip(probes, found, strict=True):
+            said, self.last = model.ask(self.net, self.state.fork(), probe)
+            assert same(said, real), f"{probe}\nmodel {said}\nreal  {real}"
+        return list(found)
+
     def way(self, src: str, dst: str, port: int = shape.UDP_PORT, proto: str = "UDP") -> list[str]:
         """The routers of a traceroute, as both sides see them."""
         seen: list[str] = []

@@ -14,9 +14,6 @@ from kubenet_lab.kernel.state import State
 
 from .shape import CLIENT, GATEWAY, PREFIX, Line, Spec, base_lines, fault_lines, listeners, mac_of
 
-#: set on the real side only: the model draws no random delay before it answers for another
-REAL_ONLY = ("net.ipv4.neigh.cni0.proxy_delay=0",)
-
 
 def network(spec: Spec, seed: int = 0) -> Network:
     """The whole cluster of a spec, faults and all."""
@@ -41,8 +38,6 @@ def apply(net: Network, lines: list[Line]) -> None:
     for space, line in lines:
         ns = net.namespaces[space]
         words = line.split()
-        if words[0] == "sysctl" and words[-1] in REAL_ONLY:
-            continue
         if words[0] == "sysctl" and "/" in words[-1]:
             key, _, value = words[-1].partition("=")
             ns.set_sysctl(key.replace("/", "."), int(value))

@@ -1,7 +1,8 @@
-"""A small bridge + VXLAN cluster as a JSON-able value, and the command lines that program it, as flannel does.
+"""A small cluster as a JSON-able value, and the command lines that program it: bridge + VXLAN as flannel does, or routed as Calico.
 
 The same lines program the real namespaces (`driver`) and the model (`doors`). Every hardware address is set
-explicitly, so both sides have the same. Nodes are 192.168.50.11+, pod networks 10.244.N.0/24, cni0 .1, flannel.1 .0.
+explicitly, so both sides have the same. Nodes are 192.168.50.11+. Bridge mode: pod networks 10.244.N.0/24, cni0 .1, flannel.1 .0.
+Routed mode: blocks 10.244.N.0/26, a /32 per pod, the gateway 169.254.1.1 that is answered by proxy ARP.
 """
 
 from __future__ import annotations
@@ -24,6 +25,14 @@ def mac_of(ip: str, kind: int = 0x0A) -> str:
 
 def vtep_mac(node: dict[str, Any]) -> str:
     return mac_of(node["ip"], 0x1A)
+
+
+def routed(nodes: int = 2, pods: int = 2, *, under_mtu: int = 1500, rp_filter: int = 0, proxy_delay: int = 0) -> Spec:
+    """As `cluster`, without bridge and tunnel: each pod is routed to, each node has a block."""
+    spec = cluster(nodes, pods, pod_mtu=under_mtu, under_mtu=under_mtu)
+    for node in spec["nodes"]:
+        node["cidr"] = node["cidr"].replace("/24", "/26")
+    return {**spec, "mode": "routed", "rp_filter": rp_filter, "proxy_delay": proxy_delay}
 
 
 def cluster(nodes: int = 2, pods: int = 2, *, pod_mtu: int = 0, under_mtu: int = 1500, hairpin: bool = True) -> Spec:
@@ -53,11 +62,34 @@ def gateway_of(pod_or_node: dict[str, Any]) -> str:
 
 
 def port_of(pod: dict[str, Any]) -> str:
+    """The node's end of a pod's veth pair. In routed mode it is a cali interface in all but its name."""
     return "veth" + pod["name"][1:]
+
+
+def routed_lines(spec: Spec, node: dict[str, Any]) -> list[str]:
+    """What the calico plugin, Felix and BIRD leave on a node."""
+    lines = ["sysctl -w net.ipv4.ip_forward=1", f"ip route add blackhole {node['cidr']} proto bird"]
+    lines += [f"ip route add {other['cidr']} via {other['ip']} dev eth0 proto bird" for other in spec["nodes"] if other is not node]
+    for p in (p for p in spec["pods"] if p["node"] == node["name"]):
+        dev = port_of(p)
+        far = f"name eth0 address {mac_of(p['ip'])} mtu {p['mtu']} netns @{p['name']}"
+        lines += [
+            f"ip link add {dev} address ee:ee:ee:ee:ee:ee mtu {p['mtu']} type veth peer {far}",
+            f"ip link set {dev} up",
+            f"sysctl -w net.ipv4.conf.{dev}.route_localnet=1",
+            f"sysctl -w net.ipv4.neigh.{dev}.proxy_delay={spec['proxy_delay']}",
+            f"sysctl -w net.ipv4.conf.{dev}.proxy_arp=1",
+            f"sysctl -w net.ipv4.conf.{dev}.forwarding=1",
+            f"sysctl -w net.ipv4.conf.{dev}.rp_filter={spec['rp_filter']}",
+            f"ip route add {p['ip']} dev {dev} scope link",
+        ]
+    return lines
 
 
 def node_lines(spec: Spec, node: dict[str, Any], plugins: bool = False) -> list[str]:
     """`plugins`: without what the CNI plugins do (cni0 and the pods' veth pairs)."""
+    if spec.get("mode") == "routed":
+        return routed_lines(spec, node)
     mine = [p for p in spec["pods"] if p["node"] == node["name"]]
     mtu = spec["under_mtu"] - OVERHEAD
     cni_mtu = min((p["mtu"] for p in mine), default=mtu)
@@ -100,7 +132,14 @@ def base_lines(spec: Spec, plugins: bool = False) -> list[Line]:
     for node in spec["nodes"]:
         lines += [[node["name"], line] for line in node_lines(spec, node, plugins)]
         lines.append(["ext", f"ip route add {node['cidr']} via {node['ip']}"])
-    for p in spec["pods"] if not plugins else ():
+    for p in spec["pods"] if spec.get("mode") == "routed" else ():
+        lines += [
+            [p["name"], "ip link set eth0 up"],
+            [p["name"], f"ip addr add {p['ip']}/32 dev eth0"],
+            [p["name"], "ip route add 169.254.1.1 dev eth0 scope link"],
+            [p["name"], "ip route add default via 169.254.1.1 dev eth0"],
+        ]
+    for p in spec["pods"] if not plugins and spec.get("mode") != "routed" else ():
         lines += [
             [p["name"], "ip link set eth0 up"],
             [p["name"], f"ip addr add {p['ip']}/24 dev eth0"],

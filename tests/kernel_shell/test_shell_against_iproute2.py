@@ -319,3 +319,21 @@ def test_usages(pair: Any) -> None:
         theirs, status = pair.real.run(line)
         ours, mine = pair.lab.run(line)
         assert mine == status and ours.startswith("Usage: ") and theirs.startswith("Usage: "), line
+
+
+def test_addresses_to_answer_for(pair: Any) -> None:
+    pair.do(*SETUP)
+    for line in ("ip neigh add proxy 10.1.1.1 dev d0", "ip neigh add proxy 10.1.1.1 dev d0", "ip neigh add proxy 10.1.1.2 dev d1", "ip neigh add proxy 192.168.7.33 dev d0",
+                 "ip neigh add proxy 169.254.1.1 dev d1", "ip neigh add proxy 10.1.1.17 dev d0", "ip -6 neigh add proxy fd00::1:7 dev d0", "ip -6 neigh add proxy fe80::1 dev d0",
+                 "ip neigh add proxy 10.1.1.9", "ip neigh add proxy nonsense dev d0", "ip neigh del proxy 10.1.1.3 dev d0", "ip neigh del proxy 10.1.1.2 dev d1"):  # fmt: skip
+        pair.same(line)
+        for show in ("ip neigh", "ip neigh show proxy", "ip neigh show proxy dev d0", "ip -4 neigh show proxy", "ip -j neigh show proxy", "ip neigh show proxy to 10.1.1.0/24"):
+            pair.same(show)
+    pair.do("ip link set d0 name d9")
+    pair.same("ip neigh show proxy")
+    for line in ("sysctl net.ipv4.neigh.d9.proxy_delay", "sysctl -w net.ipv4.neigh.d9.proxy_delay=0", "sysctl net.ipv4.neigh.d9.proxy_delay", "sysctl net.ipv6.neigh.d9.proxy_delay",
+                 "sysctl net.ipv4.neigh.nodev.proxy_delay", "sysctl -w net.ipv4.conf.d9.proxy_arp_pvlan=1", "sysctl -w net.ipv4.conf.d9.forwarding=1",
+                 "sysctl net.ipv4.ip_forward net.ipv4.conf.d1.forwarding", "sysctl -w net.ipv4.ip_forward=1", "sysctl net.ipv4.conf.d1.forwarding",
+                 "sysctl -w net.ipv4.conf.d1.forwarding=0", "sysctl -w net.ipv4.conf.all.forwarding=1", "sysctl net.ipv4.conf.d1.forwarding",
+                 "sysctl -w net.ipv4.conf.default.forwarding=0", "ip link add d5 type veth peer name d6", "sysctl net.ipv4.conf.d5.forwarding"):  # fmt: skip
+        pair.same(line)

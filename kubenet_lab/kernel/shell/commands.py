@@ -19,8 +19,7 @@ def commands_for(ns: Namespace) -> list[str]:
     routes, routes without a gateway first. A NIC and a veth's other end (when it is in another namespace) come from outside; their
     lines are comments. Rules of iptables are what `iptables-save` prints.
     """
-    plain = sorted((k, v) for k, v in ns.sysctls.items() if ".conf." not in k)
-    out = [f"sysctl -w {k}={v}" for k, v in plain]
+    out = [f"sysctl -w {k}={v}" for k, v in sorted(ns.sysctls.items()) if not _of_a_device(k)]
     links = sorted(ns.links.values(), key=lambda k: ({"loopback": 0, "physical": 1, "bridge": 2, "veth": 3, "vxlan": 4}[k.kind], k.index))
     done: set[str] = set()
     for k in links:
@@ -32,7 +31,7 @@ def commands_for(ns: Namespace) -> list[str]:
             changed = [f"{name} {'on' if value else 'off'}" for name, value, usual in _port(k) if value != usual]
             if changed:
                 out.append(f"bridge link set dev {k.name} {' '.join(changed)}")
-    out += [f"sysctl -w {k}={v}" for k, v in sorted(ns.sysctls.items()) if ".conf." in k]
+    out += [f"sysctl -w {_written(ns, k)}={v}" for k, v in sorted(ns.sysctls.items()) if _of_a_device(k)]
     for k in links:
         out.append(f"ip link set dev {k.name} {'up' if k.up else 'down'}")
     for k in links:
@@ -50,6 +49,7 @@ def commands_for(ns: Namespace) -> list[str]:
     for n in ns.neighbours.values():
         mac = f" lladdr {n.mac}" if n.mac else ""
         out.append(f"ip neigh replace {n.ip}{mac} dev {n.dev} nud {n.state.lower()}")
+    out += [f"ip neigh add proxy {ip}" + (f" dev {dev}" if dev else "") for dev, ip in ns.proxies]
     seen: set[tuple[str, str]] = set()
     for e in ns.fdb:
         how = "append" if (e.mac, e.dev) in seen else "add"
@@ -57,6 +57,17 @@ def commands_for(ns: Namespace) -> list[str]:
         dst = f" dst {e.dst}" if e.dst else ""
         out.append(f"bridge fdb {how} {e.mac} dev {e.dev}{dst} {'master' if e.master else 'self'} {e.state}")
     return out
+
+
+def _of_a_device(key: str) -> bool:
+    return ".conf." in key or ".neigh." in key
+
+
+def _written(ns: Namespace, key: str) -> str:
+    """A key as sysctl(8) takes it: dots inside an interface's name are slashes."""
+    head, part, rest = key.partition(".conf." if ".conf." in key else ".neigh.")
+    dev, _, name = rest.rpartition(".")
+    return f"{head}{part}{dev.replace('.', '/')}.{name}" if dev in ns.links else key
 
 
 def _port(k: Link) -> tuple[tuple[str, bool, bool], ...]:

@@ -583,6 +583,9 @@ def _rename(t: Terminal, old: str, new: str) -> str:
         ns.links[link.name] = link
     ns.routes = [replace(r, dev=new) if r.dev == old else r for r in ns.routes]
     ns.neighbours = {(new if d == old else d, ip): replace(n, dev=new) if d == old else n for (d, ip), n in ns.neighbours.items()}
+    ns.proxies = {(new if d == old else d, ip): v for (d, ip), v in ns.proxies.items()}
+    for own in (f"net.{fam}.{part}." for fam in ("ipv4", "ipv6") for part in ("conf", "neigh")):
+        ns.sysctls = {k.replace(f"{own}{old}.", f"{own}{new}.", 1): v for k, v in ns.sysctls.items()}
     ns.fdb = [replace(e, dev=new if e.dev == old else e.dev, master=new if e.master == old else e.master) for e in ns.fdb]
     link = ns.links[new]
     if link.peer is not None and peer_of(t.network, link) is not None:

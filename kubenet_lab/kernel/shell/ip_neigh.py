@@ -50,8 +50,9 @@ def _line(n: Neighbour, dev: bool) -> str:
     return f"{n.ip} " + (f"dev {n.dev} " if dev else "") + (f"lladdr {n.mac} " if n.mac else "") + f"{n.state} "
 
 
-def _select(t: Terminal, words: Words, o: Options) -> tuple[list[Neighbour], bool]:
-    dev, within, states, proxy = "", "", set(_STATES) - {"noarp", "none"}, False
+def _select(t: Terminal, words: Words, o: Options, proxies: list[bool] | None = None) -> tuple[list[Neighbour], bool]:
+    """(entries that are meant, was a device named). `proxies` is filled where those to answer for are meant instead."""
+    dev, within, states, named = "", "", set(_STATES) - {"noarp", "none"}, False
     fam = o.family
     while words:
         word = words.take()
@@ -63,16 +64,25 @@ def _select(t: Terminal, words: Words, o: Options) -> tuple[list[Neighbour], boo
             if name == "all":
                 states = set(_STATES)
             elif name in _STATES:
-                states = {name} if not proxy else states | {name}
-                proxy = True
+                states = {name} if not named else states | {name}
+                named = True
             else:
                 invalid(name, "nud state is bad")
+        elif word == "proxy" and proxies is not None:
+            proxies.append(True)
         elif word in ("unused", "vrf", "nomaster", "master", "proxy", "protocol"):
-            raise NotModelled(f"ip neigh show {word}")
+            raise NotModelled(f"ip neigh ... {word}")
         else:
             if word == "to":
                 word = words.take()
             within = prefix_text(word, fam)
+    if proxies:
+        newest_first = list(reversed(t.ns.proxies))
+        listed = sorted(newest_first, key=lambda k: (":" in k[1], _bucket(k[1])))
+        return [
+            Neighbour(ip, d, "") for d, ip in listed
+            if dev in ("", d) and (not within or ip in prefix(within)) and (not fam or (":" in ip) == (fam == 6))
+        ], bool(dev)  # fmt: skip
     found = [
         n for n in table(t)
         if dev in ("", n.dev) and n.state.lower() in states and (not within or n.ip in prefix(within)) and (not fam or (":" in n.ip) == (fam == 6))
@@ -80,10 +90,23 @@ def _select(t: Terminal, words: Words, o: Options) -> tuple[list[Neighbour], boo
     return found, bool(dev)
 
 
+def _bucket(ip: str) -> int:
+    """Where the kernel keeps an address to answer for (pneigh_hash); within a bucket the last one comes first."""
+    value = int.from_bytes((number(ip) & 0xFFFFFFFF).to_bytes(4, "big"), "little")
+    for shift in (16, 8, 4):
+        value ^= value >> shift
+    return value & 0xF
+
+
 def _show(t: Terminal, words: Words, o: Options) -> str:
     if o.statistics:
         raise NotModelled("ip -s neigh: reference and use counters")
-    found, dev = _select(t, words, o)
+    proxies: list[bool] = []
+    found, dev = _select(t, words, o, proxies)
+    if proxies and o.json:
+        return as_json.dumps([{"dst": n.ip, **({} if dev or not n.dev else {"dev": n.dev}), "proxy": None} for n in found], o.pretty)
+    if proxies:
+        return "".join(f"{n.ip} " + ("" if dev or not n.dev else f"dev {n.dev} ") + "proxy \n" for n in found)
     if o.json:
         data: list[dict[str, Any]] = [
             {"dst": n.ip, **({} if dev else {"dev": n.dev}), **({"lladdr": n.mac} if n.mac else {}), "state": [n.state]} for n in found
@@ -93,6 +116,7 @@ def _show(t: Terminal, words: Words, o: Options) -> str:
 
 
 def _parse(t: Terminal, words: Words, o: Options) -> tuple[str, str, str | None, str]:
+    """(address, device, MAC if given, state); "PROXY" is the state of an address to answer for."""
     ip, dev, mac, state = "", "", None, "PERMANENT"
     while words:
         word = words.take()
@@ -103,7 +127,9 @@ def _parse(t: Terminal, words: Words, o: Options) -> tuple[str, str, str | None,
             if name not in _STATES:
                 invalid(name, "nud state is bad")
             state = name.upper()
-        elif begins(word, "proxy") or word in ("router", "managed", "extern_learn", "use", "protocol"):
+        elif begins(word, "proxy"):
+            ip, state = address(words.take(), o.family), "PROXY"
+        elif word in ("router", "managed", "extern_learn", "use", "protocol"):
             raise NotModelled(f"ip neigh ... {word}")
         elif word == "dev":
             dev = words.take()
@@ -113,14 +139,15 @@ def _parse(t: Terminal, words: Words, o: Options) -> tuple[str, str, str | None,
             if ip:
                 garbage("to", word)
             ip = address(word, o.family)
-    if not dev or not ip:
+    if not ip or not (dev or state == "PROXY"):
         raise ToolError("Device and destination are required arguments.", 255)
     if mac is not None:
         found = mac_address(mac)
         if found is None:
             raise ToolError(f'"{mac}" is invalid lladdr.', 1)
         mac = found
-    find_device(t, dev)
+    if dev or state != "PROXY":
+        find_device(t, dev)
     return ip, dev, mac, state
 
 
@@ -135,6 +162,10 @@ def _forget(t: Terminal, dev: str, ip: str) -> None:
 
 def _change(t: Terminal, words: Words, o: Options, command: str) -> str:
     ip, dev, mac, state = _parse(t, words, o)
+    if state == "PROXY":
+        t.ns.add_proxy(ip, dev)
+        t.changed = True
+        return ""
     exists = (dev, ip) in t.ns.neighbours or _learned(t, dev, ip)
     if exists and command == "add":
         raise ToolError("RTNETLINK answers: File exists", 2)
@@ -154,8 +185,13 @@ def _change(t: Terminal, words: Words, o: Options, command: str) -> str:
 
 
 def _delete(t: Terminal, words: Words, o: Options) -> str:
-    ip, dev, _, _ = _parse(t, words, o)
-    if (dev, ip) in t.ns.neighbours:
+    ip, dev, _, state = _parse(t, words, o)
+    if state == "PROXY":
+        if (dev, ip) not in t.ns.proxies:
+            raise ToolError("RTNETLINK answers: No such file or directory", 2)
+        t.ns.remove_proxy(ip, dev)
+        t.changed = True
+    elif (dev, ip) in t.ns.neighbours:
         t.ns.remove_neighbour(ip, dev)
         t.changed = True
         _forget(t, dev, ip)

@@ -9,10 +9,12 @@ __all__ = ["known", "read", "run", "write"]
 
 #: net.ipv4.conf.DEV.* and net.ipv6.conf.DEV.* that the walk reads or that people look at
 _PER_DEVICE = {
-    "ipv4": ("rp_filter", "proxy_arp", "route_localnet", "accept_local", "forwarding", "arp_ignore", "arp_announce", "arp_filter", "send_redirects",
+    "ipv4": ("rp_filter", "proxy_arp", "route_localnet", "accept_local", "forwarding", "arp_ignore", "arp_announce", "arp_filter", "proxy_arp_pvlan", "send_redirects",
              "accept_redirects", "log_martians", "accept_source_route"),
     "ipv6": ("forwarding", "disable_ipv6", "proxy_ndp", "accept_ra", "accept_dad", "autoconf"),
 }  # fmt: skip
+#: net.ipv4.neigh.DEV.* and net.ipv6.neigh.DEV.*
+_PER_NEIGHBOUR_DEVICE = ("proxy_delay",)
 _BOOLEAN = ("ip_forward", "forwarding")
 
 
@@ -20,6 +22,8 @@ def known(t: Terminal, key: str) -> bool:
     if key in SYSCTL_DEFAULTS or key in t.ns.sysctls:
         return True
     parts = key.split(".")
+    if len(parts) >= 5 and parts[0] == "net" and parts[1] in _PER_DEVICE and parts[2] == "neigh":
+        return parts[-1] in _PER_NEIGHBOUR_DEVICE and ".".join(parts[3:-1]) in t.ns.links
     return (
         len(parts) >= 5 and parts[0] == "net" and parts[1] in _PER_DEVICE and parts[2] == "conf"
         and parts[-1] in _PER_DEVICE[parts[1]] and ".".join(parts[3:-1]) in ("all", "default", *t.ns.links)
@@ -30,6 +34,8 @@ def value_of(t: Terminal, key: str) -> int:
     if key in t.ns.sysctls:
         return t.ns.sysctls[key]
     parts = key.split(".")
+    if len(parts) >= 5 and parts[2] == "neigh":
+        return t.ns.sysctl(f"net.{parts[1]}.neigh.default.{parts[-1]}")
     if len(parts) >= 5 and parts[2] == "conf" and parts[3] not in ("all", "default"):
         if parts[-1] == "forwarding":
             return int(t.ns.forwards(4 if parts[1] == "ipv4" else 6))
@@ -136,11 +142,7 @@ def run(t: Terminal, argv: list[str]) -> str:
 
 
 def _set(t: Terminal, key: str, value: int) -> None:
-    if key in ("net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding"):
-        t.ns.set_sysctl("net.ipv4.ip_forward", int(bool(value)))
-        t.ns.set_sysctl("net.ipv4.conf.all.forwarding", int(bool(value)))
-    else:
-        t.ns.set_sysctl(key, value)
+    t.ns.set_sysctl(key, value)
     t.changed = True
 
 

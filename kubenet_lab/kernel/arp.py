@@ -1,0 +1,148 @@
+"""What a namespace answers when it is asked for an address: by ARP, by neighbour discovery, and on behalf of others (proxies).
+
+Sources: Linux net/ipv4/arp.c (arp_process, arp_fwd_proxy, arp_fwd_pvlan, arp_ignore, arp_filter), net/ipv6/ndisc.c (ndisc_recv_ns),
+net/core/neighbour.c (pneigh_enqueue); RFC 826, RFC 1027, RFC 4861, RFC 5227.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .address import prefix
+from .flight import Flight
+from .l3 import martian, route_output
+from .links import Link
+from .namespace import Namespace
+from .neighbours import learn
+from .packet import Arp
+from .walk import Successor, Walk, stage
+
+__all__ = ["Silence", "arp_input"]
+
+Successors = Iterable[Successor]
+LOCKTIME = 1.0  # seconds for which an entry is not overwritten by another address (neigh locktime)
+USER_HZ = 100  # ticks per second in which proxy_delay is written
+UNKNOWN = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Who was asked for an address, could have answered for it as a proxy, and did not: `why` is a phrase's key."""
+
+    label: str
+    dev: str
+    why: str  # "off", "no_route", "same_device", "route_type", "forwarding", or the code of a check that the question failed
+
+
+def arp_input(w: Walk, f: Flight, arp: Arp) -> Successors:
+    ns = w.ns(f.ns)
+    link = ns.links[f.dev]
+    if arp.op == "reply":
+        if arp.target_mac != link.mac and f.dmac != link.mac:
+            return ()
+        return learn(w, ns, f.dev, arp.sender_ip, arp.sender_mac, "neigh.proxied" if f.label == "proxy" else "neigh.learned")
+    if ":" in arp.target_ip:
+        return _solicited(w, f, ns, link, arp)
+    return _requested(w, f, ns, link, arp)
+
+
+def _requested(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> Successors:
+    """arp_process: the question is routed like a packet from the sender to the target, and the route decides."""
+    if arp.sender_ip == "0.0.0.0":  # duplicate address detection
+        mine = ns.local_device(arp.target_ip) is not None and not _ignores(ns, link, arp)
+        return [_answer(ns, link, arp)] if mine else ()
+    problem = martian(ns, link.name, arp.sender_ip, arp.target_ip)
+    route = None if problem else ns.fib(4).lookup(arp.target_ip, src=arp.sender_ip, iif=link.name)
+    if route is not None and route.type == "local":
+        if _ignores(ns, link, arp):
+            return ()
+        return [*learn(w, ns, link.name, arp.sender_ip, arp.sender_mac), _answer(ns, link, arp)]
+    if problem:
+        why = problem
+    elif route is None:
+        why = "no_route"
+    elif route.type != "unicast":
+        why = "route_type"
+    elif not ns.forwards(4, link.name):
+        why = "forwarding"
+    else:
+        why = _proxies(ns, link, arp, route.dev)
+    if why:
+        return _unanswered(w, ns, link, arp, why)
+    out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac)
+    return [*out, *_for_another(w, f, ns, link, arp)]
+
+
+def _proxies(ns: Namespace, link: Link, arp: Arp, towards: str) -> str:
+    """Why this device does not answer for an address that is reached by the device `towards`; "" if it does."""
+    if towards != link.name:
+        return "" if ns.proxies_for(arp.target_ip, link.name) or ns.dev_sysctl(link.name, "proxy_arp") else "off"
+    if ns.dev_sysctl(link.name, "proxy_arp_pvlan") and arp.sender_ip != arp.target_ip:
+        return ""
+    return "same_device"
+
+
+def _solicited(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> Successors:
+    """ndisc_recv_ns: an address of this very device, or a listed one where proxy_ndp is on. No route is asked."""
+    if any(a.ip == arp.target_ip for a in link.addresses):
+        out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in UNKNOWN else []
+        return [*out, _answer(ns, link, arp)]
+    own = ns.sysctls.get(f"net.ipv6.conf.{link.name}.forwarding", int(ns.forwards(6)))
+    if not ns.proxies_for(arp.target_ip, link.name) or not ns.dev_sysctl(link.name, "proxy_ndp", 6):
+        return _unanswered(w, ns, link, arp, "off")
+    if not own:
+        return _unanswered(w, ns, link, arp, "forwarding")
+    out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in UNKNOWN else []
+    return [*out, *_for_another(w, f, ns, link, arp)]
+
+
+def _answer(ns: Namespace, link: Link, arp: Arp, label: str = "") -> Successor:
+    reply = Arp("reply", link.mac, arp.target_ip, arp.sender_mac, arp.sender_ip)
+    return (0.0, Flight("xmit", ns.id, link.name, reply, link.mac, arp.sender_mac, aux=True, label=label))
+
+
+def _for_another(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> list[Successor]:
+    """The answer on behalf of another: at once, or after a random part of proxy_delay if everyone on the link was asked."""
+    fam = 6 if ":" in arp.target_ip else 4
+    ticks = ns.sysctls.get(f"net.ipv{fam}.neigh.{link.name}.proxy_delay", ns.sysctl(f"net.ipv{fam}.neigh.default.proxy_delay"))
+    if not ticks or f.stage == "arp_redo" or f.dmac == link.mac:
+        return [_answer(ns, link, arp, "proxy")]
+    return [(w.jitter(ticks / USER_HZ, f"proxy_delay {ns.id}/{link.name} {arp.target_ip}"), f.to("arp_redo"))]
+
+
+@stage("arp_redo")
+def arp_redo(w: Walk, f: Flight) -> Successors:
+    """parp_redo: the question that waited is asked anew; the answer may be another one by now."""
+    assert isinstance(f.packet, Arp)
+    link = w.ns(f.ns).links.get(f.dev)
+    return arp_input(w, f, f.packet) if link is not None and link.up else ()
+
+
+def _unanswered(w: Walk, ns: Namespace, link: Link, arp: Arp, why: str) -> Successors:
+    """No answer. What is known of the sender already is still brought up to date."""
+    if link.kind == "veth" and not link.master:
+        w.silences[arp.target_ip] = Silence(ns.label, link.name, why)
+    known = w.state.read("neigh", ns.id).get((link.name, arp.sender_ip))
+    gratuitous = arp.sender_ip == arp.target_ip
+    if known is not None and (gratuitous or (known[0] != arp.sender_mac and w.now - known[1] > LOCKTIME)):
+        w.state.write("neigh", ns.id)[link.name, arp.sender_ip] = (arp.sender_mac, w.now)
+    return ()
+
+
+def _ignores(ns: Namespace, link: Link, arp: Arp) -> bool:
+    """arp_ignore and arp_filter: one of our own addresses for which this device does not speak."""
+    mode = ns.dev_sysctl(link.name, "arp_ignore")
+    if mode == 8:
+        return True
+    if mode in (1, 2):
+        networks = [prefix(str(a)) for a in link.addresses if a.family == 4]
+        here = any(a.ip == arp.target_ip for a in link.addresses)
+        if not here or (mode == 2 and not any(arp.sender_ip in n and arp.target_ip in n for n in networks)):
+            return True
+    if mode == 3 and any(a.ip == arp.target_ip and a.scope == "host" for _, a in ns.addresses(4)):
+        return True
+    if ns.dev_sysctl(link.name, "arp_filter"):
+        back, _, _ = route_output(ns, arp.sender_ip, arp.target_ip)
+        return back is None or back.dev != link.name
+    return False
