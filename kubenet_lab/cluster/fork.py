@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from ..kernel.process import Exchange
 from ..kernel.state import State
 from ..kernel.story import trace_of
 from .build import usable
-from .names import Party, node_address, party
+from .names import Party, as_ip, node_address, node_addresses, party
 
 if TYPE_CHECKING:
     from ..dns import Resolution
@@ -131,7 +131,21 @@ def target_of(fork: Fork, source: Party, dst: Any, port: int | str, protocol: st
         _check_external(fork, who.address)
     if who.kind in ("external", "ip") and not who.pod:
         answer_outside(fork, who.address, number, protocol, named=who.kind == "external")
-    return Target(who.address, who.label, number, None, who, who.note)
+    address = who.address if isinstance(dst, str) and as_ip(dst) is not None else _in_a_common_family(fork, source, who)
+    return Target(address, who.label, number, None, who, who.note)
+
+
+def _in_a_common_family(fork: Fork, source: Party, who: Party) -> str:
+    """Of the addresses that stand behind a name of the lab the first one that the source can speak to at all."""
+    if who.service is not None:
+        own: Sequence[str] = who.service.spec.cluster_ips
+    elif who.pod is not None:
+        own = who.pod.ips
+    else:
+        own = next((node_addresses(n) for n in fork.cluster.nodes if who.kind == "node" and n.name == who.namespace), ())
+    ns = fork.network.namespaces.get(source.namespace)
+    families = {a.family for dev, a in ns.addresses() if dev != "lo"} if ns is not None else set()
+    return next((a for a in own if (6 if ":" in a else 4) in families), who.address)
 
 
 def _named(fork: Fork, source: Party, who: Party, port: int | str, protocol: str, family: str) -> Target:

@@ -20,7 +20,9 @@ from ..objects.kinds import kind_of
 from ..objects.snapshot import Snapshot
 from ..objects.views import CronJob, DaemonSet, Deployment, Job, Node, Object, Pod, ReplicaSet, Service, StatefulSet
 
-__all__ = ["Index", "Party", "as_ip", "index_of", "node_address", "owner_workload", "party", "pods_of", "scalable", "siblings"]
+__all__ = [
+    "Index", "Party", "as_ip", "index_of", "node_address", "node_addresses", "owner_workload", "party", "pods_of", "scalable", "siblings",
+]  # fmt: skip
 
 _WORKLOADS: dict[str, type[Object]] = {
     "deploy": Deployment, "deployment": Deployment, "deployments": Deployment, "sts": StatefulSet, "statefulset": StatefulSet,
@@ -60,6 +62,15 @@ def node_address(node: Node, family: int = 4) -> str:
     """The node's InternalIP of that family, "" if it has none."""
     found = [a.address for a in node.status.addresses if a.type == "InternalIP"]
     return next((a for a in found if (":" in a) == (family == 6)), "")
+
+
+def node_addresses(node: Node) -> list[str]:
+    """Its InternalIPs, one per family, the primary one first."""
+    found: dict[bool, str] = {}
+    for a in node.status.addresses:
+        if a.type == "InternalIP":
+            found.setdefault(":" in a.address, a.address)
+    return list(found.values())
 
 
 def owner_workload(snapshot: Snapshot, pod: Pod) -> tuple[str, str]:
@@ -245,7 +256,7 @@ def _node(snapshot: Snapshot, name: str) -> Party:
     node = snapshot.get(Node, name)
     if node is None:
         raise NotFound("node", name, [n.name for n in snapshot.list(Node)])
-    return Party("node", f"node:{name}", name, address=node_address(node) or node_address(node, 6))
+    return Party("node", f"node:{name}", name, address=next(iter(node_addresses(node)), ""))
 
 
 def _service(snapshot: Snapshot, ns: str, name: str) -> Party:

@@ -165,6 +165,11 @@ class Store:
         self.disk[f"{self.dir}last_reserved_ip.{range_id}"] = ip
         return True
 
+    def give_next(self, ip: str, sets: int = 2) -> None:
+        """Set the files back to where they were before `ip` was given, so that the next call gets it; it must be free."""
+        for i in range(sets):
+            self.disk[f"{self.dir}last_reserved_ip.{i}"] = _text(number(ip) - 1, family(ip))
+
     def last_reserved(self, range_id: int) -> str | None:
         try:
             return canonical(self.disk[f"{self.dir}last_reserved_ip.{range_id}"])

@@ -29,19 +29,22 @@ def _short(key: str, rest: str) -> Callable[[P], str]:
     return lambda p: short(str(p[key])) + rest.format_map(p)
 
 
-def _port(p: P) -> str:
-    return f":{p['port']}" if p.get("port") else ""
+def _to(p: P) -> str:
+    """Where a socket sends: an IPv6 address stands in brackets before a port (RFC 3986)."""
+    if not p.get("port"):
+        return str(p["dst"])
+    return f"[{p['dst']}]:{p['port']}" if ":" in str(p["dst"]) else f"{p['dst']}:{p['port']}"
 
 
 def _send_title(p: P) -> str:
     what = {"TCP": "connects", "UDP": "sends a datagram", "ICMP": "sends a ping"}[p["protocol"]]
     if p["protocol"] == "TCP" and "S" not in p["flags"]:
         what = f"sends {p['size']} bytes"
-    return f"{short(p['label'])} {what} to {p['dst']}{_port(p)}"
+    return f"{short(p['label'])} {what} to {_to(p)}"
 
 
 def _send(p: P) -> str:
-    return f"{p['label']} writes {p['dst']}{_port(p)} into the packet and asks its own routing table for the way out."
+    return f"{p['label']} writes {_to(p)} into the packet and asks its own routing table for the way out."
 
 
 def _listens(p: P) -> str:
@@ -188,7 +191,7 @@ PHRASES: dict[str, Phrase] = {
                             documented("Linux PACKET_OTHERHOST")),
     # tunnel
     "vxlan.encap": Phrase("{device} wraps it in VXLAN for {remote}", "The forwarding database says that this MAC address lives at {remote}. {device} puts the whole frame into a UDP packet "
-                          "to port {port} of that node, with VNI {vni}: 50 bytes more.", "bridge fdb show dev {device}", measured(f"{_KERNEL}: overhead exactly 50 bytes, outer DF clear, VNI 1")),
+                          "to port {port} of that node, with VNI {vni}: {more} bytes more.", "bridge fdb show dev {device}", measured(f"{_KERNEL}: overhead exactly 50 bytes, outer DF clear, VNI 1")),
     "vxlan.decap": Phrase("{device} unwraps it", "{host} owns VNI {vni}: it takes the outer headers off, and the inner frame appears on {device} as if it had come by a wire.",
                           "ip -d link show {device}", measured(f"{_KERNEL}: inner frame as sent, inner MACs are the VTEPs'")),
     "vxlan.unknown_vni": Phrase("nobody here has VNI {vni}", "A VXLAN packet with VNI {vni} arrives, but no device of this node has that number.", "ip -d link show type vxlan",

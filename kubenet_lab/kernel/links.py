@@ -102,6 +102,11 @@ class VxlanOptions:
     port: int = 8472
     learning: bool = False
 
+    @property
+    def family(self) -> int:
+        """What its packets travel in: IPv6 if its own address is one."""
+        return 6 if ":" in self.local else 4
+
 
 @dataclass(frozen=True, slots=True)
 class Link:

@@ -308,7 +308,7 @@ class Namespace:
             if via and not onlink:
                 towards = self.fib(fam).towards_gateway(canonical(via), dev)
                 if towards is None or towards.via or towards.type != "unicast":
-                    raise CommandError("Error: Nexthop has invalid gateway.")
+                    raise CommandError("Error: Nexthop has invalid gateway." if fam == 4 else "RTNETLINK answers: No route to host")
                 dev = dev or towards.dev
             if not dev:
                 raise CommandError("RTNETLINK answers: No such device")

@@ -47,9 +47,9 @@ def entry_of(thing: Any, event: Trail) -> Entry | None:
         where = f"dev {thing.dev}" if thing.self_ else f"br {thing.master}"
         return Entry("fdb", str(thing), f"bridge fdb show {where}", thing.origin)
     if isinstance(thing, Listener):
-        return Entry(
-            "socket", f"{thing.protocol} {thing.address or '0.0.0.0'}:{thing.port}", "ss -ltn" if thing.protocol == "TCP" else "ss -lun"
-        )
+        six = isinstance(event.before, Packet) and event.before.family == 6
+        address = (f"[{thing.address}]" if ":" in thing.address else thing.address) or ("[::]" if six else "0.0.0.0")
+        return Entry("socket", f"{thing.protocol} {address}:{thing.port}", "ss -ltn" if thing.protocol == "TCP" else "ss -lun")
     if isinstance(thing, Conntrack):
         there, back = thing.orig, thing.reply
         way = f"{there.proto} {there.src}:{there.sport} → {there.dst}:{there.dport}"
@@ -118,8 +118,8 @@ def _new_params(packet: Packet | Arp | None) -> dict[str, Any]:
     """Where the packet is from and for after the event, ports included where they changed hands."""
     if not isinstance(packet, Packet):
         return {}
-    port = f":{packet.dport}" if packet.dport else ""
-    return {"new_src": packet.src, "new_dst": f"{packet.dst}{port}"}
+    dst = f"[{packet.dst}]" if packet.family == 6 and packet.dport else packet.dst
+    return {"new_src": packet.src, "new_dst": f"{dst}:{packet.dport}" if packet.dport else dst}
 
 
 def _with_macs(events: Sequence[Trail]) -> dict[int, tuple[str, str]]:

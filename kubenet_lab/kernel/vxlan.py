@@ -14,7 +14,7 @@ from .namespace import FdbEntry, Namespace
 from .packet import BROADCAST, Arp, Frame, Packet, Udp, Vxlan
 from .walk import Successor, Walk, stage
 
-__all__ = ["device_for", "encapsulate"]
+__all__ = ["device_for", "encapsulate", "largest_mtu"]
 
 _ALL = "00:00:00:00:00:00"
 
@@ -23,6 +23,11 @@ def flow_source_port(packet: Packet | Arp, smac: str, dmac: str) -> int:
     """udp_flow_src_port: a hash of the inner flow, in the local port range, so that each flow keeps one path."""
     key = f"{packet.src}{packet.dst}{packet.proto}{packet.sport}{packet.dport}" if isinstance(packet, Packet) else f"{smac}{dmac}"
     return 32768 + int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "big") % 28232
+
+
+def largest_mtu(underlay: int, family: int) -> int:
+    """The largest MTU that the kernel gives a device over an underlay of this MTU, whatever is asked for (vxlan_config_apply)."""
+    return underlay - (50 if family == 4 else 70)
 
 
 def encapsulate(w: Walk, f: Flight, ns: Namespace, link: Link) -> Iterable[Successor]:
@@ -46,19 +51,23 @@ def encapsulate(w: Walk, f: Flight, ns: Namespace, link: Link) -> Iterable[Succe
         outer = Packet(link.vxlan.local, e.dst, "UDP", udp, ttl=64, df=False)
         g = f
         if isinstance(f.packet, Packet):
-            g = w.note(f, "vxlan.encap", after=outer, entry=e, remote=e.dst, vni=link.vxlan.vni, port=link.vxlan.port, smac="", dmac="")
+            more = outer.size - f.packet.size
+            g = w.note(
+                f, "vxlan.encap", after=outer, entry=e, remote=e.dst, vni=link.vxlan.vni, port=link.vxlan.port, more=more, smac="", dmac=""
+            )
         # the mark stays on the skb; conntrack and the route are those of the outer packet now
         out.append((0.0, g.anew("output", dev="", packet=outer, smac="", dmac="")))
     return out
 
 
 def device_for(ns: Namespace, packet: Packet) -> Link | None:
-    """The VXLAN device whose socket takes this UDP packet: by port and VNI."""
+    """The VXLAN device whose socket takes this UDP packet: by family, port and VNI (vxlan_find_sock, vxlan_vs_find_vni)."""
     l4 = packet.l4
     if not (isinstance(l4, Udp) and isinstance(l4.payload, Vxlan)):
         return None
     for link in ns.links.values():
-        if link.vxlan is not None and link.up and link.vxlan.port == l4.dport and link.vxlan.vni == l4.payload.vni:
+        v = link.vxlan
+        if v is not None and link.up and v.port == l4.dport and v.vni == l4.payload.vni and v.family == packet.family:
             return link
     return None
 

@@ -336,17 +336,19 @@ def test_dns_addons_that_are_not_modelled_say_so() -> None:
 
 
 @pytest.mark.parametrize("families", [("IPv4", "IPv6"), ("IPv6",), ("IPv6", "IPv4")])
-def test_families_that_flannel_does_not_have_here_are_not_modelled(families: tuple[str, ...]) -> None:
+def test_families(families: tuple[str, ...]) -> None:
     cluster = kn.load(SMALL, ip_families=families)
     assert cluster.get("svc", "default/server").spec.ip_families == [families[0]]
     assert len(cluster.get("pod", "default/near").ips) == len(families)
     assert [":" in ip for ip in cluster.get("pod", "default/near").ips] == [f == "IPv6" for f in families]
-    with pytest.raises(NotModelled, match="pod network: flannel vxlan with IPv6"):
-        cluster.connect("default/client", "svc:default/server")
+    assert cluster.connect("default/client", "svc:default/server")
     kind = "AAAA" if families[0] == "IPv6" else "A"
     assert len(cluster.dns.query("server.default.svc.cluster.local", kind).answer) == 1
     assert cluster.summary() and cluster.topology() and cluster.findings == ()
-    assert kn.load(cluster.to_yaml()).pod_network == "flannel vxlan with IPv6", "and its own dump shows it"
+    again = kn.load(cluster.to_yaml())
+    assert again.plan.pod_cidrs == cluster.plan.pod_cidrs and again.findings == (), "and its own dump shows it"
+    assert [p.ips for p in again.objects("pod")] == [p.ips for p in cluster.objects("pod")]  # type: ignore[attr-defined]
+    assert again.connect("default/client", "svc:default/server") and again.connect("default/client", "default/far", 8080)
 
 
 # ------------------------------------------------------------------------------------ what was settled, and is ignored

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
@@ -10,7 +9,7 @@ import pytest
 
 from kubenet_lab.cni import CniError, Flannel
 from kubenet_lab.cni.detect import detect, flannel_options
-from kubenet_lab.cni.flannel import ORIGIN, conflist, leases, net_conf, node_annotations, program, subnet_env
+from kubenet_lab.cni.flannel import ORIGIN, conflist, leases, node_annotations, program, subnet_env
 from kubenet_lab.errors import KubenetError, NotModelled
 from kubenet_lab.objects.snapshot import Snapshot
 from kubenet_lab.objects.views import KINDS, Object
@@ -82,7 +81,7 @@ def test_what_a_dump_says_is_used() -> None:
     }
     lease = leases([node(1, annotations=stated)], Flannel())[0]
     assert (lease.vtep_mac, lease.public_ip) == ("aa:bb:cc:00:11:22", "203.0.113.9")
-    assert node_annotations(lease, Flannel())["flannel.alpha.coreos.com/backend-data"] == '{"VNI":1,"VtepMAC":"aa:bb:cc:00:11:22"}'
+    assert node_annotations([lease], Flannel())["flannel.alpha.coreos.com/backend-data"] == '{"VNI":1,"VtepMAC":"aa:bb:cc:00:11:22"}'
     overwritten = leases([node(1, annotations={**stated, "flannel.alpha.coreos.com/public-ip-overwrite": "198.51.100.7"})], Flannel())[0]
     assert overwritten.public_ip == "198.51.100.7"
 
@@ -91,16 +90,16 @@ def test_nodes_that_can_have_no_lease() -> None:
     bare = msgspec.convert({"kind": "Node", "metadata": {"name": "x"}}, KINDS["Node"][0])
     with pytest.raises(CniError, match='failed to acquire lease: node "x" pod cidr not assigned'):
         leases([bare], Flannel())  # type: ignore[list-item]
-    with pytest.raises(CniError, match="not in the flannel network"):
+    with pytest.raises(CniError, match="specified in the flannel net config doesn't contain"):
         leases([node(1)], Flannel(network="10.0.0.0/16"))
     held, problems = program(network(1), leases([msgspec.structs.replace(node(1), status=node(9).status)], Flannel()), Flannel())
     assert held == () and "failed to find interface with address 192.168.50.19" in problems[0].message
 
 
 def test_subnet_env_and_conflist() -> None:
-    lease = leases([node(1)], Flannel())[0]
+    held = leases([node(1)], Flannel())
     want = "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
-    assert subnet_env(lease, Flannel(), 1450) == want
+    assert subnet_env(held, Flannel(), 1450) == want
     # flannel-io/flannel Documentation/kube-flannel.yml, cni-conf.json
     assert conflist(Flannel()) == {
         "name": "cbr0",
@@ -113,25 +112,82 @@ def test_subnet_env_and_conflist() -> None:
 
 
 def test_options() -> None:
-    text = '{"Network": "10.5.0.0/16", "EnableNFTables": false, "Backend": {"Type": "vxlan", "VNI": 3, "DirectRouting": true}}'
-    options = Flannel.from_net_conf(text)
-    assert (options.network, options.vni, options.direct_routing, options.port) == ("10.5.0.0/16", 3, True, 8472)
-    assert Flannel.from_net_conf(json.dumps(net_conf(options))) == options
-    for backend in ("wireguard", "udp", "ipip"):
-        with pytest.raises(NotModelled, match=f"flannel backend {backend}"):
+    for backend in ("ipip", "ipsec", "alloc", "extension", "tencent-vpc"):
+        with pytest.raises(NotModelled, match=f"flannel backend {backend}: ."):
             Flannel(backend=backend)
-    with pytest.raises(NotModelled, match="flannel backend udp"):
-        Flannel.from_net_conf('{"Network": "10.5.0.0/16"}')  # without a Backend it is udp
-    for bad in ("{", '{"Network": "x", "Backend": {"Type": "vxlan"}}', '{"Network": "10.5.0.0/16", "Backend": "vxlan"}'):
-        with pytest.raises(KubenetError):
-            Flannel.from_net_conf(bad)
-    for conf in ({"EnableIPv6": True}, {"EnableNFTables": True}):
-        with pytest.raises(NotModelled):
-            Flannel.from_net_conf(json.dumps({"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}, **conf}))
-    with pytest.raises(KubenetError, match="flannel has no backend 'vlan'"):
-        Flannel(backend="vlan")
-    with pytest.raises(KubenetError, match="VNI"):
-        Flannel(vni=0)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"backend": "vlan"}, "flannel has no backend 'vlan'; it has vxlan"),
+        ({"vni": 0}, "VNI 0: expected 1 to 16777215"),
+        ({"port": 70000}, "port 70000: expected 1 to 65535"),
+        ({"backend": "host-gw", "port": 8472}, "backend host-gw has no port"),
+        ({"backend": "host-gw", "direct_routing": True}, "has no direct_routing: it is an option of vxlan"),
+        ({"network": "10.5.0.0"}, "Network '10.5.0.0'"),
+        ({"network": "fd00::/56"}, "expected an IPv4 network"),
+        ({"ipv6_network": "10.5.0.0/16"}, "expected an IPv6 network"),
+        ({"network": ""}, "please define a correct Network parameter"),
+        ({"mtu": "1400"}, "MTU '1400': expected a number of bytes"),
+        ({"mode": "auto"}, "has no mode: it is an option of wireguard"),
+    ]
+    for given, message in wrong:
+        with pytest.raises(KubenetError, match=message):
+            Flannel(**given)
+
+
+def six(nodes: int = 2, **more: Any) -> tuple[Any, ...]:
+    options = Flannel(ipv6_network="fd00:10:244::/56", **more)
+    return options, *flannel_cluster(nodes, options)
+
+
+def test_each_family_has_a_lease_a_device_and_entries_of_its_own() -> None:
+    options, net, held, hosts = six()
+    assert [(x.node, x.subnet, x.public_ip) for x in held] == [
+        ("worker-1", "10.244.1.0/24", "192.168.50.11"), ("worker-1", "fd00:10:244:1::/64", "fd50::11"),
+        ("worker-2", "10.244.2.0/24", "192.168.50.12"), ("worker-2", "fd00:10:244:2::/64", "fd50::12"),
+    ]  # fmt: skip
+    one = net.namespaces["worker-1"]
+    assert [str(r) for r in one.routes if r.origin == ORIGIN] == [
+        "10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink",
+        "fd00:10:244:2::/64 via fd00:10:244:2:: dev flannel-v6.1 metric 1024 onlink",
+    ]
+    v6 = one.link("flannel-v6.1")
+    assert (v6.mtu, str(v6.addresses[0]), v6.mac) == (1430, "fd00:10:244:1::/128", held[1].vtep_mac)
+    assert held[0].vtep_mac != held[1].vtep_mac and one.neighbours["flannel-v6.1", "fd00:10:244:2::"].mac == held[3].vtep_mac
+    assert [(e.dev, e.dst) for e in one.fdb] == [("flannel.1", "192.168.50.12"), ("flannel-v6.1", "fd50::12")]
+    assert one.forwards(4) and one.forwards(6)
+    assert hosts["worker-1"].disk["/run/flannel/subnet.env"] == (
+        "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_IPV6_NETWORK=fd00:10:244::/56\n"
+        "FLANNEL_IPV6_SUBNET=fd00:10:244:1::1/64\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+    )
+    alone = Flannel(network="", ipv6_network=options.ipv6_network)
+    assert [x.subnet for x in leases([node(1, six=True)], alone)] == ["fd00:10:244:1::/64"]
+
+
+def test_annotations_of_both_families() -> None:
+    options = Flannel(ipv6_network="fd00:10:244::/56", vni=3)
+    stated = {
+        "flannel.alpha.coreos.com/public-ipv6": "FD50:0::99", "flannel.alpha.coreos.com/public-ipv6-overwrite": "2001:db8::1",
+        "flannel.alpha.coreos.com/backend-v6-data": '{"VNI":3,"VtepMAC":"0A:00:00:00:00:01"}',
+    }  # fmt: skip
+    v4, v6 = leases([node(1, six=True, annotations=stated)], options)
+    assert (v6.address, v6.public_ip, v6.vtep_mac) == ("fd50::99", "2001:db8::1", "0a:00:00:00:00:01")
+    assert (v4.address, v4.public_ip) == ("192.168.50.11", "192.168.50.11")
+    written = node_annotations([v4, v6], options)
+    assert written["flannel.alpha.coreos.com/backend-v6-data"] == '{"VNI":3,"VtepMAC":"0a:00:00:00:00:01"}'
+    assert written["flannel.alpha.coreos.com/public-ipv6"] == "2001:db8::1"
+    assert node_annotations([v4], Flannel(backend="host-gw"))["flannel.alpha.coreos.com/backend-data"] == "null"
+    with pytest.raises(CniError, match="annotations of node worker-1"):
+        leases([node(1, annotations={"flannel.alpha.coreos.com/public-ip": "nonsense"})], Flannel())
+
+
+def test_host_gw_is_not_for_nodes_behind_nat() -> None:
+    """pkg/backend/hostgw: a daemon that the others reach by another address than its own does not start."""
+    net, options = network(2), Flannel(backend="host-gw")
+    nat = node(2, annotations={"flannel.alpha.coreos.com/public-ip-overwrite": "198.51.100.7"})
+    held, problems = program(net, leases([node(1), nat], options), options)
+    assert [x.node for x in held] == ["worker-1"] and "your PublicIP differs from interface IP" in problems[0].message
+    # vxlan sends to the address that is stated, from its own
+    held, problems = program(network(2), leases([node(1), nat], Flannel()), Flannel())
+    assert len(held) == 2 and problems == [] and (held[1].address, held[1].public_ip) == ("192.168.50.12", "198.51.100.7")
 
 
 def objects(*docs: dict[str, Any]) -> Snapshot:

@@ -140,7 +140,7 @@ def plain(observed: Any) -> Any:
 
 FLANNEL = delegate_config(
     {**conflist(Flannel())["plugins"][0], "name": "cbr0", "cniVersion": "0.4.0"},
-    read_subnet_env(subnet_env(leases([node(1)], Flannel())[0], Flannel(), 1450)),
+    read_subnet_env(subnet_env(leases([node(1)], Flannel()), Flannel(), 1450)),
 )
 
 

@@ -19,7 +19,7 @@ from ...objects.snapshot import Snapshot
 from ...objects.views import Node, Pod
 from ..plan import Plan
 
-__all__ = ["Disk", "HostLocalNetwork", "PodNetwork", "Programmed", "Provider", "attach", "container_id", "pod_cidrs"]
+__all__ = ["Disk", "HostLocalNetwork", "PodNetwork", "Programmed", "Provider", "attach", "container_id", "pod_cidrs", "primary_first"]
 
 Disk = MutableMapping[str, str]
 IFNAME = "eth0"
@@ -95,21 +95,32 @@ class HostLocalNetwork:
 
     network_name = "cbr0"
 
+    def ranges(self, node: Node) -> tuple[str, ...]:
+        """The networks that the plugin's range sets hold on this node, in order."""
+        return pod_cidrs(node)
+
     def allocate(self, node: Node, pod: Pod, disk: Disk) -> tuple[str, ...]:
-        cidrs = pod_cidrs(node)
+        cidrs = self.ranges(node)
         if not cidrs:
             raise KubenetError(f"node {node.name} has no podCIDR: host-local has nothing to give")
         store = Leases(disk, self.network_name)
-        return tuple(Allocator(_range_set(c), store, i).get(container_id(pod), IFNAME).ip for i, c in enumerate(cidrs))
+        given = [Allocator(_range_set(c), store, i).get(container_id(pod), IFNAME).ip for i, c in enumerate(cidrs)]
+        return primary_first(node, given)
 
     def observed(self, node: Node, pod: Pod, disk: Disk) -> None:
         store = Leases(disk, self.network_name)
         for ip in pod.ips:
-            place = next((i for i, c in enumerate(pod_cidrs(node)) if ip in prefix(c)), 0)
+            place = next((i for i, c in enumerate(self.ranges(node)) if ip in prefix(c)), 0)
             store.reserve(container_id(pod), IFNAME, ip, place)
 
     def release(self, pod: Pod, disk: Disk) -> None:
         Leases(disk, self.network_name).release(container_id(pod), IFNAME)
+
+
+def primary_first(node: Node, ips: Sequence[str]) -> tuple[str, ...]:
+    """Addresses as kubelet lists them: those of the node's primary family first (pkg/kubelet/kubelet_pods.go sortPodIPs)."""
+    six = any(":" in c for c in pod_cidrs(node)[:1])
+    return tuple(sorted(ips, key=lambda ip: (":" in ip) != six))
 
 
 @lru_cache(maxsize=1024)
@@ -118,19 +129,22 @@ def _range_set(cidr: str) -> RangeSet:
 
 
 def attach(network: Network, host: PluginHost, config: NetworkList, pod: Pod) -> Problem | None:
-    """CNI ADD for a pod that has its address: the same one is asked for."""
+    """CNI ADD for a pod that has its addresses: the first one is asked for, the plugin gives the others as it did the first time."""
     netns = f"pod:{pod.key}"
     network.add_namespace(pod.spec.node_name, netns, f"Pod {pod.key}").label = pod.key
-    v4 = next((ip for ip in pod.ips if ":" not in ip), "")
     mappings = [
         {"hostPort": p.host_port, "containerPort": p.container_port, "protocol": p.protocol.lower(), "hostIP": p.host_ip}
         for c in pod.spec.containers for p in c.ports if p.host_port
     ]  # fmt: skip
+    for ip in pod.ips[1:]:
+        Leases(host.disk, config.name).give_next(ip)
     try:
-        Runtime(host).add(
-            config, container_id(pod), netns, IFNAME, f"IgnoreUnknown=1;IP={v4}" if v4 else "",
-            {"portMappings": mappings} if mappings else {},
-        )  # fmt: skip
+        done = Runtime(host).add(
+            config, container_id(pod), netns, IFNAME, f"IgnoreUnknown=1;IP={pod.ips[0]}", {"portMappings": mappings} if mappings else {}
+        )
+        given = {c.ip for c in done.ips}
+        if given != set(pod.ips):
+            raise CniError(999, f"the plugins give {', '.join(sorted(given))}, the pod has {', '.join(pod.ips)}")
     except CniError as e:
         network.remove_namespace(netns)
         return Problem(f"failed to set up the sandbox: {e}", "status.podIP", f"Pod {pod.key}")

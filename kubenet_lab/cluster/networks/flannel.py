@@ -7,14 +7,13 @@ from dataclasses import replace
 
 from ...cni import PLUGINS, CniError, Flannel, Lease, NetworkList, PluginHost
 from ...cni.detect import flannel_options
-from ...cni.flannel import conflist, leases, node_steps, program, subnet_file
+from ...cni.flannel import conflist, leases, node_steps, program, subnet_files
 from ...errors import Problem
 from ...kernel.network import Network
 from ...objects.snapshot import Snapshot
 from ...objects.views import Node, Pod
 from ..plan import Plan
 from .base import HostLocalNetwork, PodNetwork, Programmed, attach, pod_cidrs
-from .unmodelled import UnmodelledNetwork
 
 __all__ = ["FlannelNetwork", "FlannelProvider"]
 
@@ -28,6 +27,11 @@ class FlannelNetwork(HostLocalNetwork):
         self.options = options
         self.name = options.name
 
+    def ranges(self, node: Node) -> tuple[str, ...]:
+        """IPv4 before IPv6, as the plugin reads them from subnet.env, whatever the primary family is."""
+        cidrs = pod_cidrs(node)
+        return tuple(c for family in self.options.families for c in cidrs if (":" in c) == (family == 6))
+
     def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod]) -> Programmed:
         done = Programmed()
         found: list[Lease] = []
@@ -39,13 +43,15 @@ class FlannelNetwork(HostLocalNetwork):
         held, complaints = program(network, found, self.options)
         done.problems += complaints
         config = NetworkList.parse(conflist(self.options))
-        hosts = {lease.node: PluginHost(network, lease.node, PLUGINS, {**subnet_file(network, lease, self.options)}) for lease in held}
+        files = subnet_files(network, held, self.options)
+        hosts = {node: PluginHost(network, node, PLUGINS, disk) for node, disk in files.items()}
         for pod in pods:
             host = hosts.get(pod.spec.node_name)
             if host is not None and (problem := attach(network, host, config, pod)) is not None:
                 done.problems.append(problem)
-        for lease in held:
-            done.steps[lease.node] = (*node_steps(lease, self.options), *hosts[lease.node].rules)
+        for name, host in hosts.items():
+            steps = [s for lease in held if lease.node == name for s in node_steps(lease, self.options)]
+            done.steps[name] = (*steps, *host.rules)
         return done
 
 
@@ -65,8 +71,9 @@ class FlannelProvider:
 
 
 def _network(options: Flannel, snapshot: Snapshot, plan: Plan, stated: bool) -> PodNetwork:
-    """Flannel as far as it is modelled. `stated`: the options name the pod network themselves."""
-    six = any(":" in c for c in plan.pod_cidrs) or any(":" in c for n in snapshot.list(Node) for c in pod_cidrs(n))
-    if six or any(":" in ip for p in snapshot.list(Pod) for ip in p.ips if not p.spec.host_network):
-        return UnmodelledNetwork(f"{options.name} with IPv6")
-    return FlannelNetwork(options if stated else replace(options, network=plan.pod_cidrs[0]))
+    """`stated`: the options name the pod networks themselves; else they are the plan's."""
+    if not stated:
+        v4 = next((c for c in plan.pod_cidrs if ":" not in c), "")
+        v6 = next((c for c in plan.pod_cidrs if ":" in c), "")
+        options = replace(options, network=v4, ipv6_network=v6)
+    return FlannelNetwork(options)

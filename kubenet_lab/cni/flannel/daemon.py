@@ -15,7 +15,7 @@ from .leases import Lease
 from .options import Flannel
 from .vxlan import VxlanBackend
 
-__all__ = ["SUBNET_FILE", "backend_of", "conflist", "mtu_of", "program", "subnet_env", "subnet_file"]
+__all__ = ["SUBNET_FILE", "backend_of", "conflist", "mtu_of", "program", "subnet_env", "subnet_files"]
 
 SUBNET_FILE = "/run/flannel/subnet.env"
 _BACKENDS: dict[str, Backend] = {b.type: b for b in (VxlanBackend(), HostGwBackend())}
@@ -26,30 +26,39 @@ def backend_of(options: Flannel) -> Backend:
 
 
 def program(network: Network, all_leases: Sequence[Lease], options: Flannel) -> tuple[tuple[Lease, ...], list[Problem]]:
-    """Give every node its device and the entries for all the others; gives the leases that are held, and what the daemons complain of.
+    """Give every node its devices and the entries for all the others; gives the leases that are held, and what the daemons complain of.
 
     May be repeated: what flannel wrote before (told by its origin) is replaced, what others wrote stays. A node whose daemon
     does not start holds no lease, so the others know nothing of it.
     """
     backend = backend_of(options)
-    held, problems = [], []
-    for lease in all_leases:
-        node = network.namespaces[lease.node]
+    held: dict[str, list[Lease]] = {}
+    problems = []
+    for name, mine in _by_node(all_leases).items():
+        node = network.namespaces[name]
         _clear(node)
         try:
-            backend.start(node, lease, options)
+            backend.start(node, mine, options)
         except CniError as e:
-            problems.append(Problem(f"flanneld does not start: {e.msg}; pods on this node have no network", "", f"Node {lease.node}"))
+            problems.append(Problem(f"flanneld does not start: {e.msg}; pods on this node have no network", "", f"Node {name}"))
             continue
         # the daemon's start-up: pods are routed through the node
-        node.set_sysctl("net.ipv4.ip_forward", 1)
-        held.append(lease)
-    for lease in held:
-        for other in (o for o in held if o.node != lease.node):
-            if line := backend.add(network.namespaces[lease.node], lease, other, options):
-                text = f"flanneld logs: {line}; from here nothing reaches the pods of {other.node}"
-                problems.append(Problem(text, "", f"Node {lease.node}"))
-    return tuple(held), problems
+        for family in options.families:
+            node.set_sysctl("net.ipv4.ip_forward" if family == 4 else "net.ipv6.conf.all.forwarding", 1)
+        held[name] = mine
+    for name, mine in held.items():
+        for other, theirs in held.items():
+            for line in backend.add(network.namespaces[name], mine, theirs, options) if other != name else ():
+                text = f"flanneld logs: {line}; from here nothing reaches the pods of {other}"
+                problems.append(Problem(text, "", f"Node {name}"))
+    return tuple(lease for mine in held.values() for lease in mine), problems
+
+
+def _by_node(all_leases: Sequence[Lease]) -> dict[str, list[Lease]]:
+    found: dict[str, list[Lease]] = {}
+    for lease in all_leases:
+        found.setdefault(lease.node, []).append(lease)
+    return found
 
 
 def _clear(node: Namespace) -> None:
@@ -68,15 +77,19 @@ def mtu_of(network: Network, lease: Lease, options: Flannel) -> int:
     return backend_of(options).mtu(node.link(underlay(node, lease)).mtu, options)
 
 
-def subnet_env(lease: Lease, options: Flannel, mtu: int) -> str:
-    """/run/flannel/subnet.env: how the daemon tells the CNI plugin."""
-    masq = str(options.ip_masq).lower()
-    return f"FLANNEL_NETWORK={options.network}\nFLANNEL_SUBNET={lease.gateway}\nFLANNEL_MTU={mtu}\nFLANNEL_IPMASQ={masq}\n"
+def subnet_env(mine: Sequence[Lease], options: Flannel, mtu: int) -> str:
+    """/run/flannel/subnet.env: how the daemon tells the CNI plugin. `mine` are the node's leases (pkg/subnet/subnet.go WriteSubnetFile)."""
+    lines = []
+    for lease in mine:
+        six = "IPV6_" if lease.family == 6 else ""
+        lines += [f"FLANNEL_{six}NETWORK={options.network_of(lease.family)}", f"FLANNEL_{six}SUBNET={lease.gateway}"]
+    return "\n".join([*lines, f"FLANNEL_MTU={mtu}", f"FLANNEL_IPMASQ={str(options.ip_masq).lower()}"]) + "\n"
 
 
-def subnet_file(network: Network, lease: Lease, options: Flannel) -> dict[str, str]:
-    """{path: content} of what the daemon writes on its node's disk."""
-    return {SUBNET_FILE: subnet_env(lease, options, mtu_of(network, lease, options))}
+def subnet_files(network: Network, held: Sequence[Lease], options: Flannel) -> dict[str, dict[str, str]]:
+    """{node: {path: content}} of what the daemons write on their nodes' disks."""
+    found = _by_node(held)
+    return {node: {SUBNET_FILE: subnet_env(mine, options, mtu_of(network, mine[0], options))} for node, mine in found.items()}
 
 
 def conflist(options: Flannel) -> dict[str, Any]:

@@ -6,6 +6,8 @@ Sources: flannel-io/flannel pkg/backend/hostgw, pkg/backend/route_network.go; Li
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...errors import CommandError
 from ...kernel.namespace import Namespace
 from ..result import CniError
@@ -23,21 +25,24 @@ class HostGwBackend:
         """The interface's: the backend reads no MTU from net-conf.json."""
         return underlay
 
-    def start(self, node: Namespace, lease: Lease, options: Flannel) -> None:
-        underlay(node, lease)
-        if lease.public_ip != lease.address:
-            raise CniError(
-                999, "your PublicIP differs from interface IP, meaning that probably you're on a NAT, "
-                "which is not supported by host-gw backend",
-            )  # fmt: skip
+    def start(self, node: Namespace, mine: Sequence[Lease], options: Flannel) -> None:
+        for lease in mine:
+            underlay(node, lease)
+            if lease.family == 4 and lease.public_ip != lease.address:
+                raise CniError(
+                    999, "your PublicIP differs from interface IP, meaning that probably you're on a NAT, "
+                    "which is not supported by host-gw backend",
+                )  # fmt: skip
 
-    def add(self, node: Namespace, mine: Lease, other: Lease, options: Flannel) -> str:
-        dev = underlay(node, mine)
-        try:
-            node.add_route(other.subnet, via=other.public_ip, dev=dev, origin=ORIGIN, replace_existing=True)
-        except CommandError:
-            # as the vendored netlink library prints a route
-            index = node.link(dev).index
-            route = f"{{Ifindex: {index} Dst: {other.subnet} Src: <nil> Gw: {other.public_ip} Flags: [] Table: 0 Realm: 0}}"
-            return f"Error adding route to {route}: network is unreachable"
-        return ""
+    def add(self, node: Namespace, mine: Sequence[Lease], other: Sequence[Lease], options: Flannel) -> list[str]:
+        dev, lines = underlay(node, mine[0]), []
+        for lease in other:
+            try:
+                node.add_route(lease.subnet, via=lease.public_ip, dev=dev, origin=ORIGIN, replace_existing=True)
+            except CommandError:
+                # the route as the vendored netlink library prints it; the error of each family is its own
+                index = node.link(dev).index
+                route = f"{{Ifindex: {index} Dst: {lease.subnet} Src: <nil> Gw: {lease.public_ip} Flags: [] Table: 0 Realm: 0}}"
+                why = "network is unreachable" if lease.family == 4 else "no route to host"
+                lines.append(f"Error adding route to {route}: {why}")
+        return lines

@@ -55,8 +55,7 @@ def forward_steps(network: str, origin: str = ORIGIN) -> list[RuleStep]:
 
 
 def node_steps(lease: Lease, options: Flannel) -> list[RuleStep]:
-    """All rules of one node's daemon: masquerading (with --ip-masq), then forwarding."""
-    masq = masquerade_steps(options.network, lease.subnet, options.random_fully) if options.ip_masq else []
-    return [*masq, *forward_steps(options.network)]
-
-
+    """All rules of one family of one node's daemon: masquerading (with --ip-masq), then forwarding (--iptables-forward-rules)."""
+    network = options.network_of(lease.family)
+    masq = masquerade_steps(network, lease.subnet, options.random_fully) if options.ip_masq else []
+    return [*masq, *(forward_steps(network) if options.forward_rules else ())]

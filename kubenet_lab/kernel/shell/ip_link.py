@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import NotModelled
 from ..links import BridgeOptions, BridgePort, Link, VxlanOptions
 from ..namespace import Namespace
+from ..vxlan import largest_mtu
 from . import as_json
 from .devices import by_index, flags, netnsid, operstate, peer_of, port_cost, qdisc, shown_name
 from .terminal import Terminal, ToolError
@@ -249,7 +250,8 @@ def _add(t: Terminal, words: Words) -> str:
         default = 1500
         if kind == "vxlan":
             under = t.ns.links.get(options["vxlan"].dev)
-            default = under.mtu - 50 if under else 1500
+            default = largest_mtu(under.mtu, options["vxlan"].family) if under else 1500
+            mtu = min(mtu, default) if under and mtu else mtu
         if mtu:
             _check_mtu(kind, mtu)
         t.ns.add_link(name, kind, mac=mac, mtu=mtu or default, up=False, **{k: v for k, v in options.items() if k in ("vxlan", "bridge")})  # type: ignore[arg-type]
@@ -523,6 +525,9 @@ def _set(t: Terminal, words: Words) -> str:
     for what, value in steps:
         if what == "mtu":
             _check_mtu(link.kind, value)
+            under = t.ns.links.get(link.vxlan.dev) if link.vxlan is not None else None
+            if under is not None and link.vxlan is not None and value > largest_mtu(under.mtu, link.vxlan.family):
+                raise ToolError("RTNETLINK answers: Invalid argument", 2)
             if value < 1280 and any(a.family == 6 for a in link.addresses):
                 raise NotModelled("an MTU below 1280, which takes IPv6 from a device")
         if what == "name" and value != name:

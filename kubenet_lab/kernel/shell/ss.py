@@ -73,8 +73,9 @@ def _listeners(t: Terminal, protocol: str, fams: set[int]) -> list[Row]:
             out.append((protocol.lower(), *state, _bracket(k.address), str(k.port), "[::]" if ":" in k.address else "0.0.0.0", "*"))
     if protocol == "UDP":
         for link in t.ns.links.values():  # the kernel's own sockets of VXLAN devices
-            if link.vxlan is not None and link.up and 4 in fams:
-                row: Row = ("udp", *state, "0.0.0.0", str(link.vxlan.port), "0.0.0.0", "*")
+            if link.vxlan is not None and link.up and link.vxlan.family in fams:
+                everyone = "0.0.0.0" if link.vxlan.family == 4 else "[::]"
+                row: Row = ("udp", *state, everyone, str(link.vxlan.port), everyone, "*")
                 if row not in out:
                     out.append(row)
     return out
