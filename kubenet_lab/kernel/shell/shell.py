@@ -96,25 +96,28 @@ class Shell:
 
     def _pipeline(self, p: _Pipeline, stdin: str) -> tuple[str, KubenetError | None]:
         """(what reaches the screen, the complaint of the last command)"""
-        screen, trouble = "", None
+        screen, after, trouble = "", "", None
         for i, c in enumerate(p.commands):
             trouble = None
             try:
-                text = self._simple(c, stdin)
+                text, message = self._simple(c, stdin)
             except (CommandError, NotModelled) as e:
-                text, trouble = "", e
-                message = "" if c.deaf else f"{e}\n"
-                if c.joined and i + 1 < len(p.commands):
-                    text = message
-                else:
+                text, message, trouble = "", f"{e}\n", e
+            if not c.deaf:
+                if c.joined:
+                    text += message
+                elif trouble is not None or i + 1 < len(p.commands) or c.into or c.quiet:
                     screen += message
+                else:
+                    after = message  # as on a terminal: what it found first, then what it says about it
             if c.into and trouble is None:
                 self._write(c.into, text)
                 text = ""
             stdin = "" if c.quiet else text
-        return screen + stdin, trouble
+        return screen + stdin + after, trouble
 
-    def _simple(self, c: _Simple, stdin: str) -> str:
+    def _simple(self, c: _Simple, stdin: str) -> tuple[str, str]:
+        """(what it prints, what it says beside that)"""
         argv = c.argv
         while argv[0] in ("sudo", "command", "nsenter") and len(argv) > 1 and not argv[1].startswith("-"):
             argv = argv[1:]
@@ -125,7 +128,8 @@ class Shell:
             raise _unknown(name)
         t = Terminal(self.network, self.state, self.network.namespaces[self.namespace_id], stdin, self.frames, resolve=self.resolve)
         try:
-            return tool(t, [name, *argv[1:]])
+            text = tool(t, [name, *argv[1:]])
+            return text, t.stderr
         except (CommandError, NotModelled) as e:
             t.status = getattr(e, "status", 1)
             raise

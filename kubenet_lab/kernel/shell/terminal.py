@@ -37,7 +37,7 @@ class Terminal:
     """One command's surroundings. A tool sets `changed` when it changes what is programmed and `status` when it does not exit with 0.
 
     `frames` are those of the last traffic; a tool that sends replaces them by its own.
-    `resolve` gives the addresses of a name, as this namespace's resolver finds them.
+    `resolve` gives the addresses of a name, as this namespace's resolver finds them. `stderr` is what does not go through a pipe.
     """
 
     network: Network
@@ -48,6 +48,7 @@ class Terminal:
     resolve: Callable[[str], Sequence[str]] | None = None
     changed: bool = False
     status: int = 0
+    stderr: str = ""
 
     def walk(self) -> Walk:
         return Walk(self.network, self.state)
