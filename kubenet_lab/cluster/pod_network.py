@@ -18,11 +18,23 @@ __all__ = ["Disk", "PodNetwork", "pod_cidrs", "pod_network"]
 
 DEFAULT = "flannel"
 #: pod networks that have a name here, but nothing that programs them yet
-_LATER = ("bridge", "host-local", "calico", "cilium", "weave", "kube-router", "macvlan", "canal")
+_LATER = ("calico", "cilium", "weave", "kube-router", "canal", "ipvlan")
+#: plugins that are no network alone: what they are
+_PARTS = {
+    **dict.fromkeys(("host-local", "static", "dhcp"), "is IPAM, not a network: it gives addresses to a main plugin"),
+    **dict.fromkeys(("portmap", "bandwidth", "tuning", "firewall", "sbr", "vrf"), "is no network: it is chained after a main plugin"),
+    "loopback": "is what every pod has beside its network",
+}  # fmt: skip
 
 
 def pod_network(snapshot: Snapshot, options: Options, plan: Plan, notes: list[Assumption]) -> PodNetwork:
     """The pod network. Raises NotFound, NotModelled and KubenetError for what `cni=` cannot be."""
+    network = _chosen(snapshot, options, plan, notes)
+    notes += network.assumptions
+    return network
+
+
+def _chosen(snapshot: Snapshot, options: Options, plan: Plan, notes: list[Assumption]) -> PodNetwork:
     chosen: Any = options.cni
     if chosen == "auto":
         return _detected(snapshot, plan, notes)
@@ -33,6 +45,8 @@ def pod_network(snapshot: Snapshot, options: Options, plan: Plan, notes: list[As
         raise KubenetError(f"cni: found {chosen!r}, expected 'auto', a plugin's name or an options object such as kn.Flannel()")
     if chosen in NAMES:
         return NAMES[chosen].chosen(NAMES[chosen].named(chosen), snapshot, plan)
+    if chosen in _PARTS:
+        raise KubenetError(f"cni={chosen!r}: {chosen} {_PARTS[chosen]}. Say cni='bridge', 'ptp' or 'macvlan', or kn.Conflist({{...}})")
     if chosen in _LATER:
         raise NotModelled(f"pod network: {chosen}")
     raise NotFound("pod network plugin", chosen, (*NAMES, *_LATER))

@@ -30,7 +30,7 @@ from .segments import FIRST, node_addresses, renumbered
 __all__ = ["Declared"]
 
 _NETWORKS = frozenset(("node network", "segments", "pod network", "Service network"))
-_RUN = frozenset(("pod network plugin", "kube-proxy", "policy engine"))
+_RUN = frozenset(("pod network plugin", "pod addresses", "routes between nodes", "kube-proxy", "policy engine"))
 _DNS = "cluster DNS"
 
 
@@ -90,6 +90,7 @@ class Declared:
         if self.plan is None:
             self._first()
         assert self.plan is not None and self.network is not None
+        self.network = self.network.joined(self.store.snapshot(), self.plan)
         self._release(before)
         middle = self.store.snapshot()
         services = ServiceNetwork(self.plan.service_cidrs, seed=self.options.seed)
@@ -188,6 +189,20 @@ class Declared:
             self.disks.pop(name, None)
         self.observed = frozenset()
 
+    def _readdress(self) -> None:
+        """A copy with another network: pods whose addresses it could not have given get new ones."""
+        assert self.network is not None
+        snapshot = self.store.snapshot()
+        nodes = {n.name: n for n in snapshot.list(Node)}
+        moved = [
+            p for p in snapshot.list(Pod)
+            if p.ips and not p.spec.host_network and not p.terminated and p.spec.node_name in nodes
+            and not self.network.fits(nodes[p.spec.node_name], p)
+        ]  # fmt: skip
+        self.store.write([pending(self.store.document("Pod", p.key)) for p in moved], by="kubenet-lab")
+        if moved:
+            self.disks, self.observed = {}, frozenset()
+
     def _move_nodes(self, plan: Plan, old: Plan) -> None:
         """A copy on other segments: nodes whose addresses do not fit get new ones there, and what repeats them follows."""
         snapshot = self.store.snapshot()
@@ -261,9 +276,11 @@ class Declared:
             other._renumber(other.plan)
         if "dns" in given:
             other._dns(notes, given)
-        if given & {"cni", "pod_cidr", "proxy", "policy"}:
+        if rewired or given & {"cni", "pod_cidr", "proxy", "policy"}:
             other._agents(notes)
             decided |= _RUN
+        if rewired or "cni" in given:
+            other._readdress()
         other.notes = [*notes, *(n for n in other.notes if n.what not in decided)]
         if rewired or given & {"cni", "pod_cidr", "service_cidr", "dns", "strict"}:
             other.settle(other.store.snapshot(), strict=options.strict)

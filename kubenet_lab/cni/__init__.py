@@ -10,14 +10,15 @@ from .flannel.plugin import FlannelPlugin
 from .host_local import HostLocal
 from .libcni import Runtime
 from .loopback import Loopback
+from .plain import Conflist
 from .portmap import PortMap
 from .record import Operation, PluginCall, StateChange
 from .result import CniError, Result
 from .runtime import CniRuntime
 
 __all__ = [
-    "PLUGINS", "CniError", "CniRuntime", "Flannel", "Lease", "NetworkList", "Operation", "Plugin", "PluginCall", "PluginHost", "Result",
-    "Runtime", "StateChange",
+    "PLUGINS", "CniError", "CniRuntime", "Conflist", "Flannel", "Lease", "NetworkList", "Operation", "Plugin", "PluginCall", "PluginHost",
+    "Result", "Runtime", "StateChange",
 ]  # fmt: skip
 
 #: the plugins in CNI_PATH, by type

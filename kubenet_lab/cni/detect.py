@@ -6,17 +6,19 @@ A network that is not modelled is named all the same: a cluster loads with it, a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..objects.snapshot import Snapshot
 from ..objects.views import ConfigMap, DaemonSet, Deployment, Node, Workload
 from .flannel import ANNOTATION, Flannel
+from .plain import NAMED
 
-__all__ = ["MODELLED", "Detected", "detect", "flannel_options"]
+__all__ = ["MODELLED", "Detected", "conflist_of", "detect", "flannel_options"]
 
 #: the networks that can be programmed here
-MODELLED = frozenset({"flannel"})
+MODELLED = frozenset({"flannel", *NAMED})
 
 #: names of workloads that run a network's agent: (network, how the workload's name begins)
 _WORKLOADS: tuple[tuple[str, str], ...] = (
@@ -77,10 +79,26 @@ def _signs(snapshot: Snapshot) -> Iterator[tuple[int, str, str]]:
     for c in snapshot.list(ConfigMap):
         if (network := _CONFIG_MAPS.get(c.name)) is not None:
             yield 2, network, f"ConfigMap {c.key}"
+    if (found := conflist_of(snapshot)) is not None:
+        yield 4, found[2], found[0]
     for node in snapshot.list(Node):
         for key, network in _ANNOTATIONS.items():
             if key in node.metadata.annotations:
                 yield 3, network, f"annotation {key} of Node {node.name}"
+
+
+def conflist_of(snapshot: Snapshot) -> tuple[str, str, str] | None:
+    """(where, text, main plugin) of a conflist of plain plugins that a ConfigMap brings to the nodes, or None."""
+    for c in snapshot.list(ConfigMap):
+        for key, text in c.data.items():
+            if key.endswith(".conflist") or key == "cni-conf.json":
+                try:
+                    main = str(json.loads(text)["plugins"][0]["type"])
+                except (ValueError, LookupError, TypeError):
+                    continue
+                if main in NAMED:
+                    return f"ConfigMap {c.key}, {key}", text, main
+    return None
 
 
 def detect(snapshot: Snapshot) -> Detected:

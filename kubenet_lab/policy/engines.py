@@ -95,7 +95,7 @@ _NOT_YET = ("antrea", "calico", "cilium", "kube-network-policies", "ovn-kubernet
 
 #: who enforces when only the pod network is known
 _BY_CNI: Mapping[str, str | None] = MappingProxyType({
-    "flannel": None, "bridge": None, "ptp": None, "macvlan": None, "ipvlan": None, "loopback": None, "none": None,
+    "flannel": None, "bridge": None, "ptp": None, "macvlan": None, "ipvlan": None, "vlan": None, "loopback": None, "none": None,
     "kube-router": "kube-router", "calico": "calico", "canal": "calico", "cilium": "cilium", "antrea": "antrea",
     "weave": "weave", "ovn-kubernetes": "ovn-kubernetes", "kindnet": "kube-network-policies",
 })  # fmt: skip

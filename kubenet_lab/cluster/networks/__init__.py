@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from .base import Disk, PodNetwork, Programmed, Provider, container_id, pod_cidrs
 from .flannel import FlannelProvider
+from .plain import PlainProvider
 from .unmodelled import UnmodelledNetwork
 
 __all__ = ["NAMES", "PROVIDERS", "Disk", "PodNetwork", "Programmed", "Provider", "UnmodelledNetwork", "container_id", "pod_cidrs"]
 
-PROVIDERS: tuple[Provider, ...] = (FlannelProvider(),)
+PROVIDERS: tuple[Provider, ...] = (FlannelProvider(), PlainProvider())
 
 #: what `cni=` takes as a name, and who provides it
 NAMES: dict[str, Provider] = {name: p for p in PROVIDERS for name in p.names}

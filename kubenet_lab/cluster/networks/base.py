@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from ...cni import CniError, NetworkList, PluginHost, Runtime
 from ...cni.host_local import Allocator, IpRange, RangeSet
@@ -17,7 +17,7 @@ from ...kernel.address import prefix
 from ...kernel.network import Network
 from ...objects.snapshot import Snapshot
 from ...objects.views import Node, Pod
-from ..plan import Plan
+from ..plan import Assumption, Plan
 
 __all__ = ["Disk", "HostLocalNetwork", "PodNetwork", "Programmed", "Provider", "attach", "container_id", "pod_cidrs", "primary_first"]
 
@@ -38,6 +38,19 @@ class PodNetwork(Protocol):
 
     name: str  # "flannel vxlan"; the first word is the provider's
     unmodelled: str  # why its packets cannot be walked; "" if they can
+
+    @property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """What had to be settled beside the choice itself."""
+        ...
+
+    def joined(self, snapshot: Snapshot, plan: Plan) -> PodNetwork:
+        """The network after nodes came or went."""
+        ...
+
+    def fits(self, node: Node, pod: Pod) -> bool:
+        """Could this network have given the pod its addresses? Asked when a copy gets another network."""
+        ...
 
     def allocate(self, node: Node, pod: Pod, disk: Disk) -> tuple[str, ...]:
         """Addresses for a pod, primary family first, remembered on the node's disk. Raises KubenetError."""
@@ -94,6 +107,13 @@ class HostLocalNetwork:
     """Addresses by host-local from the node's podCIDRs."""
 
     network_name = "cbr0"
+    assumptions: tuple[Assumption, ...] = ()
+
+    def joined(self, snapshot: Snapshot, plan: Plan) -> Self:
+        return self
+
+    def fits(self, node: Node, pod: Pod) -> bool:
+        return all(any(ip in prefix(c) for c in self.ranges(node)) for ip in pod.ips)
 
     def ranges(self, node: Node) -> tuple[str, ...]:
         """The networks that the plugin's range sets hold on this node, in order."""
