@@ -38,7 +38,19 @@ def subjects() -> dict[str, list[tuple[str, Any]]]:
         remote = next(h for h in wrap.after if h.name.startswith("IP"))
         broken.node(wrap.host).run(f"bridge fdb del {ethernet.get('dst')} dev {wrap.device} dst {remote.get('dst')}")
         traces.append(("an FDB entry is gone", broken.connect("shop/web", "svc:shop/cart", port=8080)))
-    return {"cluster": [("bookshop", cluster)], "trace": traces, "hop": [("the tunnel", wrap)] if wrap is not None else []}
+    hops = [("the tunnel", wrap)] if wrap is not None else []
+    others = {"mtu": [("an Ethernet", 1500)], "operation": [("ADD", _add())]}
+    return {"cluster": [("bookshop", cluster)], "trace": traces, "hop": hops, **others}
+
+
+def _add() -> Any:
+    """A pod attached by bridge, host-local and portmap."""
+    import kubenet_lab as kn
+
+    ipam = {"type": "host-local", "subnet": "10.1.0.0/24"}
+    plugins = [{"type": "bridge", "isDefaultGateway": True, "ipam": ipam}, {"type": "portmap", "capabilities": {"portMappings": True}}]
+    ports = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}
+    return kn.CniRuntime().add("demo", {"cniVersion": "1.0.0", "name": "net", "plugins": plugins}, capabilities=ports)
 
 
 def figures(folder: Path) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -110,7 +110,7 @@ class IngressFacade:
 
 
 class PlotFacade:
-    """`cluster.plot()` is the topology; `.topology()`, `.path(trace)`, `.headers(trace)`, `.addresses()` are the figures."""
+    """`cluster.plot()` is the topology; the figures by name: topology, path, headers, addresses, pod, routes, mtu, budget."""
 
     def __init__(self, cluster: Cluster):
         self._cluster = cluster
@@ -138,5 +138,26 @@ class PlotFacade:
 
         return addresses(self._cluster, **options)
 
+    def pod(self, who: str, **options: Any) -> Any:
+        from ..plots import pod
+
+        return pod(self._cluster, who, **options)
+
+    def routes(self, to: Any, at: Any = (), **options: Any) -> Any:
+        from ..plots import routes
+
+        return routes(self._cluster, to, at, **options)
+
+    def mtu(self, src: Any, dst: Any, sizes: Any = (), **options: Any) -> Any:
+        from ..plots import mtu
+
+        return mtu(self._cluster, src, dst, sizes, **options)
+
+    def budget(self, mtu: int | None = None, **options: Any) -> Any:
+        """By default for the MTU of the nodes' network."""
+        from ..plots import budget
+
+        return budget(self._cluster.topology().node_mtu if mtu is None else mtu, **options)
+
     def __repr__(self) -> str:
-        return "plot(): topology, path, headers, addresses"
+        return "plot(): topology, path, headers, addresses, pod, routes, mtu, budget"

@@ -208,6 +208,10 @@ class PodView(_Machine):
     def node(self) -> NodeView:
         return self._cluster.node(self.object.spec.node_name)
 
+    def plot(self, **options: Any) -> Any:
+        """The pod's anatomy, as a figure."""
+        return self._cluster.plot.pod(self._party_name, **options)
+
     def resolv_conf(self) -> Output:
         """The pod's /etc/resolv.conf, as the kubelet writes it."""
         return Output(self._cluster.resolv_of(self.object).text)

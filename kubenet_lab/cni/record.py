@@ -161,6 +161,12 @@ class Operation:
         shown = f"<pre>{html.escape(answer)}</pre>" if answer else ""
         return f"<table><caption>{html.escape(self.title)}</caption>{rows}</table>{shown}"
 
+    def plot(self, *others: Operation, **options: Any) -> Any:
+        """The sequence of calls as a figure; `others` follow below."""
+        from ..plots import cni_sequence
+
+        return cni_sequence(self, *others, **options)
+
     def to_frame(self) -> pd.DataFrame:
         """One row per change: plugin, command, where, kind, action, what, before, after."""
         import pandas as pd

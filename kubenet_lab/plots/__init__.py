@@ -1,4 +1,4 @@
-"""Figures: topology, path, headers, addresses. Each is a `Figure`, a value that shows itself as SVG and says itself in words.
+"""Figures of a cluster, a trace, a pod, a CNI operation. Each is a `Figure`, a value that shows itself as SVG and says itself in words.
 
 Importing this is light; matplotlib is loaded when a figure is first drawn.
 """
@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..cni.record import Operation
     from ..trace import Hop, Trace
     from .figure import Figure
     from .style import ThemeName
 
-__all__ = ["FIGURES", "addresses", "headers", "path", "topology"]
+__all__ = ["FIGURES", "addresses", "budget", "cni_sequence", "headers", "mtu", "path", "pod", "routes", "topology"]
 
 
 def topology(
@@ -63,10 +64,86 @@ def addresses(cluster: Any, *, theme: ThemeName = "light") -> Figure:
     return addresses_figure(cluster, theme=theme)
 
 
+def pod(cluster: Any, who: str, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    """One pod's anatomy: its containers, the network namespace they share, its interfaces and routes, and the cable to the node."""
+    from .pod_figure import pod_figure
+
+    return pod_figure(cluster, who, columns=columns, theme=theme)
+
+
+def routes(cluster: Any, to: Trace | str, at: Iterable[str] = (), *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    """Route tables side by side, with the entry that decides for `to`.
+
+    `to`: an IP address, looked up at the places of `at` ("shop/web", "worker-1"; all nodes by default), or a trace: then the tables that
+    its packet met, each for the destination it had there. Raises KubenetError.
+    """
+    from .routes_figure import routes_figure
+
+    return routes_figure(cluster, to, tuple(at), columns=columns, theme=theme)
+
+
+def budget(mtu: int = 1500, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    """What each way of carrying takes of a wire's MTU (bytes of an IP packet), and what is left for a pod's packet and TCP segment."""
+    from .budget_figure import budget_figure
+
+    return budget_figure(mtu, columns=columns, theme=theme)
+
+
+def mtu(
+    cluster: Any,
+    src: Any,
+    dst: Any,
+    sizes: Iterable[int] = (),
+    *,
+    protocol: str = "ICMP",
+    port: int | str = 80,
+    df: bool = True,
+    columns: int | None = None,
+    theme: ThemeName = "light",
+) -> Figure:
+    """The devices on a way with their MTUs, and where packets of these sizes end (bytes of the IP packet; `df`: not to be split).
+
+    Without `sizes`: around every MTU on the way. Found by walking on forks: the cluster does not change. Raises KubenetError.
+    """
+    from .mtu_figure import mtu_figure
+
+    return mtu_figure(cluster, src, dst, tuple(sizes), protocol=protocol, port=port, df=df, columns=columns, theme=theme)
+
+
+def cni_sequence(*operations: Operation, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    """Who calls whom in these CNI operations (ADD, DEL ... as CniRuntime gives them), what comes back, what each call changed."""
+    from .sequence_figure import sequence_figure
+
+    return sequence_figure(*operations, columns=columns, theme=theme)
+
+
+def _pod_of(cluster: Any, **options: Any) -> Figure:
+    """The first pod with a network of its own: what the gallery draws."""
+    key = next(p.key for p in cluster.objects("Pod") if p.ips and not p.spec.host_network)
+    return pod(cluster, key, **options)
+
+
+def _routes_of(cluster: Any, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    """The tables of all nodes for the last pod's address."""
+    last = [p.ips[0] for p in cluster.objects("Pod") if p.ips and not p.spec.host_network][-1]
+    return routes(cluster, last, columns=columns, theme=theme)
+
+
+def _mtu_of(cluster: Any, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    """From the first to the last pod, which are on different nodes where there are two."""
+    keys = [f"pod/{p.key}" for p in sorted(cluster.objects("Pod"), key=lambda p: p.spec.node_name) if p.ips and not p.spec.host_network]
+    return mtu(cluster, keys[0], keys[-1], columns=columns, theme=theme)
+
+
 #: (name, what it is drawn from, function): what the gallery draws
 FIGURES: tuple[tuple[str, str, Callable[..., Figure]], ...] = (
     ("topology", "cluster", topology),
     ("path", "trace", path),
     ("headers", "trace", headers),
     ("addresses", "cluster", addresses),
+    ("pod", "cluster", _pod_of),
+    ("routes", "cluster", _routes_of),
+    ("budget", "mtu", budget),
+    ("mtu", "cluster", _mtu_of),
+    ("cni_sequence", "operation", cni_sequence),
 )

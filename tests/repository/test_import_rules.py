@@ -34,6 +34,7 @@ UPWARD = {
     **{(chapter, "explain"): "explain() of its decisions" for chapter in ("cni", "services", "dns", "ingress", "policy")},
     **{(chapter, "plots.tables"): "to_frame() of its values" for chapter in ("kernel", "services", "dns", "ingress", "policy")},
     ("policy", "plots"): "Matrix.plot",
+    ("cni", "plots"): "Operation.plot",
     ("cluster", "explain"): "the words of summaries and findings",
     ("cluster", "plots"): "cluster.plot",
     ("cluster", "plots.tables"): "tables of a node",
