@@ -71,8 +71,8 @@ class Question:
     truth: Callable[[Case], Any]
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\d\d\.[0-9a-z]+", self.id):
-            raise ValueError(f"an exercise id is two digits, a dot and its place, not {self.id!r}")
+        if not re.fullmatch(r"\d\d[a-z]?\.[0-9a-z]+", self.id):
+            raise ValueError(f"an exercise id is its notebook (02, 02b), a dot and its place, not {self.id!r}")
 
     def ask(self, case: Case) -> str:
         return fill(self.prompt, case)
