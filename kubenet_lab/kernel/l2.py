@@ -67,10 +67,10 @@ def veth_xmit(w: Walk, f: Flight, link: Link) -> Successors:
 
 def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
     segment = w.net.segments[link.segment]
-    if f.packet.size > segment.mtu:
+    if f.packet.size > segment.mtu + 4:  # a switch takes a tagged frame: four bytes more than it promises
         return w.end(f, "mtu.wire", size=f.packet.size, mtu=segment.mtu, segment=segment.name)
     out: list[Successor] = []
-    group = is_group(f.dmac)
+    group, reached = is_group(f.dmac), False
     for ns_id, name in segment.ports:
         if (ns_id, name) == (f.ns, f.dev):
             continue
@@ -78,8 +78,12 @@ def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
         if nic is None or not nic.up or not (group or nic.mac == f.dmac or nic.promisc):
             continue
         g = w.note(f, "wire.cross", to_host=w.ns(ns_id).host, to_ns=ns_id, to_dev=name, segment=segment.name)
+        if f.packet.size > nic.mtu + 4:  # a NIC's receive buffer holds its MTU and a VLAN tag
+            w.end(g.to("rx", ns=ns_id, dev=name), "mtu.nic", size=f.packet.size, mtu=nic.mtu, segment=segment.name)
+            reached = True
+            continue
         out.append((segment.delay, g.anew("rx", ns=ns_id, dev=name, mark=0)))
-    if not out and not group:
+    if not out and not group and not reached:
         return w.end(f, "wire.nobody", mac=f.dmac, segment=segment.name)
     return out
 

@@ -17,7 +17,7 @@ from .packet import Filler, Icmp, Packet, Raw
 from .routing import Route
 from .walk import Ending, Successor, Walk, stage
 
-__all__ = ["fragments", "martian", "path_mtu", "reassemble", "route_output"]
+__all__ = ["fragments", "learn_path_mtu", "martian", "path_mtu", "reassemble", "route_output"]
 
 Successors = Iterable[Successor]
 
@@ -173,6 +173,22 @@ def route_output(ns: Namespace, dst: str, src: str = "", mark: int = 0, oif: str
         if not src:
             return route, "", "EADDRNOTAVAIL"
     return route, src, ""
+
+
+#: lab seconds that a learned path MTU is believed (net.ipv4.route.mtu_expires), and the least that is believed, by family
+PMTU_EXPIRES = 600.0
+_PMTU_FLOOR = {4: 552, 6: 1280}
+
+
+def learn_path_mtu(w: Walk, ns: Namespace, dst: str, mtu: int) -> None:
+    """Remember what the path to `dst` takes, if it is not more than what is known (__ip_rt_update_pmtu).
+
+    The same value again lengthens what is left of its life only in its second half.
+    """
+    known = w.state.read("pmtu", ns.id).get(dst)
+    mtu = max(mtu, _PMTU_FLOOR[family(dst)])
+    if known is None or known[1] < w.now or mtu < known[0] or (mtu == known[0] and known[1] - w.now < PMTU_EXPIRES / 2):
+        w.state.write("pmtu", ns.id)[dst] = (mtu, w.now + PMTU_EXPIRES)
 
 
 def path_mtu(w: Walk, ns: Namespace, dst: str, route: Route) -> int:

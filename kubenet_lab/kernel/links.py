@@ -96,11 +96,14 @@ class BridgeOptions:
 
 @dataclass(frozen=True, slots=True)
 class VxlanOptions:
+    """`df`: may the outer IPv4 packet be fragmented on its way ("unset", the default), never ("set"), or as the inner one says?"""
+
     vni: int
     local: str
     dev: str  # the underlay device
     port: int = 8472
     learning: bool = False
+    df: str = "unset"
 
     @property
     def family(self) -> int:

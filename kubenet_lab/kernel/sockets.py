@@ -14,7 +14,7 @@ from typing import Any
 
 from . import icmp
 from .flight import Flight, Timer
-from .l3 import path_mtu, route_output
+from .l3 import learn_path_mtu, path_mtu, route_output
 from .namespace import Listener, Namespace
 from .packet import EMPTY, Icmp, Packet, Payload, Tcp, Udp
 from .process import Exchange, Message
@@ -120,10 +120,7 @@ def _icmp_error_in(w: Walk, f: Flight, ns: Namespace, packet: Packet, l4: Icmp) 
     errno = icmp.errno_of(l4, packet.family)
     f = w.note(f, "icmp.received", errno=errno, kind=_kind(l4, packet.family), sender=packet.src, mtu=l4.mtu)
     if errno == "EMSGSIZE":
-        known = w.state.read("pmtu", ns.id).get(quote.dst)
-        floor = 552 if packet.family == 4 else 1280
-        if known is None or l4.mtu < known[0] or known[1] < w.now:
-            w.state.write("pmtu", ns.id)[quote.dst] = (max(l4.mtu, floor), w.now + 600.0)
+        learn_path_mtu(w, ns, quote.dst, l4.mtu)
     inner = quote.l4
     if isinstance(inner, Tcp):
         key = (quote.src, inner.sport, quote.dst, inner.dport)

@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import Iterable
 
 from .flight import Flight
-from .links import Link
+from .l3 import learn_path_mtu, path_mtu, route_output
+from .links import Link, VxlanOptions
 from .namespace import FdbEntry, Namespace
 from .packet import BROADCAST, Arp, Frame, Packet, Udp, Vxlan
 from .walk import Successor, Walk, stage
@@ -48,7 +49,8 @@ def encapsulate(w: Walk, f: Flight, ns: Namespace, link: Link) -> Iterable[Succe
     for e in remotes:
         inner = Vxlan(link.vxlan.vni, Frame(f.smac, f.dmac, f.packet))
         udp = Udp(flow_source_port(f.packet, f.smac, f.dmac), link.vxlan.port, inner)
-        outer = Packet(link.vxlan.local, e.dst, "UDP", udp, ttl=64, df=False)
+        outer = Packet(link.vxlan.local, e.dst, "UDP", udp, ttl=64, df=_outer_df(link.vxlan, f.packet, e.dst))
+        _check_pmtu(w, f, ns, outer)
         g = f
         if isinstance(f.packet, Packet):
             more = outer.size - f.packet.size
@@ -58,6 +60,30 @@ def encapsulate(w: Walk, f: Flight, ns: Namespace, link: Link) -> Iterable[Succe
         # the mark stays on the skb; conntrack and the route are those of the outer packet now
         out.append((0.0, g.anew("output", dev="", packet=outer, smac="", dmac="")))
     return out
+
+
+def _outer_df(options: VxlanOptions, inner: Packet | Arp, remote: str) -> bool:
+    """May nobody fragment the outer packet? A tunnel's IPv6 packet is not taken apart by its own node either (ip6_fragment)."""
+    if ":" in remote:
+        return True
+    return options.df == "set" or (options.df == "inherit" and isinstance(inner, Packet) and inner.family == 4 and inner.df)
+
+
+def _check_pmtu(w: Walk, f: Flight, ns: Namespace, outer: Packet) -> None:
+    """skb_tunnel_check_pmtu: the route of a packet that does not fit into one outer packet learns what would fit.
+
+    Only the node's own sockets go by that: a packet that is forwarded is cut or refused by the device's MTU. So the pods
+    behind a node do not hear of it.
+    """
+    inner = f.packet
+    if not isinstance(inner, Packet) or f.route is None:
+        return
+    way, _, problem = route_output(ns, outer.dst, outer.src, f.mark)
+    if problem or way is None or way.dev not in ns.links:
+        return
+    mtu = path_mtu(w, ns, outer.dst, way) - (outer.size - inner.size)
+    if inner.size > mtu and mtu < path_mtu(w, ns, inner.dst, f.route):
+        learn_path_mtu(w, ns, inner.dst, mtu)
 
 
 def device_for(ns: Namespace, packet: Packet) -> Link | None:

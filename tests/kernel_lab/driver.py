@@ -40,11 +40,22 @@ class Machine:
         self.spaces: dict[str, Space] = {}
         self.lock = f"{driver.tmp}/xtables"
         self.backend = spec.get("iptables", "legacy")
-        under = spec["underlay"]
         for name in ["underlay", *spec["spaces"]]:
             self.spaces[name] = Space(name)
             for key, value in QUIET.items():
                 self.spaces[name].sysctl(key, value)
+        if "segments" in spec:
+            self._switches(spec["segments"])
+        else:
+            self._one_switch(spec["underlay"])
+        self.run(spec["lines"])
+        for call in spec.get("cni", ()):
+            self.cni(call)
+        for space, label, protocol, port in spec["listen"]:
+            driver.servers.listen(id, self.spaces[space], label, protocol, port)
+
+    def _one_switch(self, under: dict[str, Any]) -> None:
+        """All nodes on one wire; the switch is the gateway too."""
         lines = [
             f"link add br0 address {under['mac']} type bridge",
             f"link set br0 mtu {under['mtu']} up",
@@ -59,11 +70,17 @@ class Machine:
         self.spaces["underlay"].run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
         self.spaces["underlay"].sysctl("net.ipv4.ip_forward", 1)
         self.spaces["underlay"].sysctl("net.bridge.bridge-nf-call-iptables", 0)
-        self.run(spec["lines"])
-        for call in spec.get("cni", ()):
-            self.cni(call)
-        for space, label, protocol, port in spec["listen"]:
-            driver.servers.listen(id, self.spaces[space], label, protocol, port)
+
+    def _switches(self, segments: list[dict[str, Any]]) -> None:
+        """Several wires, each a bridge that only switches; `ends`: [space, device, hardware address, its MTU]."""
+        lines = []
+        for s, segment in enumerate(segments):
+            lines += [f"link add br{s} type bridge", f"link set br{s} mtu {segment['mtu']} up"]
+            for e, (space, dev, mac, mtu) in enumerate(segment["ends"]):
+                far = f"name {dev} address {mac} mtu {mtu} netns {self.spaces[space].path}"
+                lines += [f"link add u{s}x{e} mtu {segment['mtu']} type veth peer {far}", f"link set u{s}x{e} master br{s} up"]
+        self.spaces["underlay"].run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
+        self.spaces["underlay"].sysctl("net.bridge.bridge-nf-call-iptables", 0)
 
     # -------------------------------------------------------------------------------------------- command lines
     def run(self, lines: list[list[str]]) -> list[str]:

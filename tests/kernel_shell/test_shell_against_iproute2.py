@@ -134,6 +134,13 @@ def test_neighbours(pair: Any) -> None:
     pair.same("ip neigh")
 
 
+@pytest.mark.parametrize("df", ["unset", "set", "inherit"])
+def test_df_of_a_vxlan_device(pair: Any, df: str) -> None:
+    pair.do(*SETUP)
+    pair.same(f"ip link add vx0 address 02:00:00:00:00:f0 type vxlan id 7 local 10.0.0.1 dev d0 dstport 8472 nolearning df {df}")
+    pair.same("ip -d link show vx0")
+
+
 def test_forwarding_entries(pair: Any) -> None:
     pair.do(*SETUP, "ip link set d1 up", "ip link set d1 master br0", "ip link set br0 up", "ip addr add 10.0.0.1/24 dev d0",
             "ip link add vx0 address 02:00:00:00:00:f0 type vxlan id 7 local 10.0.0.1 dev d0 dstport 8472 nolearning", "ip link set vx0 up")  # fmt: skip
@@ -194,6 +201,7 @@ ip link set dev d0 name d1
 ip link set dev d0 address zz
 ip link add v1 type vxlan
 ip link add v1 type vxlan id 1 dev nope dstport 1
+ip link add v1 type vxlan id 1 dstport 1 df sometimes
 ip link add aaaaaaaaaaaaaaaaa type bridge
 ip link add x y z
 ip link frob

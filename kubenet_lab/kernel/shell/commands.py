@@ -96,7 +96,8 @@ def _link(ns: Namespace, k: Link, done: set[str]) -> list[str]:
     assert v is not None
     local = f" local {v.local}" if v.local else ""
     dev = f" dev {v.dev}" if v.dev else ""
-    return [f"{head} id {v.vni}{local}{dev} dstport {v.port} {'learning' if v.learning else 'nolearning'}"]
+    df = "" if v.df == "unset" else f" df {v.df}"
+    return [f"{head} id {v.vni}{local}{dev} dstport {v.port} {'learning' if v.learning else 'nolearning'}{df}"]
 
 
 def _address(k: Link, a: Address) -> str:

@@ -128,7 +128,9 @@ def _vxlan_details(link: Link) -> str:
     dev = f"dev {v.dev} " if v.dev else ""
     local = (f"local{6 if ':' in v.local else ''} {v.local} ".replace("local6", "local")) if v.local else ""
     learning = "" if v.learning else "nolearning "
-    return f"vxlan id {v.vni} {local}{dev}srcport 0 0 dstport {v.port} {learning}ttl auto ageing 300 udpcsum noudp6zerocsumtx noudp6zerocsumrx "
+    df = "" if v.df == "unset" else f"df {v.df} "
+    sums = "udpcsum noudp6zerocsumtx noudp6zerocsumrx "
+    return f"vxlan id {v.vni} {local}{dev}srcport 0 0 dstport {v.port} {learning}ttl auto {df}ageing 300 {sums}"
 
 
 def _bridge_id(ns: Namespace, bridge: Link) -> str:
@@ -345,6 +347,7 @@ def _kind_options(t: Terminal, words: Words, kind: str) -> dict[str, Any]:
         return {"bridge": BridgeOptions(ageing)}
     vni: int | None = None
     local = dev = remote = ""
+    df = "unset"
     port, learning = 0, True
     given = False
     while words:
@@ -368,7 +371,11 @@ def _kind_options(t: Terminal, words: Words, kind: str) -> dict[str, Any]:
             learning = False
         elif begins(word, "learning"):
             learning = True
-        elif begins(word, "ttl") or begins(word, "ageing") or begins(word, "df") or begins(word, "tos"):
+        elif word == "df":
+            df = words.take()
+            if df not in ("unset", "set", "inherit"):
+                invalid(df, "DF must be 'unset', 'set' or 'inherit'")
+        elif begins(word, "ttl") or begins(word, "ageing") or begins(word, "tos"):
             words.take()
         elif word in ("udpcsum", "noudpcsum", "noproxy", "norsc", "nol2miss", "nol3miss"):
             pass
@@ -384,7 +391,7 @@ def _kind_options(t: Terminal, words: Words, kind: str) -> dict[str, Any]:
         "vxlan: destination port not specified\nWill use Linux kernel default (non-standard value)\n"
         "Use 'dstport 4789' to get the IANA assigned value\nUse 'dstport 0' to get default and quiet this message\n"
     )  # fmt: skip
-    return {"vxlan": VxlanOptions(vni, local, dev, port or 8472, learning), "remote": remote, "warning": warning}
+    return {"vxlan": VxlanOptions(vni, local, dev, port or 8472, learning, df), "remote": remote, "warning": warning}
 
 
 def _delete(t: Terminal, words: Words) -> str:

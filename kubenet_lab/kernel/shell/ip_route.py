@@ -609,7 +609,8 @@ def _get(t: Terminal, words: Words, o: Options) -> str:
     learned = t.state.read("pmtu", ns.id).get(dst)
     mtu = f"expires {int(learned[1] - t.state.clock)}sec mtu {learned[0]} " if learned and t.state.clock <= learned[1] else ""
     if six:
-        return _text({**record, "flags": [], **({"metrics": [{"mtu": route.mtu}]} if route.mtu else {}), "pref": "medium"}) + "\n"
+        mtu = mtu.rstrip() or (f"mtu {route.mtu}" if route.mtu else "")
+        return _text({**record, "flags": []}).rstrip() + (f" {mtu}" if mtu else "") + " pref medium\n"
     if o.json:
         raise NotModelled("ip -j route get")
     cache = "cache " + ("<local> " if route.type == "local" else "") + mtu
