@@ -88,6 +88,7 @@ class Flight:
 
 _FRESH: dict[str, Any] = {
     "indev": "", "physin": "", "ct": None, "ctinfo": "", "bridged": False, "forwarded": False, "route": None, "nexthop": "",
+    "dont_fragment_locally": False,
 }  # fmt: skip
 
 
