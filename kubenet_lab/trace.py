@@ -89,7 +89,7 @@ class Field:
 class Header:
     """One header of a packet on a link, outermost first. `size` in bytes."""
 
-    name: str  # "Ethernet", "IPv4", "IPv6", "UDP", "VXLAN", "TCP", "ICMP", "ARP", "data"
+    name: str  # "Ethernet", "IPv4", "IPv6", "UDP", "VXLAN", "WireGuard", "TCP", "ICMP", "ARP", "data"
     size: int
     fields: tuple[Field, ...]
 

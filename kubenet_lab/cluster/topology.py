@@ -17,7 +17,7 @@ __all__ = ["Topology", "TopologyDevice", "TopologyExternal", "TopologyNode", "To
 @dataclass(frozen=True, slots=True)
 class TopologyDevice:
     name: str  # "cni0", "flannel.1", "eth0"
-    kind: str  # "bridge", "vxlan", "physical"
+    kind: str  # "bridge", "vxlan", "wireguard", "tun", "physical"
     address: str  # without prefix length; "" if none
     mtu: int
     note: str = ""  # "VNI 1"
@@ -65,7 +65,7 @@ class Topology:
     service_cidr: str = ""  # "10.96.0.0/12"
 
 
-_SHOWN = ("bridge", "vxlan", "physical")
+_SHOWN = ("bridge", "vxlan", "wireguard", "tun", "physical")
 
 
 def topology_of(

@@ -16,6 +16,9 @@ __all__ = ["PHRASES"]
 
 P = Mapping[str, Any]
 
+#: header and sizes only, not compared with a running device
+WIREGUARD = documented("Linux drivers/net/wireguard/{device,send,receive}.c; the WireGuard whitepaper, 5.4.6")
+TUN = documented("flannel-io/flannel pkg/backend/udp/proxy_amd64.c")
 _KERNEL = "tests/kernel_lab, real namespaces on Linux 6.18"
 
 
@@ -196,6 +199,19 @@ PHRASES: dict[str, Phrase] = {
                           "ip -d link show {device}", measured(f"{_KERNEL}: inner frame as sent, inner MACs are the VTEPs'")),
     "vxlan.unknown_vni": Phrase("nobody here has VNI {vni}", "A VXLAN packet with VNI {vni} arrives, but no device of this node has that number.", "ip -d link show type vxlan",
                                 documented("RFC 7348, 4.1")),
+    "wireguard.encap": Phrase("{device} wraps it in WireGuard for {remote}", "The peer whose allowed IPs are {allowed} is the one for this destination. {device} encrypts the packet and sends it by UDP "
+                              "to port {port} of {remote}: {more} bytes more, padding included. A handshake goes before the first packet; it is not shown.", "wg show {device}", WIREGUARD),
+    "wireguard.decap": Phrase("{device} unwraps it", "The message comes from a peer of {host}: decrypted, the inner packet appears on {device}.", "wg show {device}", WIREGUARD),
+    "wireguard.no_peer": Phrase("{device} has no peer for {ip}", "No peer's allowed IPs hold {ip}, so {device} knows no key to encrypt for: host unreachable.", "wg show {device} allowed-ips", WIREGUARD),
+    "wireguard.unknown_peer": Phrase("{device} does not know the sender", "No peer of {device} has the key that {remote} speaks with: the message is dropped without an answer.", "wg show {device} peers", WIREGUARD),
+    "wireguard.disallowed": Phrase("{device} does not take {ip} from this peer", "The packet inside comes from {ip}; its sender's allowed IPs are {allowed}. It is dropped.", "wg show {device} allowed-ips", WIREGUARD),
+    "tun.encap": Phrase("the program behind {device} sends it by UDP to {remote}", "A program on {host} reads the packet from {device}, finds {remote} in its own table and sends the packet as the payload "
+                        "of a datagram to port {port}: {more} bytes more. It takes one TTL, as a router does.", "ss -lunp", TUN),
+    "tun.decap": Phrase("the program behind {device} writes it there", "The program takes the packet out of the datagram, takes one TTL more and writes it into {device}, where it appears as if it had come by a wire.",
+                        "ip -d link show {device}", TUN),
+    "tun.no_route": Phrase("the program behind {device} knows no way to {ip}", "Its table has no subnet that holds {ip}, so it writes ICMP network unreachable into {device}, from {device}'s own address. The kernel drops what comes to it from an address of its own, so nobody hears of it.", "ip -d link show {device}", TUN),
+    "tun.ttl": Phrase("the program behind {device} drops a packet without TTL", "The program takes a TTL and none is left. Other than a router it says nothing.", "", TUN),
+    "tun.garbage": Phrase("the program behind {device} does not understand it", "The datagram from {remote} holds no IP packet.", "", TUN),
     "fdb.miss": Phrase("{device} has no entry for {mac}", _fdb_miss, "bridge fdb show dev {device}", measured(f"{_KERNEL}: one FDB entry removed: silence, to that node only")),
     # routing
     "route.forward": Phrase(_forward_title, _forward, "ip route get {packet_dst}", measured(f"{_KERNEL}: TTL path")),

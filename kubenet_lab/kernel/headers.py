@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..trace import Field, Header
-from .packet import Arp, Frame, Icmp, Packet, Raw, Tcp, Udp, Vxlan
+from .packet import Arp, Enclosed, Frame, Icmp, Packet, Raw, Tcp, Udp, Vxlan, WireGuard
 
 __all__ = ["headers"]
 
@@ -48,6 +48,10 @@ def headers(body: Packet | Arp | Frame, smac: str = "", dmac: str = "") -> tuple
         if isinstance(l4.payload, Vxlan):
             out.append(_header("VXLAN", 8, vni=str(l4.payload.vni)))
             return (*out, *headers(l4.payload.frame))
+        if isinstance(l4.payload, WireGuard):
+            out.append(_header("WireGuard", len(l4.payload) - l4.payload.packet.size, type="data", tag="16 bytes"))
+        if isinstance(l4.payload, WireGuard | Enclosed):
+            return (*out, *headers(l4.payload.packet))
     elif isinstance(l4, Icmp):
         words = (_ICMP if v4 else _ICMP6).get((l4.type, l4.code), "")
         fields = {"type": f"{l4.type}/{l4.code}" + (f" {words}" if words else "")}

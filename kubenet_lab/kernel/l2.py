@@ -47,6 +47,14 @@ def xmit(w: Walk, f: Flight) -> Successors:
         from .vxlan import encapsulate
 
         return encapsulate(w, f, ns, link)
+    if link.kind == "wireguard":
+        from .wireguard import encrypt
+
+        return encrypt(w, f, ns, link)
+    if link.kind == "tun":
+        from .tun import read
+
+        return read(w, f, ns, link)
     w.tap(f)
     if link.kind == "veth":
         return veth_xmit(w, f, link)

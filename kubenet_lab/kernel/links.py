@@ -1,7 +1,7 @@
 """Links (interfaces) and their addresses, as values.
 
 A link is replaced, never changed: `Namespace.set_link` is the door. Kinds: "loopback", "physical"
-(a NIC on a `Segment`), "veth", "bridge", "vxlan". Options carry the names iproute2 gives them.
+(a NIC on a `Segment`), "veth", "bridge", "vxlan", "wireguard", "tun". Options carry the names iproute2 gives them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ from typing import Literal
 
 from .address import family, number, prefix
 
-__all__ = ["Address", "BridgeOptions", "BridgePort", "Link", "LinkKind", "VxlanOptions", "is_secondary", "mac_of"]
+__all__ = [
+    "RAW", "Address", "BridgeOptions", "BridgePort", "Link", "LinkKind", "TunOptions", "VxlanOptions", "WireguardOptions", "WireguardPeer",
+    "is_secondary", "mac_of",
+]  # fmt: skip
 
-LinkKind = Literal["loopback", "physical", "veth", "bridge", "vxlan"]
+LinkKind = Literal["loopback", "physical", "veth", "bridge", "vxlan", "wireguard", "tun"]
+#: devices that carry IP packets without a frame around them: they have no hardware address and ask for none
+RAW: frozenset[str] = frozenset(("wireguard", "tun"))
 
 
 def mac_of(text: str) -> str:
@@ -112,6 +117,32 @@ class VxlanOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class WireguardPeer:
+    """`wg show`: whom packets for `allowed_ips` (CIDRs) go to, and who alone may send from them."""
+
+    public_key: str
+    endpoint: str
+    port: int
+    allowed_ips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WireguardOptions:
+    public_key: str
+    port: int
+    peers: tuple[WireguardPeer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TunOptions:
+    """What the program that holds the device is bound to, and its own table: (CIDR, the other program's address)."""
+
+    local: str
+    port: int
+    routes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """One interface of one namespace. `peer` is (namespace id, link name) of a veth's other end; `segment` names a NIC's wire."""
 
@@ -128,6 +159,8 @@ class Link:
     port: BridgePort = BridgePort()
     bridge: BridgeOptions = BridgeOptions()
     vxlan: VxlanOptions | None = None
+    wireguard: WireguardOptions | None = None
+    tun: TunOptions | None = None
     promisc: bool = False
     opened: bool = False  # it was up before it went down: it keeps its queueing discipline
     arp: bool = True
@@ -135,4 +168,4 @@ class Link:
 
     @property
     def header_size(self) -> int:
-        return 14
+        return 0 if self.kind in RAW else 14

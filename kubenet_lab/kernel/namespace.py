@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import CommandError
 from .address import canonical, family, number, prefix
-from .links import Address, BridgeOptions, BridgePort, Link, LinkKind, VxlanOptions, is_secondary, mac_of
+from .links import (
+    RAW,
+    Address,
+    BridgeOptions,
+    BridgePort,
+    Link,
+    LinkKind,
+    TunOptions,
+    VxlanOptions,
+    WireguardOptions,
+    is_secondary,
+    mac_of,
+)
 from .process import Process
 from .routing import Fib, Route, RoutingRule, default_rules
 
@@ -140,17 +152,19 @@ class Namespace:
         peer: tuple[str, str] | None = None,
         segment: str = "",
         vxlan: VxlanOptions | None = None,
+        wireguard: WireguardOptions | None = None,
+        tun: TunOptions | None = None,
         master: str = "",
         port: BridgePort | None = None,
         bridge: BridgeOptions | None = None,
         origin: str = "",
     ) -> Link:
-        """A new link. `mac` is made from the namespace and the name when it is not given."""
+        """A new link. `mac` is made from the namespace and the name when it is not given; devices without frames have none."""
         if name in self.links:
             raise CommandError("RTNETLINK answers: File exists")
         link = Link(
-            name, kind, self._next_index, mac or mac_of(f"{self.id}/{name}"), mtu, up, master, peer, segment, (),
-            port or BridgePort(), bridge or BridgeOptions(), vxlan, origin=origin,
+            name, kind, self._next_index, "" if kind in RAW else mac or mac_of(f"{self.id}/{name}"), mtu, up, master, peer, segment, (),
+            port or BridgePort(), bridge or BridgeOptions(), vxlan, wireguard, tun, arp=kind not in RAW, origin=origin,
         )  # fmt: skip
         self._next_index += 1
         self.links[name] = link

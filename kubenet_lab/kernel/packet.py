@@ -1,4 +1,4 @@
-"""Packets as values: Ethernet frames, ARP, IP with TCP, UDP and ICMP, VXLAN.
+"""Packets as values: Ethernet frames, ARP, IP with TCP, UDP and ICMP, VXLAN, WireGuard.
 
 Everything is frozen: a hop that changes a packet makes a new one, so a trace can
 keep every stage without copying. Addresses are canonical strings
@@ -8,13 +8,16 @@ keep every stage without copying. Addresses are canonical strings
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeAlias
 
 from .address import family
 
-__all__ = ["BROADCAST", "EMPTY", "Arp", "Filler", "Frame", "Icmp", "Packet", "Payload", "Raw", "Tcp", "Udp", "Vxlan"]
+__all__ = [
+    "BROADCAST", "EMPTY", "Arp", "Enclosed", "Filler", "Frame", "Icmp", "Packet", "Payload", "Raw", "Tcp", "Udp", "Vxlan", "WireGuard",
+]  # fmt: skip
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 
@@ -220,3 +223,40 @@ class Vxlan:
         from .wire import frame_bytes
 
         return bytes([8, 0, 0, 0]) + (self.vni << 8).to_bytes(4, "big") + frame_bytes(self.frame)
+
+
+@dataclass(frozen=True, slots=True)
+class WireGuard:
+    """A WireGuard data message: type, index and counter (16 bytes), the packet in `padded` bytes, the authentication tag (16 bytes).
+
+    `sender` is the sender's public key: in reality the receiver finds it by the index.
+    """
+
+    sender: str
+    packet: Packet
+    padded: int
+
+    def __len__(self) -> int:
+        return 32 + self.padded
+
+    def __bytes__(self) -> bytes:
+        # nobody on the way can read it: bytes that look like ciphertext and depend on what is inside
+        from .wire import packet_bytes
+
+        index = hashlib.sha256(self.sender.encode()).digest()[:4]
+        return b"\4\0\0\0" + index + bytes(8) + hashlib.shake_128(packet_bytes(self.packet)).digest(self.padded + 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """A whole IP packet as a datagram's payload, without a header of its own."""
+
+    packet: Packet
+
+    def __len__(self) -> int:
+        return self.packet.size
+
+    def __bytes__(self) -> bytes:
+        from .wire import packet_bytes
+
+        return packet_bytes(self.packet)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFound
-from .packet import Frame
-from .wire import frame_bytes
+from .packet import Frame, Packet
+from .wire import frame_bytes, packet_bytes
 
 if TYPE_CHECKING:
     from ..trace import Trace
@@ -23,13 +23,15 @@ __all__ = ["EPOCH", "SNAPLEN", "capture", "file_bytes", "frames_of", "write"]
 #: lab time 0 is 2026-01-01T00:00:00Z
 EPOCH = 1767225600
 SNAPLEN = 262144
+_ETHERNET, _RAW = 1, 101  # link types
 
 
 def file_bytes(frames: Sequence[tuple[float, Frame]]) -> bytes:
-    """A pcap file of (lab seconds, frame)."""
-    out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, SNAPLEN, 1)]
+    """A pcap file of (lab seconds, frame); of IP packets alone, where the link carries no frames."""
+    raw = bool(frames) and not any(frame.dst for _, frame in frames)
+    out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, SNAPLEN, _RAW if raw else _ETHERNET)]
     for when, frame in frames:
-        data = frame_bytes(frame)
+        data = packet_bytes(frame.body) if raw and isinstance(frame.body, Packet) else frame_bytes(frame)
         micros = round(when * 1_000_000)
         out.append(struct.pack("<IIII", EPOCH + micros // 1_000_000, micros % 1_000_000, min(len(data), SNAPLEN), len(data)))
         out.append(data[:SNAPLEN])

@@ -19,8 +19,10 @@ from .namespace import Listener, Namespace
 from .packet import EMPTY, Icmp, Packet, Payload, Tcp, Udp
 from .process import Exchange, Message
 from .state import Memory
+from .tun import tun_device
 from .vxlan import device_for
 from .walk import Successor, Walk, stage
+from .wireguard import wireguard_device
 
 __all__ = ["Conn", "Key", "Slice", "local_failure", "open_tcp", "send_data"]
 
@@ -83,6 +85,10 @@ def deliver(w: Walk, f: Flight) -> Successors:
     if isinstance(l4, Udp):
         if device_for(ns, packet) is not None:
             return ((0.0, f.to("vxlan_rcv")),)
+        if wireguard_device(ns, packet) is not None:
+            return ((0.0, f.to("wireguard_rcv")),)
+        if tun_device(ns, packet) is not None:
+            return ((0.0, f.to("tun_write")),)
         return _udp_in(w, f, ns, packet, l4)
     f = w.note(f, "socket.no_protocol", failed=True, proto=packet.proto)
     return icmp.error(w, f, "proto-unreachable")

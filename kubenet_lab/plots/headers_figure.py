@@ -25,6 +25,7 @@ _LAYERS = {
     "ICMP": "node",
     "ICMPv6": "node",
     "VXLAN": "tunnel",
+    "WireGuard": "tunnel",
     "ARP": "bridge",
 }
 LONGEST_DATA = 48  # bytes of a data segment that are drawn to scale

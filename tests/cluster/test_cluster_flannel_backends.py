@@ -105,8 +105,41 @@ def test_direct_routing_skips_the_tunnel_on_one_wire_and_keeps_its_mtu(direct: k
     assert direct.connect("node:worker-1", "default/far", 8080).source_seen == "192.168.50.11"
 
 
+# --------------------------------------------------------------------------------------- udp and wireguard: header and MTU
+@pytest.mark.parametrize(
+    ("backend", "mtu", "stack", "more"),
+    [
+        ("udp", 1472, ["Ethernet", "IPv4", "UDP", "IPv4", "TCP"], 28),
+        ("wireguard", 1420, ["Ethernet", "IPv4", "UDP", "WireGuard", "IPv4", "TCP"], 64),  # 60, and 4 that fill up 60 to 64
+    ],
+)
+def test_what_stands_around_a_packet(backend: str, mtu: int, stack: list[str], more: int) -> None:
+    cluster = kn.load(SMALL, cni=kn.Flannel(backend=backend))
+    assert f"mtu {mtu}" in cluster.pod("default/client").run("ip link show eth0")
+    trace = cluster.connect("default/client", "default/far", 8080)
+    assert trace.source_seen == address(cluster, "default/client") and trace.answered_by == "default/far"
+    wrapped = next(h for h in trace.hops if h.code == f"{'tun' if backend == 'udp' else backend}.encap")
+    assert [h.name for h in wrapped.after] == stack and sum(h.size for h in wrapped.after) == 14 + 60 + more
+    assert wrapped.evidence is not None and wrapped.evidence.kind == "documented"
+    syn = next(h for h in trace.hops[0].after if h.name == "TCP")
+    assert syn.get("mss") == str(mtu - 40)
+    assert cluster.connect("default/client", "default/far", protocol="ICMP", size=mtu - 28)
+    assert cluster.connect("default/client", "default/far", protocol="ICMP", size=mtu - 27).error == "EMSGSIZE"
+    assert cluster.connect("node:worker-1", "default/far", 8080).source_seen == "10.244.0.0"
+
+
+def test_a_blocked_wireguard_port_is_silence_to_that_node() -> None:
+    cluster = kn.load(SMALL, cni=kn.Flannel(backend="wireguard"))
+    cluster.node("worker-2").run("iptables -A INPUT -p udp --dport 51820 -j DROP")
+    assert cluster.connect("default/client", "default/far", 8080).verdict == "timeout"
+    assert cluster.connect("default/client", "default/near", 8080)
+
+
 # ----------------------------------------------------------------------------------------------------------- all of them
-NAMES = {"vxlan": kn.Flannel(), "vxlan with DirectRouting": kn.Flannel(direct_routing=True), "host-gw": kn.Flannel(backend="host-gw")}
+NAMES = {
+    "vxlan": kn.Flannel(), "vxlan with DirectRouting": kn.Flannel(direct_routing=True), "host-gw": kn.Flannel(backend="host-gw"),
+    "udp": kn.Flannel(backend="udp"), "wireguard": kn.Flannel(backend="wireguard"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

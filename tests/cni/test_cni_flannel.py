@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -188,6 +189,68 @@ def test_host_gw_is_not_for_nodes_behind_nat() -> None:
     # vxlan sends to the address that is stated, from its own
     held, problems = program(network(2), leases([node(1), nat], Flannel()), Flannel())
     assert len(held) == 2 and problems == [] and (held[1].address, held[1].public_ip) == ("192.168.50.12", "198.51.100.7")
+
+
+def test_udp_has_one_route_and_a_table_in_the_daemon() -> None:
+    options = Flannel(backend="udp")
+    net, _, hosts = flannel_cluster(3, options)
+    one = net.namespaces["worker-1"]
+    link = one.link("flannel0")
+    assert (link.kind, link.mtu, str(link.addresses[0])) == ("tun", 1472, "10.244.1.0/32") and link.tun is not None
+    assert (link.tun.local, link.tun.port) == ("192.168.50.11", 8285)
+    assert link.tun.routes == (("10.244.2.0/24", "192.168.50.12"), ("10.244.3.0/24", "192.168.50.13"))
+    assert [str(r) for r in one.routes if r.origin == ORIGIN] == ["10.244.0.0/16 dev flannel0"] and not one.neighbours and not one.fdb
+    assert "FLANNEL_MTU=1472\n" in hosts["worker-1"].disk["/run/flannel/subnet.env"]
+    program(net, leases([node(1), node(2)], options), options)
+    again = one.link("flannel0").tun
+    assert again is not None and len(again.routes) == 1 and len([r for r in one.routes if r.origin == ORIGIN]) == 1
+
+
+def test_wireguard_has_one_route_and_a_peer_per_node() -> None:
+    net, held, _ = flannel_cluster(3, Flannel(backend="wireguard"))
+    one = net.namespaces["worker-1"]
+    link = one.link("flannel-wg")
+    assert (link.kind, link.mtu, str(link.addresses[0])) == ("wireguard", 1420, "10.244.1.0/32") and link.wireguard is not None
+    assert [str(r) for r in one.routes if r.origin == ORIGIN] == ["10.244.0.0/16 dev flannel-wg scope link"]
+    assert [(p.endpoint, p.port, p.allowed_ips) for p in link.wireguard.peers] == [
+        ("192.168.50.12", 51820, ("10.244.2.0/24",)), ("192.168.50.13", 51820, ("10.244.3.0/24",)),
+    ]  # fmt: skip
+    assert link.wireguard.public_key == held[0].public_key and len({x.public_key for x in held}) == 3
+    data = node_annotations(held[:1], Flannel(backend="wireguard"))["flannel.alpha.coreos.com/backend-data"]
+    assert json.loads(data) == {"PublicKey": held[0].public_key}
+
+
+@pytest.mark.parametrize(
+    ("mode", "devices", "endpoint"),
+    [
+        ("separate", {"flannel-wg": 51820, "flannel-wg-v6": 51821}, ""), ("auto", {"flannel-wg": 51820}, "192.168.50.12"),
+        ("ipv4", {"flannel-wg": 51820}, "192.168.50.12"), ("ipv6", {"flannel-wg": 51820}, "fd50::12"),
+    ],
+)  # fmt: skip
+def test_wireguards_modes(mode: str, devices: dict[str, int], endpoint: str) -> None:
+    _, net, _, _ = six(backend="wireguard", mode=mode)
+    one = net.namespaces["worker-1"]
+    found = {k.name: k.wireguard for k in one.links.values() if k.wireguard is not None}
+    assert {name: w.port for name, w in found.items()} == devices
+    if mode == "separate":
+        assert [p.endpoint for w in found.values() for p in w.peers] == ["192.168.50.12", "fd50::12"]
+        assert found["flannel-wg-v6"].peers[0].port == 51821
+    else:
+        (peer,) = found["flannel-wg"].peers
+        assert (peer.endpoint, peer.allowed_ips) == (endpoint, ("10.244.2.0/24", "fd00:10:244:2::/64"))
+    assert {r.dst for r in one.routes if r.origin == ORIGIN} == {"10.244.0.0/16", "fd00:10:244::/56"}
+
+
+def test_wireguard_prefers_a_public_address() -> None:
+    """selectPublicEndpoint: IPv4 unless only the IPv6 address is public, here and there."""
+    options = Flannel(backend="wireguard", mode="auto", ipv6_network="fd00:10:244::/56")
+    public6 = [node(n, six=True, annotations={"flannel.alpha.coreos.com/public-ipv6": f"2606:4700::{n}"}) for n in (1, 2)]
+    net = network(2, six=True)
+    for n in (1, 2):
+        net.namespaces[f"worker-{n}"].add_address("eth0", f"2606:4700::{n}/64")
+    program(net, leases(public6, options), options)
+    wg = net.namespaces["worker-1"].link("flannel-wg").wireguard
+    assert wg is not None and wg.peers[0].endpoint == "2606:4700::2"
 
 
 def objects(*docs: dict[str, Any]) -> Snapshot:

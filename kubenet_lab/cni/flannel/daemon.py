@@ -13,12 +13,14 @@ from .backend import ORIGIN, Backend, underlay
 from .host_gw import HostGwBackend
 from .leases import Lease
 from .options import Flannel
+from .udp import UdpBackend
 from .vxlan import VxlanBackend
+from .wireguard import WireguardBackend
 
 __all__ = ["SUBNET_FILE", "backend_of", "conflist", "mtu_of", "program", "subnet_env", "subnet_files"]
 
 SUBNET_FILE = "/run/flannel/subnet.env"
-_BACKENDS: dict[str, Backend] = {b.type: b for b in (VxlanBackend(), HostGwBackend())}
+_BACKENDS: dict[str, Backend] = {b.type: b for b in (VxlanBackend(), HostGwBackend(), UdpBackend(), WireguardBackend())}
 
 
 def backend_of(options: Flannel) -> Backend:

@@ -19,7 +19,6 @@ NETWORK = "10.244.0.0/16"
 BACKENDS = ("vxlan", "host-gw", "udp", "wireguard", "ipip", "ipsec", "alloc", "extension", "tencent-vpc")
 #: backends that the daemon has and the lab does not, and why
 _NOT_MODELLED = {
-    "udp": "its TUN device", "wireguard": "its device",
     "ipip": "the lab has no IPIP device yet",
     "ipsec": "the lab has no IPsec (xfrm) policies",
     "alloc": "it allocates leases only; who routes between the nodes is up to the cloud",

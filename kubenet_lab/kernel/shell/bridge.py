@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import NotModelled
 from ..address import number
-from ..links import Link
+from ..links import RAW, Link
 from ..namespace import FdbEntry
 from . import as_json
 from .devices import by_index, flags, port_cost, shown_name
@@ -66,7 +66,7 @@ def _fdb(t: Terminal, words: Words, o: Options) -> str:
 
 def _multicast(link: Link) -> list[str]:
     """Link-layer groups that a device has joined: all hosts of both families, IPv6 solicited-node groups, a bridge's snooping ones."""
-    if link.kind in ("loopback", "vxlan"):
+    if link.kind in ("loopback", "vxlan") or link.kind in RAW:
         return []
     out = ["33:33:00:00:00:01"] if link.up or not link.opened else []
     if link.up:

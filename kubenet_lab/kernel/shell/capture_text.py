@@ -47,6 +47,8 @@ class Printer:
             low = number(body.target_ip) & 0xFFFFFF
             dst = f"33:33:ff:{low >> 16:02x}:{low >> 8 & 0xFF:02x}:{low & 0xFF:02x}"
         head = f"{self._mac(frame.src)} > {self._mac(dst)}, ethertype {kind}, length {frame.size - missing}: " if self.ethernet else ""
+        if self.ethernet and not frame.dst:
+            head = "ip: "  # a device without frames
         before, self._cut = self._cut, self._cut or missing > 0
         try:
             return head + self._body(body, not self.ethernet, missing)

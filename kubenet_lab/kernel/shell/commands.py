@@ -12,6 +12,9 @@ __all__ = ["commands_for"]
 _TABLES = {v: k for k, v in TABLES.items()}
 
 
+_KIND_ORDER = {"loopback": 0, "physical": 1, "bridge": 2, "veth": 3}
+
+
 def commands_for(ns: Namespace) -> list[str]:
     """`ip`, `bridge` and `sysctl` commands for this namespace's links, addresses, routes, rules, neighbours and FDB entries.
 
@@ -20,7 +23,7 @@ def commands_for(ns: Namespace) -> list[str]:
     lines are comments. Rules of iptables are what `iptables-save` prints.
     """
     out = [f"sysctl -w {k}={v}" for k, v in sorted(ns.sysctls.items()) if not _of_a_device(k)]
-    links = sorted(ns.links.values(), key=lambda k: ({"loopback": 0, "physical": 1, "bridge": 2, "veth": 3, "vxlan": 4}[k.kind], k.index))
+    links = sorted(ns.links.values(), key=lambda k: (_KIND_ORDER.get(k.kind, 4), k.index))
     done: set[str] = set()
     for k in links:
         if k.name not in done:
@@ -81,6 +84,14 @@ def _link(ns: Namespace, k: Link, done: set[str]) -> list[str]:
         return []
     if k.kind == "physical":
         return [f"# {k.name} is a NIC", f"ip link set dev {k.name} address {k.mac} mtu {k.mtu}"]
+    if k.kind == "tun":
+        return [f"# {k.name} is a TUN device, which the program that holds it makes", f"ip link set dev {k.name} mtu {k.mtu}"]
+    if k.wireguard is not None:
+        peers = [
+            f"wg set {k.name} peer {p.public_key} endpoint {p.endpoint}:{p.port} allowed-ips {','.join(p.allowed_ips)}"
+            for p in k.wireguard.peers
+        ]
+        return [f"ip link add name {k.name} mtu {k.mtu} type wireguard", f"wg set {k.name} listen-port {k.wireguard.port}", *peers]
     head = f"ip link add name {k.name} address {k.mac} mtu {k.mtu} type {k.kind}"
     if k.kind == "veth":
         if k.peer is None or k.peer[0] != ns.id or k.peer[1] not in ns.links:

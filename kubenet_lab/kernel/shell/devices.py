@@ -38,7 +38,7 @@ def carrier(net: Network, ns: Namespace, link: Link) -> bool:
 def operstate(net: Network, ns: Namespace, link: Link) -> str:
     if not link.up:
         return "DOWN"
-    if link.kind in ("loopback", "vxlan"):
+    if link.kind in ("loopback", "vxlan", "wireguard"):
         return "UNKNOWN"
     if not carrier(net, ns, link):
         return "LOWERLAYERDOWN" if link.kind == "veth" else "DOWN"
@@ -49,7 +49,8 @@ def flags(net: Network, ns: Namespace, link: Link) -> list[str]:
     """IFF_ flags in the order in which iproute2 prints them."""
     on = link.up and carrier(net, ns, link)
     out = ["NO-CARRIER"] if link.up and not on else []
-    out += ["LOOPBACK"] if link.kind == "loopback" else ["BROADCAST", "MULTICAST"]
+    usual = {"loopback": ["LOOPBACK"], "wireguard": ["POINTOPOINT"], "tun": ["POINTOPOINT", "MULTICAST"]}
+    out += usual.get(link.kind, ["BROADCAST", "MULTICAST"])
     if not link.arp:
         out.append("NOARP")
     if link.promisc:
@@ -69,7 +70,7 @@ def qdisc(link: Link) -> str:
     """A NIC gets the distribution's default (fq_codel under systemd), software devices have no queue."""
     if not link.up and not link.opened:
         return "noop"
-    return "fq_codel" if link.kind == "physical" else "noqueue"
+    return "fq_codel" if link.kind in ("physical", "tun") else "noqueue"
 
 
 def port_cost(link: Link) -> int:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...errors import NotModelled
-from ..links import BridgeOptions, BridgePort, Link, VxlanOptions
+from ..links import RAW, BridgeOptions, BridgePort, Link, VxlanOptions
 from ..namespace import Namespace
 from ..vxlan import largest_mtu
 from . import as_json
@@ -89,10 +89,12 @@ def head(t: Terminal, link: Link, *, mode: bool, short: bool = False) -> str:
         text += "mode DEFAULT "
     if not short:
         text += "group default "
-    return text + "qlen 1000"
+    return text + ("qlen 500" if link.kind == "tun" else "qlen 1000")
 
 
 def second(t: Terminal, link: Link) -> str:
+    if link.kind in RAW:
+        return "    link/none "
     kind = "loopback" if link.kind == "loopback" else "ether"
     everyone = "00:00:00:00:00:00" if kind == "loopback" else "ff:ff:ff:ff:ff:ff"
     nsid = netnsid(t.network, t.ns, link)
@@ -114,7 +116,10 @@ def _details(ns: Namespace, link: Link, line: str) -> list[str]:
     line += f" promiscuity {int(port or link.promisc)}  allmulti {int(port)} minmtu {low} maxmtu {high} "
     queues = 2 if link.kind == "veth" else 1
     tail = f"addrgenmode none numtxqueues {queues} numrxqueues {queues} {_SIZES}"
-    kind = {"veth": "veth ", "bridge": _bridge_details(ns, link), "vxlan": _vxlan_details(link)}.get(link.kind, "")
+    kind = {
+        "veth": "veth ", "bridge": _bridge_details(ns, link), "vxlan": _vxlan_details(link), "wireguard": "wireguard ",
+        "tun": "tun type tun pi off vnet_hdr off persist off ",
+    }.get(link.kind, "")  # fmt: skip
     if port:
         # the slave's line ends the record; the kind's own ends where it ends
         return [line, f"    {kind}", f"    {_port_details(ns, link)}{tail}"] if kind else [line, f"    {_port_details(ns, link)}{tail}"]

@@ -72,12 +72,16 @@ def _listeners(t: Terminal, protocol: str, fams: set[int]) -> list[Row]:
         elif (6 if ":" in k.address else 4) in fams:
             out.append((protocol.lower(), *state, _bracket(k.address), str(k.port), "[::]" if ":" in k.address else "0.0.0.0", "*"))
     if protocol == "UDP":
-        for link in t.ns.links.values():  # the kernel's own sockets of VXLAN devices
+        for link in t.ns.links.values():  # the sockets of tunnels: the kernel's own, and the program's that holds a TUN device
             if link.vxlan is not None and link.up and link.vxlan.family in fams:
                 everyone = "0.0.0.0" if link.vxlan.family == 4 else "[::]"
                 row: Row = ("udp", *state, everyone, str(link.vxlan.port), everyone, "*")
                 if row not in out:
                     out.append(row)
+            if link.wireguard is not None and link.up:
+                out += [("udp", *state, a, str(link.wireguard.port), a, "*") for f, a in ((4, "0.0.0.0"), (6, "[::]")) if f in fams]
+            if link.tun is not None and 4 in fams:
+                out.append(("udp", *state, link.tun.local, str(link.tun.port), "0.0.0.0", "*"))
     return out
 
 

@@ -6,8 +6,8 @@ There is no waiting in the lab: a capture shows what went by in the last questio
 from __future__ import annotations
 
 from ...errors import NotModelled
-from ..links import Link
-from ..packet import BROADCAST, Frame
+from ..links import RAW, Link
+from ..packet import BROADCAST, Frame, Packet
 from ..pcap import EPOCH, SNAPLEN
 from .capture_filter import compile_filter
 from .capture_text import Printer
@@ -93,7 +93,8 @@ def run(t: Terminal, argv: list[str]) -> str:
         total += 1
         label = _cooked(t, t.ns.links[name], frame) if device == "any" and name in t.ns.links else ""
         lines.append(clock(when, style) + label + printer.frame(frame))
-    kind = "LINUX_SLL2 (Linux cooked v2)" if device == "any" else "EN10MB (Ethernet)"
+    raw = device in t.ns.links and t.ns.links[device].kind in RAW
+    kind = "LINUX_SLL2 (Linux cooked v2)" if device == "any" else "RAW (Raw IP)" if raw else "EN10MB (Ethernet)"
     head = ["tcpdump: data link type LINUX_SLL2"] if device == "any" else []
     if not printer.verbose:
         head.append("tcpdump: verbose output suppressed, use -v[v]... for full protocol decode")
@@ -115,10 +116,15 @@ def _cooked(t: Terminal, link: Link, frame: Frame) -> str:
     if link.kind == "veth":
         peer = peer_of(t.network, link)
         out = peer is None or frame.src != peer.mac
+    elif link.kind in RAW:  # no hardware address says it: what is routed here goes out
+        route = t.ns.fib(frame.body.family).lookup(frame.body.dst) if isinstance(frame.body, Packet) else None
+        out = route is not None and route.dev == link.name
     else:
         out = frame.src == link.mac
     if out:
         way = "Out"
+    elif link.kind in RAW:
+        way = "In"
     elif frame.dst == BROADCAST:
         way = "B"
     elif int(frame.dst[:2], 16) & 1:
