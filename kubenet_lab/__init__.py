@@ -15,7 +15,7 @@ from .versions import MODELLED
 
 if TYPE_CHECKING:
     from . import plots, widgets
-    from .cluster import Cluster, Kubelet, Underlay, example, load
+    from .cluster import Allow, Cluster, Deny, Kubelet, SecurityGroup, Underlay, example, load
     from .cni import CniRuntime, Conflist, Flannel
     from .course import check, hint, learner, predict, progress, reveal
     from .dns import CoreDNS
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "MODELLED", "Cluster", "CniRuntime", "CommandError", "Conflist", "CoreDNS", "Decision", "Flannel", "Hop", "KubeProxy", "KubenetError",
-    "Kubelet", "LoadError", "NotFound", "NotModelled", "Outcome", "PolicyEngine", "Reason", "Trace", "Underlay", "__version__", "check",
-    "example", "hint", "learner", "load", "plots", "predict", "progress", "reveal", "widgets",
+    "MODELLED", "Allow", "Cluster", "CniRuntime", "CommandError", "Conflist", "CoreDNS", "Decision", "Deny", "Flannel", "Hop", "KubeProxy",
+    "KubenetError", "Kubelet", "LoadError", "NotFound", "NotModelled", "Outcome", "PolicyEngine", "Reason", "SecurityGroup", "Trace",
+    "Underlay", "__version__", "check", "example", "hint", "learner", "load", "plots", "predict", "progress", "reveal", "widgets",
 ]  # fmt: skip
 
 #: where each name comes from that is loaded when it is first used: `import kubenet_lab` stays light
 _LATER = {
-    **dict.fromkeys(("Cluster", "Kubelet", "Underlay", "example", "load"), "cluster"),
+    **dict.fromkeys(("Allow", "Cluster", "Deny", "Kubelet", "SecurityGroup", "Underlay", "example", "load"), "cluster"),
     **dict.fromkeys(("check", "hint", "learner", "predict", "progress", "reveal"), "course"),
     "CniRuntime": "cni", "Conflist": "cni", "CoreDNS": "dns", "Flannel": "cni", "KubeProxy": "services", "PolicyEngine": "policy",
 }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..cni.rules import RuleStep, replay, restore_text
 from ..dns import Upstream, Zones, parse_resolv_conf
+from ..errors import NotFound, Problem
 from ..ingress import HttpServer
 from ..kernel.address import prefix
 from ..kernel.ipset import IpSets
@@ -21,6 +22,7 @@ from ..objects.snapshot import Snapshot
 from ..objects.views import EndpointSlice, Node, Pod
 from ..policy import PolicyEngine, kube_router_rules_for
 from ..services import KubeProxy, NodeView, rules, serves_loopback
+from .filters import place_filters
 from .listening import bind_pod
 from .names import as_ip, node_address
 from .sanity import programmable
@@ -74,6 +76,9 @@ class Build:
         nodes = [n for n in self.snapshot.list(Node) if node_address(n) or node_address(n, 6)]
         for node in nodes:
             self._node(node)
+        names = [n.name for n in nodes]
+        place_filters(net, under.all_filters, names)
+        self.problems += [Problem(str(NotFound("node", key, names)), f"underlay.{field}[{key!r}]") for field, key in under.unknown(names)]
         pods = [p for p in self.snapshot.list(Pod) if p.ips and not p.terminated and p.spec.node_name in net.hosts]
         if declared.blocked:
             self._steps: Mapping[str, Sequence[RuleStep]] = {}

@@ -30,6 +30,7 @@ from .questions import Connection
 from .settle import Declared
 from .summary import Summary, summarise
 from .topology import Topology, topology_of
+from .underlay_view import UnderlayView
 from .views import NodeView, PodView
 from .world import listen_outside, stub_resolve, unknown_listeners, world_zones
 
@@ -52,7 +53,7 @@ class Cluster:
         self._outside: dict[str, None] = {}  # machines outside that live questions have named
         self.capture: Sequence[tuple[Any, ...]] = ()  # the frames of the last live traffic, for tcpdump
         self.policy, self.dns = PolicyFacade(self), DnsFacade(self)
-        self.ingress, self.plot = IngressFacade(self), PlotFacade(self)
+        self.ingress, self.plot, self.underlay = IngressFacade(self), PlotFacade(self), UnderlayView(self)
 
     def _clock(self) -> float:
         return self._state.clock

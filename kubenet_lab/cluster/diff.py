@@ -13,6 +13,7 @@ from ..errors import KubenetError, NotFound, NotModelled
 from ..kernel.namespace import Namespace
 from ..objects.views import Pod, Service
 from .names import owner_workload
+from .underlay_view import underlay_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,6 +151,11 @@ def _entries(one: Cluster, other: Cluster) -> list[Change]:
                 out.append(Change("entry", id, line[1:], ""))
             elif line.startswith("+") and not line.startswith("+++"):
                 out.append(Change("entry", id, "", line[1:]))
+    for line in difflib.unified_diff(underlay_lines(one.network()), underlay_lines(other.network()), n=0, lineterm=""):
+        if line.startswith("-") and not line.startswith("---"):
+            out.append(Change("entry", "underlay", line[1:], ""))
+        elif line.startswith("+") and not line.startswith("+++"):
+            out.append(Change("entry", "underlay", "", line[1:]))
     return out
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import KubenetError
+from ..kernel.port_filter import FilterRule
+from .filters import EVERY_NODE, ROUTER_KEY, check_place, rules_of
 
-__all__ = ["ROUTER_KEY", "Underlay", "UnderlaySegment"]
+__all__ = ["Underlay", "UnderlaySegment"]
 
-#: how options name the router
-ROUTER_KEY = "router"
 _NAME = re.compile(r"\A[a-z0-9]([-a-z0-9.]{0,13}[a-z0-9])?\Z")  # it names the router's interface too: at most 15 letters
 _TAKEN = ("lo", "wan", "outside", ROUTER_KEY)
 
@@ -95,12 +95,16 @@ class Underlay:
 
     A segment may be its CIDR alone; a number makes that many. Without segments all nodes are on one wire.
     `nic_mtu`: the MTU of single NICs: {"worker-1": 9000, "router": 1400} or, of one of the router's, {"router/rack-b": 1400}.
+    `filters`: packet filters, by node (its security group), "*" (every node) or "router": {"worker-2": "deny udp 8472",
+    "*": kn.SecurityGroup(ingress=["udp 8472", "tcp 10250"])}. `icmp` "blocked": the router neither sends nor forwards any ICMP.
     """
 
     mtu: int = 1500
     delay: float = 0.0002
     segments: Any = ()  # a tuple of UnderlaySegment once it is made
     nic_mtu: Mapping[str, int] = field(default_factory=dict)
+    filters: Mapping[str, Any] = field(default_factory=dict)  # a dict of tuples of FilterRule once it is made
+    icmp: str = "allowed"
 
     def __post_init__(self) -> None:
         _bytes("mtu", self.mtu)
@@ -121,6 +125,27 @@ class Underlay:
             head, _, segment = name.partition("/")
             if segment and (head != ROUTER_KEY or segment not in [s.name for s in self.segments]):
                 raise KubenetError(f"Underlay nic_mtu: found {name!r}, expected a node, 'router' or 'router/' and a segment")
+
+        if not isinstance(self.filters, Mapping) or not all(isinstance(k, str) for k in self.filters):
+            raise KubenetError(f'Underlay filters: found {self.filters!r}, expected a dict such as {{"worker-2": "deny udp 8472"}}')
+        object.__setattr__(self, "filters", {k: rules_of(v) for k, v in self.filters.items()})
+        for where, rules in self.filters.items():
+            check_place(where, rules)
+        if self.icmp not in ("allowed", "blocked"):
+            raise KubenetError(f"Underlay icmp: found {self.icmp!r}, expected 'allowed' or 'blocked'")
+
+    def unknown(self, nodes: Collection[str]) -> list[tuple[str, str]]:
+        """(option, key) of what is said of nodes that are not there."""
+        heads = [(k, k.partition("/")[0]) for k in self.nic_mtu]
+        return [("filters", k) for k in self.filters if k not in (ROUTER_KEY, EVERY_NODE, *nodes)] + [
+            ("nic_mtu", k) for k, head in heads if head not in (ROUTER_KEY, *nodes)
+        ]
+
+    @property
+    def all_filters(self) -> dict[str, tuple[FilterRule, ...]]:
+        """The filters by place, what `icmp` says included."""
+        blocked = (FilterRule("deny", protocol="ICMP"),) if self.icmp == "blocked" else ()
+        return {**self.filters, ROUTER_KEY: (*self.filters.get(ROUTER_KEY, ()), *blocked)}
 
     def segment(self, name: str) -> UnderlaySegment:
         """What was said of a segment; nothing for one that was not named."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
 
-__all__ = ["NodeView", "Output", "PodView"]
+__all__ = ["Machine", "NodeView", "Output", "PodView"]
 
 
 class Output(str):
@@ -42,7 +42,7 @@ def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-class _Machine:
+class Machine:
     """What nodes and pods have in common: one network namespace."""
 
     _party_name: str  # as a question's source or destination
@@ -153,7 +153,7 @@ class _Machine:
         )
 
 
-class NodeView(_Machine):
+class NodeView(Machine):
     """A node of the cluster."""
 
     def __init__(self, cluster: Cluster, namespace: str):
@@ -188,7 +188,7 @@ class NodeView(_Machine):
         return f"Node({self._id})"
 
 
-class PodView(_Machine):
+class PodView(Machine):
     """A pod: the network namespace that its containers share."""
 
     def __init__(self, cluster: Cluster, namespace: str, pod: Pod):

@@ -60,6 +60,19 @@ def _closed(p: P) -> str:
     return f"The packet reaches {p['label']}, but no socket listens on {p['protocol']} port {p['port']}. The kernel answers with {answer}: connection refused."
 
 
+def _group(p: P) -> str:
+    where = {
+        "ingress": f"stands before {p['host']}, outside of the machine: the packet never reaches {p['device']}, and nothing there shows it",
+        "egress": f"stands behind {p['device']} of {p['host']}: the machine has sent the packet, and tcpdump there shows it, but it goes no further",
+    }[p["way"]]
+    return f"{p['group'][0].upper()}{p['group'][1:]} {where}. The rule that decided: {p['rule']}. Nobody is told."
+
+
+def _group_command(p: P) -> str:
+    what = {"ICMP": "icmp", "ICMPv6": "icmp6"}.get(p["packet_proto"], f"{str(p['packet_proto']).lower()} port {p['packet_dport']}")
+    return f"tcpdump -ni {p['device']} {what}"
+
+
 def _forward(p: P) -> str:
     way = f"via {p['via']} by {p['device']}" if p.get("via") else f"by {p['device']}, where {p['packet_dst']} is directly attached"
     return f"{p['host']} looks {p['packet_dst']} up in its routing table; the longest matching prefix sends it {way}. Being routed costs one TTL."
@@ -276,6 +289,8 @@ PHRASES: dict[str, Phrase] = {
     "conntrack.race": Phrase("lost a race in conntrack", "Another packet of the same flow was confirmed first.", "conntrack -S", documented("Linux nf_conntrack_core.c, __nf_conntrack_confirm")),
     "filter.drop": Phrase("dropped by {chain}", _drop, "iptables -t {table} -S {chain}", documented("iptables(8)")),
     "filter.reject": Phrase("rejected by {chain}", _reject, "iptables -t {table} -S {chain}", measured(f"{_KERNEL}: REJECT at once, DROP times out")),
+    "group.denied": Phrase("{group} drops it: {rule}", _group, _group_command,
+                           documented("Azure: Network security groups (rules in order, stateful, at the NIC); AWS: Security groups for your VPC")),
     # links
     "link.down": Phrase("{device} is down", "The interface {device} is not up, so nothing passes.", "ip link show {device}", documented("ip-link(8)")),
     "link.gone": Phrase("{device} does not exist any more", "The interface, or its other end, was removed.", "ip link", documented("ip-link(8)")),

@@ -16,6 +16,7 @@ from .links import Link
 from .namespace import FdbEntry, Namespace
 from .neighbours import resolve
 from .packet import BROADCAST, Arp, Packet
+from .port_filter import passes
 from .walk import Successor, Walk, stage
 
 __all__ = ["learned_fdb", "lookup_fdb"]
@@ -77,6 +78,8 @@ def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
     segment = w.net.segments[link.segment]
     if f.packet.size > segment.mtu + 4:  # a switch takes a tagged frame: four bytes more than it promises
         return w.end(f, "mtu.wire", size=f.packet.size, mtu=segment.mtu, segment=segment.name)
+    if (at := segment.filters.get((f.ns, f.dev))) is not None and (rule := passes(w, f, at, f"{f.ns}/{f.dev}", "egress")) is not None:
+        return w.end(f, "group.denied", entry=rule, group=at.name, rule=str(rule), way="egress")
     out: list[Successor] = []
     group, reached = is_group(f.dmac), False
     for ns_id, name in segment.ports:
@@ -88,6 +91,11 @@ def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
         g = w.note(f, "wire.cross", to_host=w.ns(ns_id).host, to_ns=ns_id, to_dev=name, segment=segment.name)
         if f.packet.size > nic.mtu + 4:  # a NIC's receive buffer holds its MTU and a VLAN tag
             w.end(g.to("rx", ns=ns_id, dev=name), "mtu.nic", size=f.packet.size, mtu=nic.mtu, segment=segment.name)
+            reached = True
+            continue
+        at = segment.filters.get((ns_id, name))
+        if at is not None and (rule := passes(w, f, at, f"{ns_id}/{name}", "ingress")) is not None:
+            w.end(g.to("rx", ns=ns_id, dev=name), "group.denied", entry=rule, group=at.name, rule=str(rule), way="ingress")
             reached = True
             continue
         out.append((segment.delay, g.anew("rx", ns=ns_id, dev=name, mark=0)))

@@ -13,6 +13,7 @@ from ..errors import KubenetError
 from .address import family, prefix
 from .links import Link
 from .namespace import Namespace
+from .port_filter import PortFilter
 
 __all__ = ["ROUTER", "Host", "Network", "Segment"]
 
@@ -36,6 +37,7 @@ class Segment:
     mtu: int = 1500
     delay: float = WIRE_DELAY
     ports: list[tuple[str, str]] = field(default_factory=list)  # (namespace id, link name)
+    filters: dict[tuple[str, str], PortFilter] = field(default_factory=dict)  # at these ports
 
 
 @dataclass(slots=True)
@@ -101,6 +103,16 @@ class Network:
         if address:
             ns.add_address(name, address)
         return ns.links[name]
+
+    def filter_port(self, host: str, at: PortFilter | None, name: str = "eth0") -> None:
+        """Put a packet filter at the port of a NIC, or take it away."""
+        for segment in self.segments.values():
+            if (host, name) in segment.ports:
+                segment.filters.pop((host, name), None)
+                if at is not None and at.rules:
+                    segment.filters[host, name] = at
+                return
+        raise KubenetError(f"{host} has no NIC {name} on a wire")
 
     # ---------------------------------------------------------------------------------------- the outside world
     def add_gateway(self, segment: str, address: str, *, outside: str = "outside", address6: str = "") -> Host:

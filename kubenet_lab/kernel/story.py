@@ -15,6 +15,7 @@ from .iptables import Rule
 from .namespace import FdbEntry, Listener, Neighbour
 from .network import Network
 from .packet import Arp, Packet
+from .port_filter import FilterRule
 from .routing import Route
 
 __all__ = ["LAYER_OF", "hops_of", "trace_of"]
@@ -24,7 +25,7 @@ LAYER_OF: dict[str, Layer] = {
     "socket": "pod", "tcp": "pod", "icmp": "node", "bridge": "bridge", "vxlan": "tunnel", "fdb": "tunnel", "wire": "wire", "veth": "pod",
     "wireguard": "tunnel", "tun": "tunnel",
     "route": "node", "ttl": "node", "nat": "nat", "conntrack": "nat", "filter": "policy", "neigh": "node", "mtu": "node", "link": "node",
-    "rx": "wire", "martian": "node", "rp_filter": "node", "forward": "node", "ip": "node",
+    "group": "policy", "rx": "wire", "martian": "node", "rp_filter": "node", "forward": "node", "ip": "node",
 }  # fmt: skip
 
 
@@ -58,6 +59,8 @@ def entry_of(thing: Any, event: Trail) -> Entry | None:
         return Entry("conntrack", text, f"conntrack -L -p {thing.orig.proto.lower()} --orig-src {thing.orig.src}")
     if isinstance(thing, Rule):
         return Entry("rule", str(thing), thing.command, thing.origin)
+    if isinstance(thing, FilterRule):
+        return Entry("filter", str(thing), origin=str(event.params.get("group", "")))
     return Entry("entry", str(thing))
 
 

@@ -218,3 +218,136 @@ def test_a_segment_of_an_unknown_node_names_the_ones_there_are() -> None:
     with pytest.raises(NotFound):
         cluster.copy(underlay={"segments": {"a": {"nodes": ["worker-9"]}}})
     assert len(cluster.plan.segments) == 2
+
+
+# ------------------------------------------------------------------------------------------------------ packet filters
+def verdict(cluster: kn.Cluster, **more: Any) -> tuple[str, str]:
+    """Verdict and last event of client to server, on a fork."""
+    trace = cluster.preview("app/client", "app/server", 8080, **more)
+    return trace.verdict, [*trace.hops, *trace.reply_hops][-1].code
+
+
+def test_blocked_vxlan_shows_as_the_group_that_blocks_it() -> None:
+    cluster = two_racks(filters={"worker-2": "deny udp 8472"})
+    trace = cluster.connect("app/client", "app/server", 8080)
+    assert (trace.verdict, trace.phase, trace.error) == ("timeout", "handshake", "ETIMEDOUT")
+    last = trace.hops[-1]
+    assert (last.code, last.title) == ("group.denied", "the security group of worker-2 drops it: deny udp 8472")
+    assert last.entry is not None and (last.entry.text, last.entry.kind) == ("deny udp 8472", "filter")
+    assert "never reaches eth0" in last.sentence and trace.reasons[-1].code == "group.denied"
+    assert trace.evidence and "documented" in {e.kind for e in trace.evidence}
+    assert cluster.connect("node:worker-1", "node:worker-2", 10250).verdict == "delivered", "nothing else is blocked"
+
+
+def test_filters_are_edited_recorded_copied_shown_and_dropped() -> None:
+    cluster = two_racks()
+    plain = cluster.copy()
+    assert verdict(cluster)[0] == "delivered"
+    assert cluster.underlay.filter("worker-2", kn.Deny("UDP", 8472)) is cluster
+    assert verdict(cluster) == ("timeout", "group.denied")
+    assert [str(e) for e in cluster.edits] == ["filter of worker-2: deny udp 8472"]
+    assert verdict(cluster.copy()) == verdict(cluster.copy(cni=kn.Flannel())) == ("timeout", "group.denied")
+    cluster.apply(pod("app/third", "worker-1"))
+    assert verdict(cluster) == ("timeout", "group.denied")
+    changes = plain.diff(cluster.copy(), flows=[("app/client", "app/server", 8080)])
+    assert "underlay: + the security group of worker-2: deny udp 8472" in [str(c) for c in changes.entries]
+    assert [(c.before, c.after) for c in changes.verdicts] == [("delivered", "timeout")]
+    cluster.underlay.unfilter("worker-2")
+    assert verdict(cluster)[0] == "delivered" and cluster.underlay.filters == {}
+    cluster.underlay.filter("*", "deny udp 8472")
+    assert sorted(cluster.underlay.filters) == ["worker-1", "worker-2"]
+    assert verdict(cluster.resync())[0] == "delivered"
+
+
+def test_filters_on_the_router_are_its_iptables_rules() -> None:
+    cluster = two_racks(filters={"router": ["deny udp 8472"]})
+    assert verdict(cluster) == ("timeout", "filter.drop")
+    rule = '-A UNDERLAY -p udp -m udp --dport 8472 -m comment --comment "deny udp 8472" -j DROP'
+    assert rule in cluster.underlay.router.run("iptables -S")
+    cluster.underlay.router.run("iptables -F UNDERLAY")
+    assert verdict(cluster)[0] == "delivered"
+    cluster.underlay.filter("router", "deny udp 8472")
+    assert verdict(cluster)[0] == "timeout" and len(cluster.edits) == 2
+    assert verdict(cluster.copy())[0] == "timeout"
+    cluster.underlay.unfilter("router")
+    assert verdict(cluster)[0] == "delivered"
+    assert verdict(cluster.resync())[0] == "timeout", "what the option says is there again"
+    one = kn.load(TWO, underlay={"filters": {"router": "deny udp 8472"}})
+    assert verdict(one)[0] == "delivered", "on one wire the router sees nothing of it"
+
+
+def test_a_security_group_is_what_may_come_in() -> None:
+    group = kn.SecurityGroup(ingress=["tcp 10250", {"protocol": "UDP", "port": 8472, "source": "192.168.50.0/23"}])
+    cluster = two_racks(filters={"*": group})
+    assert verdict(cluster)[0] == "delivered"
+    assert cluster.connect("node:worker-1", "node:worker-2", 10250).verdict == "delivered"
+    assert cluster.connect("external:203.0.113.7", "node:worker-2", 10250).verdict == "delivered"
+    blocked = cluster.connect("external:203.0.113.7", "svc:app/server", 80, via="worker-2")
+    assert (blocked.verdict, blocked.hops[-1].title) == ("timeout", "the security group of worker-2 drops it: deny ingress all")
+    assert cluster.connect("app/client", "external:203.0.113.7", 443).verdict == "delivered", "answers come in"
+    assert cluster.underlay.filters["worker-1"] == group.rules
+    narrow = two_racks(filters={"worker-1": kn.SecurityGroup(ingress=["tcp 10250"])})
+    lost = narrow.connect("app/client", "app/server", 8080)
+    assert lost.reply_hops[-1].code == "group.denied", "the answer is another UDP flow: it does not come from port 8472"
+
+
+def test_icmp_blocked_makes_a_black_hole() -> None:
+    """The router's link to rack-b is narrower than the nodes' NICs: a node's large segments need the router's word."""
+    narrow = {"nic_mtu": {"router/rack-b": 1400}}
+    told = two_racks(**narrow).connect("node:worker-1", "node:worker-2", 10250, size=3000)
+    assert told.verdict == "delivered"
+    cluster = two_racks(**narrow, icmp="blocked")
+    lost = cluster.connect("node:worker-1", "node:worker-2", 10250, size=3000)
+    assert (lost.verdict, lost.phase) == ("stalled", "data")
+    assert cluster.connect("node:worker-1", "node:worker-2", 10250).verdict == "delivered", "the handshake is small"
+    assert cluster.connect("node:worker-1", "node:worker-2", protocol="ICMP").verdict == "timeout"
+    only = two_racks(**narrow, filters={"router": "deny icmp frag-needed"})
+    assert only.connect("node:worker-1", "node:worker-2", 10250, size=3000).verdict == "stalled"
+    assert only.connect("node:worker-1", "node:worker-2", protocol="ICMP").verdict == "delivered", "which is why ping looks well"
+
+
+def test_a_narrow_wire_shows_in_every_device_on_it() -> None:
+    racks = {**RACKS, "rack-b": {**RACKS["rack-b"], "mtu": 1400}}
+    cluster = kn.load(TWO, underlay=kn.Underlay(segments=racks, nic_mtu={"worker-1": 9000}))
+    mtus = {n: cluster.node(n).links().set_index("ifname").mtu for n in ("worker-1", "worker-2")}
+    assert (mtus["worker-1"]["eth0"], mtus["worker-2"]["eth0"], mtus["worker-2"]["cni0"]) == (9000, 1400, 1350)
+    assert cluster.underlay.to_frame().set_index("segment").mtu.to_dict() == {"rack-a": 1500, "rack-b": 1400}
+    lost = cluster.connect("node:worker-1", "external:192.168.50.77", 9, "UDP", size=4000, df=True)
+    assert (lost.verdict, lost.hops[-1].code) == ("timeout", "mtu.wire")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"filters": {"worker-1": "drop everything"}}, "found 'drop everything'"), ({"filters": "deny all"}, "filters: found 'deny all'"),
+        ({"filters": {"router": "deny in udp 8472"}}, "router's filter: found ingress or egress"), ({"icmp": "no"}, "icmp: found 'no'"),
+        ({"filters": {"worker-1": 5}}, "filter rules: found 5"),
+        ({"filters": {"worker-1": {"action": "deny", "ports": 5}}}, "filter rule: found"),
+        ({"filters": {"worker-1": {"protocol": "udp"}}}, "expected the action allow or deny"),
+    ],
+)  # fmt: skip
+def test_filters_that_cannot_be(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(KubenetError) as error:
+        kn.load(TWO, underlay=given)
+    assert says in str(error.value)
+
+
+def test_an_edit_of_a_filter_that_cannot_be_changes_nothing() -> None:
+    cluster = two_racks()
+    for where, rules, says in (
+        ("worker-9", "deny all", "place for a filter"), ("worker-2", "deny udp x", "could not read"),
+        ("router", "deny in all", "ingress or egress"),
+    ):  # fmt: skip
+        with pytest.raises(KubenetError, match=says):
+            cluster.underlay.filter(where, rules)
+    with pytest.raises(KubenetError, match="SecurityGroup ingress"):
+        kn.SecurityGroup(ingress=["deny udp 5"])
+    with pytest.raises(KubenetError, match="port: found True"):
+        kn.Allow("TCP", True)
+    assert cluster.edits == () and cluster.underlay.filters == {}
+
+
+def test_a_filter_that_names_an_unknown_node_is_a_finding() -> None:
+    cluster = two_racks(filters={"worker-9": "deny all"}, nic_mtu={"worker-8": 1400})
+    said = [str(f) for f in cluster.findings]
+    assert any("worker-9" in s and "filters" in s for s in said) and any("worker-8" in s and "nic_mtu" in s for s in said)
