@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import KubenetError, NotFound, NotModelled, Problem
 from ..kernel.ask import DEFAULT_TIMEOUT
+from ..kernel.background import catch_up
 from ..kernel.network import Network
 from ..kernel.state import State
 from ..objects.snapshot import Snapshot
@@ -61,6 +62,7 @@ class Cluster:
     # ------------------------------------------------------------------------------------------------- the objects
     def _change(self, change: Callable[[Declared], object]) -> Cluster:
         """Everything or nothing: a change works on a copy, which is taken over when all went well."""
+        self.catch_up()
         work = self._declared.copy(self._clock)
         change(work)
         self._declared = work
@@ -234,6 +236,7 @@ class Cluster:
 
     def resync(self) -> Cluster:
         """Drop every hand edit: the agents write their state again."""
+        self.catch_up()
         self._edits.clear()
         self._build = self._topology = None
         return self
@@ -247,31 +250,39 @@ class Cluster:
     @property
     def now(self) -> float:
         """The lab's clock, in seconds since it was loaded."""
-        return self._state.clock
+        return self.state.clock
 
     def flush(self) -> Cluster:
         """Empty the dynamic state: conntrack, learned neighbours and FDB entries, open connections, counters, caches, path MTUs."""
-        self._state.flush()
+        self.state.flush()
         return self
 
     def tick(self, seconds: float) -> Cluster:
         """Let time pass."""
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
             raise KubenetError(f"tick: found {seconds!r}, expected a number of seconds that is not negative")
-        self._state.clock += seconds
+        self.state.clock += seconds
+        self.catch_up()
         return self
 
     @property
     def state(self) -> State:
+        """The dynamic state, with everything done that was due."""
+        self.catch_up()
         return self._state
+
+    def catch_up(self) -> None:
+        """What the last questions left under way happens: connections close, what was lost is sent again. tcpdump sees it too."""
+        if self._state.later and not self._declared.blocked and (frames := catch_up(self.network(), self._state)):
+            self.capture = (*self.capture, *frames)
 
     def live(self) -> Fork:
         """The cluster's own dynamic state: what is asked leaves its marks."""
-        return Fork(self, self.walkable(), self._state, live=True)
+        return Fork(self, self.walkable(), self.state, live=True)
 
     def fork(self) -> Fork:
         """A copy of the dynamic state: what is asked changes nothing."""
-        return Fork(self, self.walkable(), self._state.fork())
+        return Fork(self, self.walkable(), self.state.fork())
 
     def remember_outside(self, address: str) -> None:
         """A machine outside took part in a live question: figures show it from now on."""
@@ -368,7 +379,7 @@ class Cluster:
         other = Cluster(merged, self._declared)
         other._edits, other._outside = list(self._edits), dict(self._outside)
         if not options:
-            other._state = self._state.fork()
+            other._state = self.state.fork()
             other._declared = self._declared.copy(other._clock)
         else:
             other._state.clock = self.now

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import KubenetError
-from ..kernel.ask import DEFAULT_TIMEOUT, Question, Result, put, send
+from ..kernel.ask import DEFAULT_TIMEOUT, Question, Result, close, put, send
 from ..kernel.story import trace_of
+from ..kernel.tcp_conn import find
 from ..trace import Trace
 from .connect import payload_of, question_of, source_port_of, told
 from .fork import Fork, source_of, target_of
@@ -32,7 +33,10 @@ class Connection:
     @property
     def open(self) -> bool:
         """Whether the client's end is still there: flushing the dynamic state or the pod's end takes it away."""
-        return self._open and self._result.key in self._fork.cluster.state.read("tcp", self._result.question.ns)
+        if not self._open:
+            return False
+        conn = find(self._fork.cluster.state, self._result.question.ns, self._result.key)
+        return conn is not None and not conn.closed
 
     def send(self, size: int = 1, timeout: float = DEFAULT_TIMEOUT) -> Trace:
         """`size` bytes to the server and their acknowledgement, as a Trace. Raises KubenetError if the connection is not open."""
@@ -43,21 +47,23 @@ class Connection:
         if not self.open or self._result.question.ns not in fork.network.namespaces:
             raise KubenetError(f"{self.question}: the connection is not open")
         done = send(fork.network, fork.state, self._result, payload, timeout)
-        if done.verdict == "delivered":
-            done.answered_by, done.source_seen = done.answered_by or self._result.answered_by, done.source_seen or self._result.source_seen
-        else:
-            self._open = done.error != "ECONNRESET" and self._open
+        self._open = done.error != "ECONNRESET"
         fork.cluster.capture = done.walk.frames or ()
         return trace_of(done, question=f"{self.question}: {size} bytes", facts=fork.facts)
 
-    def close(self) -> None:
-        """Both ends forget the connection. What conntrack knows stays until it times out."""
-        state, mine = self._fork.cluster.state, self._result
-        keys = {e.key for e in mine.walk.events if len(e.key) == 4}
-        for table in [k for k in state.keys() if k[0] == "tcp"]:  # noqa: SIM118
-            for key in [k for k in state.read(*table) if k in keys]:
-                del state.write(*table)[key]
+    def close(self, *, reset: bool = False) -> Trace | None:
+        """The client closes: FIN, the server's FIN, the last ACK, as a Trace; None if it is not open any more.
+
+        `reset`: as with SO_LINGER 0, by a reset. close() does not wait: what is lost is "stalled", and is sent again while time passes.
+        """
+        if not self.open or self._result.question.ns not in self._fork.cluster.network().namespaces:
+            self._open = False
+            return None
         self._open = False
+        fork = self._fork.cluster.live()
+        done = close(fork.network, fork.state, self._result, reset)
+        fork.cluster.capture = done.walk.frames or ()
+        return trace_of(done, question=f"{self.question}: {'reset' if reset else 'close'}", facts=fork.facts)
 
     def __enter__(self) -> Connection:
         return self
@@ -86,6 +92,6 @@ def open_connection(
     result = put(
         fork.network,
         fork.state,
-        Question(source.namespace, target.address, target.port, "TCP", source_port=number, timeout=timeout, keep=True),
+        Question(source.namespace, target.address, target.port, "TCP", source_port=number, timeout=timeout, closing="none"),
     )
     return Connection(fork, result, question, told(fork, result, question, source, target))

@@ -43,11 +43,25 @@ def _send_title(p: P) -> str:
     what = {"TCP": "connects", "UDP": "sends a datagram", "ICMP": "sends a ping"}[p["protocol"]]
     if p["protocol"] == "TCP" and "S" not in p["flags"]:
         what = f"sends {p['size']} bytes"
+        if not p["size"]:
+            what = "closes its connection" if "F" in p["flags"] else "resets its connection"
     return f"{short(p['label'])} {what} to {_to(p)}"
 
 
 def _send(p: P) -> str:
     return f"{p['label']} writes {_to(p)} into the packet and asks its own routing table for the way out."
+
+
+def _fin(p: P) -> str:
+    if p["state"] == "ESTABLISHED":
+        return f"A FIN arrives: the other end will send no more. {p['label']} has nothing left to say, and closes too: its FIN goes back with the ACK."
+    return f"The other end's FIN arrives: both directions are closed. {p['label']} sends the last ACK and keeps the port pair in TIME_WAIT for 60 seconds."
+
+
+def _reset(p: P) -> str:
+    if p["state"] == "SYN_SENT":
+        return "A TCP reset arrives: the other end has no such socket, or does not know this connection."
+    return f"A TCP reset arrives: the connection ({p['state']}) is over at once, and what was not read is lost."
 
 
 def _listens(p: P) -> str:
@@ -153,6 +167,11 @@ def _wire(p: P) -> str:
     return {"lan": "the node network", "outside": "the world outside"}.get(p["segment"], f"the segment {p['segment']}")
 
 
+def _mtu_send(p: P) -> str:
+    why = f"may not be fragmented (DF) and {p['device']} takes {p['mtu']} bytes" if p["df"] else f"would be larger than the {p['mtu']} bytes that IP can carry"
+    return f"The packet {why}: the send call fails with EMSGSIZE. No packet leaves."
+
+
 def _fdb_miss(p: P) -> str:
     return (
         f"{p['device']} looks {p['mac']} up in its forwarding database and finds no entry, so it does not know which node to send to. "
@@ -174,8 +193,9 @@ PHRASES: dict[str, Phrase] = {
                           documented("RFC 9293, 3.10.7.4")),
     "socket.no_protocol": Phrase(_short("label", " does not speak {proto}"), "No protocol handler: the kernel answers ICMP protocol unreachable.", "",
                                  documented("RFC 1122, 3.2.2.1")),
-    "tcp.reset": Phrase(_short("label", " is told: connection refused"), "A TCP reset arrives: the other end has no such socket, or does not know this connection.", "",
+    "tcp.reset": Phrase(lambda p: f"{short(p['label'])} is told: connection {'refused' if p['state'] == 'SYN_SENT' else 'reset'}", _reset, "",
                         documented("RFC 9293, 3.10.7.3")),
+    "tcp.fin": Phrase(_short("label", " hears that the other end has closed"), _fin, "ss -tan", measured(f"{_KERNEL}: FIN, FIN-ACK, ACK; TIME_WAIT")),
     "tcp.reset_sent": Phrase("a TCP reset goes back", "The reset carries the address the client asked for, so the client believes it.", "",
                              documented("RFC 9293, 3.5.2")),
     "tcp.stray": Phrase(_short("label", " does not know this connection"), "A segment ({flags}) of a connection that {label} never opened: it answers with a reset.",
@@ -258,8 +278,10 @@ PHRASES: dict[str, Phrase] = {
     "neigh.failed": Phrase("nobody answers for {ip} on {device}", _failed,
                            "ip neigh show dev {device}", measured(f"{_KERNEL}: absent pod address: EHOSTUNREACH after about 3 s")),
     # size
-    "mtu.send": Phrase(_short("label", " cannot send {size} bytes at once"), "The packet may not be fragmented (DF) and {device} takes {mtu} bytes: the send call fails with EMSGSIZE. No packet leaves.",
+    "mtu.send": Phrase(_short("label", " cannot send {size} bytes at once"), _mtu_send,
                        "ip link show {device}", measured(f"{_KERNEL}: EMSGSIZE without any ICMP")),
+    "mss.lowered": Phrase("{host} lowers the MSS to {mss}", "The SYN says how large the other end's segments may be: {was} bytes. A rule writes {mss} into it, so that they fit the way.",
+                          "iptables -t mangle -S", measured(f"{_KERNEL}: --clamp-mss-to-pmtu, --set-mss")),
     "mtu.local": Phrase("too big for {device}", "The packet has {size} bytes, {device} takes {mtu}, and it may not be fragmented.", "ip link show {device}", documented("RFC 1191")),
     "mtu.forward": Phrase("too big for {device}: {size} of {mtu} bytes", "The packet must leave by {device}, which takes {mtu} bytes, and DF forbids cutting it. {host} drops it and says what would fit.",
                           "ip link show {device}", measured(f"{_KERNEL}: pod MTU 1500 over VXLAN: ICMP 3/4 mtu 1450 from 10.244.N.1")),

@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import KubenetError
 from ..trace import Phase, Verdict
-from . import l2  # noqa: F401  (its stages register themselves)
-from .flight import Flight, Trail
-from .l3 import route_output
+from . import l2, sockets  # noqa: F401  (their stages register themselves)
+from .background import catch_up
+from .flight import Flight, Timer, Trail
+from .l3 import MAX_SIZE as MAX_PACKET
+from .l3 import connected_to, path_mtu, route_output
 from .network import Network
 from .packet import Filler, Icmp, Packet, Payload, Udp
 from .process import Exchange
-from .sockets import Key, open_tcp, send_data
 from .state import State
+from .tcp import open_tcp, write
+from .tcp_close import close_tcp
+from .tcp_conn import Conn, Key, find, forget
 from .walk import Draws, Ending, Event, Script, Walk
 
-__all__ = ["DEFAULT_TIMEOUT", "Question", "Result", "exchange", "outcomes", "put", "send"]
+__all__ = ["DEFAULT_TIMEOUT", "Question", "Result", "close", "exchange", "outcomes", "put", "send"]
 
 #: lab seconds a client waits before it gives up: long enough for three ARP requests and three SYNs
 DEFAULT_TIMEOUT = 10.0
@@ -36,7 +40,7 @@ MAX_SIZE = 1 << 20
 class Question:
     """What a client in namespace `ns` tries. `payload` is sent after the handshake (TCP) or in the datagram.
 
-    `wait_answer` waits for what the server says; `size` makes a payload of that many bytes.
+    `wait_answer` waits for what the server says. `closing`: how a TCP client ends; by SO_LINGER 0 it is a reset.
     """
 
     ns: str
@@ -50,7 +54,7 @@ class Question:
     df: bool = True
     ttl: int = 64
     timeout: float = DEFAULT_TIMEOUT
-    keep: bool = False  # leave the connection open
+    closing: Literal["fin", "reset", "none"] = "fin"
 
 
 @dataclass(slots=True)
@@ -73,32 +77,40 @@ class Result:
     ending: str = ""  # code of the event that ended it, "" if delivered
 
 
-def source_port_of(net: Network, state: State, q: Question) -> int:
-    """An ephemeral port: a hash of the pair and of how often it has talked."""
+def source_port_of(net: Network, state: State, q: Question, src: str = "") -> int:
+    """An ephemeral port: a hash of the pair and of how often it has talked. `src`: the address it is for, if that is known."""
     pairs = state.read("pairs")
     n = pairs.get((q.ns, q.dst, q.port, q.protocol), 0)
     text = f"{net.seed}/{q.ns}/{q.dst}/{q.port}/{q.protocol}/{n}"
     base = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
-    used = {k[1] for k in state.read("tcp", q.ns)} | {k[1] for k in state.read("sockets", q.ns)}
+    if not src:
+        src = route_output(net.namespace(q.ns), q.dst, q.source)[1]
+    datagrams = state.read("sockets", q.ns)
     for i in range(28232):
         port = 32768 + (base + i) % 28232
-        if port not in used:
+        key = (src, port, q.dst, q.port)
+        if key not in datagrams and ("icmp", port) not in datagrams and find(state, q.ns, key) is None:
             return port
     raise KubenetError("no free local port: EADDRNOTAVAIL")
 
 
 def put(net: Network, state: State, q: Question, *, script: Script | None = None, depth: int = 0, capture: bool = True) -> Result:
-    """Ask one question. Leaves its marks in `state`; draws are hashes of (seed, client, target, count, chooser)."""
+    """Ask one question. Leaves its marks in `state`; draws are hashes of (seed, client, target, count, chooser).
+
+    A TCP client closes when it has what it wanted. That goes on in the background (`State.later`), after the answer.
+    """
     if len(q.payload or ()) > MAX_SIZE:
         raise KubenetError(f"size {len(q.payload or ())}: at most {MAX_SIZE} bytes")
+    catch_up(net, state)
+    q = replace(q, dst=connected_to(q.dst, q.source)) if q.dst in ("0.0.0.0", "::") else q
     target = (q.ns, q.dst, q.port, q.protocol)
     count = state.read("pairs").get(target, 0)
-    sport = q.source_port if q.source_port is not None else source_port_of(net, state, q)
+    ns = net.namespace(q.ns)
+    route, src, problem = route_output(ns, q.dst, q.source)
+    sport = q.source_port if q.source_port is not None else source_port_of(net, state, q, src)
     w = Walk(net, state, script or Draws(net.seed, *target, count), depth, capture)
     state.write("pairs")[target] = count + 1
     start = state.clock
-    ns = w.ns(q.ns)
-    route, src, problem = route_output(ns, q.dst, q.source)
     packet = Packet(src or q.source or "0.0.0.0", q.dst, q.protocol, Udp(sport, q.port), ttl=q.ttl)
     if route is not None and route.type == "broadcast":
         problem = "ENETUNREACH" if q.protocol == "TCP" else "EACCES"  # tcp_v4_connect, __ip4_datagram_connect
@@ -118,41 +130,34 @@ def put(net: Network, state: State, q: Question, *, script: Script | None = None
     result = asker(w, q, src, sport)
     result.started = start
     result.elapsed = w.heard - start
-    if not q.keep:
-        _close(w)
+    w.leave()
+    if result.key in state.read("tcp", q.ns) and q.closing != "none":
+        state.at(state.clock, Timer("tcp_close", q.ns, (result.key, q.closing == "reset")))
     return result
-
-
-def _close(w: Walk) -> None:
-    """Both ends forget their sockets. What conntrack knows stays until it times out."""
-    for e in w.events:
-        if len(e.key) == 4 and e.key in w.state.read("tcp", e.ns):
-            del w.state.write("tcp", e.ns)[e.key]
 
 
 # ------------------------------------------------------------------------------------------------------ the three
 def _tcp(w: Walk, q: Question, src: str, sport: int) -> Result:
     key: Key = (src, sport, q.dst, q.port)
     ns = w.ns(q.ns)
-    if q.source_port is not None and key in w.state.read("tcp", q.ns):
-        raise KubenetError(f"source port {sport} is in use towards {q.dst}:{q.port}")
+    other = find(w.state, q.ns, key)
+    if other is not None and not other.expires:  # TIME_WAIT gives way to a socket that is bound to its port (tcp_twsk_unique)
+        raise KubenetError(f"source port {sport} is in use towards {q.dst}:{q.port} ({other.state}): EADDRNOTAVAIL")
     for delay, item in open_tcp(w, ns, key, q.ttl):
         w.send(item, delay)
     deadline = w.now + q.timeout
     first = _wait(w, q.ns, key, ("connected", "error"), deadline)
     if first is None or first.what == "error":
-        w.state.write("tcp", q.ns).pop(key, None)
+        forget(w.state, q.ns, key)
         return _failed(w, q, key, "handshake", first)
     if q.payload is None or not len(q.payload):
         w.settle()
         return _good(w, q, key, first, None)
-    conn = w.state.read("tcp", q.ns).get(key)
+    conn = find(w.state, q.ns, key)
     if conn is None:
         return _failed(w, q, key, "data", None)
-    from dataclasses import replace
-
     mark = len(w.events)
-    for delay, item in send_data(w, ns, key, replace(conn, out=q.payload, done=0)):
+    for delay, item in write(w, ns, key, conn, q.payload):
         w.send(item, delay)
     wanted = ("answer", "error") if q.wait_answer else ("acked", "error")
     last = _wait(w, q.ns, key, wanted, w.now + q.timeout, mark)
@@ -194,40 +199,72 @@ def _datagram(w: Walk, q: Question, key: tuple[Any, ...], packet: Packet, size: 
 
 
 def _too_big(w: Walk, q: Question, packet: Packet) -> Result | None:
-    """A datagram with DF that is larger than the known path MTU fails in the send call: EMSGSIZE, nothing is sent."""
-    if not q.df:
-        return None
-    from .l3 import path_mtu
-
+    """EMSGSIZE from the send call, and nothing is sent: with DF beyond the known path MTU, without beyond what IP can carry at all."""
     ns = w.ns(q.ns)
     route, _, _ = route_output(ns, q.dst, packet.src)
     if route is None or route.dev not in ns.links:
         return None
-    mtu = path_mtu(w, ns, q.dst, route)
-    if packet.size <= mtu:
+    mtu = path_mtu(w, ns, q.dst, route) if q.df else MAX_PACKET[packet.family]
+    if packet.size <= min(mtu, MAX_PACKET[packet.family]):
         return None
-    f = w.note(Flight("output", q.ns, route.dev, packet), "mtu.send", entry=route, failed=True, size=packet.size, mtu=mtu)
+    f = w.note(Flight("output", q.ns, route.dev, packet), "mtu.send", entry=route, failed=True, size=packet.size, mtu=mtu, df=q.df)
     return Result(q, "too-big", "data", "EMSGSIZE", 0.0, None, None, f.trail, None, walk=w, ending="mtu.send")
 
 
 def send(net: Network, state: State, opened: Result, payload: Payload, timeout: float = DEFAULT_TIMEOUT) -> Result:
-    """`payload` over a connection that `put(..., keep=True)` opened: a walk of its own. Raises KubenetError if it is gone."""
-    from dataclasses import replace
-
+    """`payload` over a connection that `put(..., closing="none")` opened: a walk of its own. Raises KubenetError if it is gone."""
     if len(payload) > MAX_SIZE:
         raise KubenetError(f"size {len(payload)}: at most {MAX_SIZE} bytes")
-    q, key = opened.question, opened.key
-    conn = state.read("tcp", q.ns).get(key)
-    if conn is None:
-        raise KubenetError("the connection is not open")
-    w = Walk(net, state, Draws(net.seed, *key, "send"))
-    start = state.clock
-    for delay, item in send_data(w, w.ns(q.ns), key, replace(conn, out=payload, done=0)):
+    w, conn = _over(net, state, opened, "send")
+    q, key, start = opened.question, opened.key, w.now
+    for delay, item in write(w, w.ns(q.ns), key, conn, payload):
         w.send(item, delay)
     event = _wait(w, q.ns, key, ("acked", "error"), start + timeout)
+    return _so_far(w, opened, event, start)
+
+
+def close(net: Network, state: State, opened: Result, reset: bool = False) -> Result:
+    """The client closes a connection that `put(..., closing="none")` opened, by a FIN or a `reset`: all that happens at once.
+
+    close() itself never waits: what is lost is sent again in the background. Raises KubenetError if the connection is gone.
+    """
+    w, conn = _over(net, state, opened, "close")
+    q, key, start = opened.question, opened.key, w.now
+    for delay, item in close_tcp(w, w.ns(q.ns), key, conn, reset):
+        w.send(item, delay)
     w.settle()
-    done = _failed(w, q, key, "data", event) if event is None or event.what == "error" else _good(w, q, key, event, event)
+    # a reset is not answered: the other end has heard it when it has
+    heard = (e for e in w.events if (e.what == "error" if reset else e.what == "closed" and e.key == key))
+    event = next((replace(e, what="closed") for e in heard), None)
+    w.heard = event.time if event is not None else w.now
+    done = _so_far(w, opened, event, start)
+    done.error = None
+    return done
+
+
+def _over(net: Network, state: State, opened: Result, what: str) -> tuple[Walk, Conn]:
+    """A walk over an open connection, and the client's end of it."""
+    catch_up(net, state)
+    conn = find(state, opened.question.ns, opened.key)
+    if conn is None or conn.closed:
+        raise KubenetError("the connection is not open")
+    w = Walk(net, state, Draws(net.seed, *opened.key, what))
+    mine = [x for x in state.later if isinstance(x[2], Timer) and x[2].ns == opened.question.ns and x[2].args[0] == opened.key]
+    state.later = sorted((x for x in state.later if x not in mine), key=lambda x: x[:2])
+    w.take(mine)  # what it has sent before and nobody has acknowledged
+    return w, conn
+
+
+def _so_far(w: Walk, opened: Result, event: Event | None, start: float) -> Result:
+    q, key = opened.question, opened.key
+    if event is None or event.what == "error":
+        done = _failed(w, q, key, "data", event)
+    else:
+        w.settle()
+        done = _good(w, q, key, event, event)
+        done.answered_by, done.source_seen = done.answered_by or opened.answered_by, done.source_seen or opened.source_seen
     done.started, done.elapsed = start, w.heard - start
+    w.leave()
     return done
 
 
@@ -261,8 +298,9 @@ def _good(w: Walk, q: Question, key: tuple[Any, ...], event: Event, last: Event 
     who, seen = _server(w)
     flight = event.flight
     assert flight is not None
+    forward, reply = (flight.cause, flight.trail) if flight.cause is not None else (flight.trail, None)
     return Result(
-        q, "delivered", "data" if last is not None else "handshake", None, 0.0, who, seen, flight.cause, flight.trail,
+        q, "delivered", "data" if last is not None else "handshake", None, 0.0, who, seen, forward, reply,
         answer=last.value if last is not None else None, walk=w, key=key,
     )  # fmt: skip
 

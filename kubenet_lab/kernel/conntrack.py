@@ -44,6 +44,7 @@ class Entry:
     src_bound: bool = False
     mark: int = 0
     tcp_state: str = ""
+    unacked: tuple[int, int] | None = None  # the end of the newest data, and its direction (0 original, 1 reply), until it is acknowledged
     expires: float = 0.0
     born: float = 0.0  # lab time of the first packet
 
@@ -135,7 +136,7 @@ class Conntrack:
     def refresh(self, entry: Entry, packet: Packet, is_reply: bool) -> Entry | None:
         """The entry after one more packet: reply seen, TCP state, time left. None: the packet is INVALID, and changes nothing."""
         seen = entry.seen_reply or is_reply
-        tcp, assured = entry.tcp_state, entry.assured
+        tcp, assured, unacked = entry.tcp_state, entry.assured, entry.unacked
         dead = False
         if isinstance(packet.l4, Tcp):
             flags = packet.l4.flags
@@ -144,7 +145,8 @@ class Conntrack:
                 return None
             assured = assured or (entry.seen_reply and tcp in ("SYN_RECV", "ESTABLISHED") and following == "ESTABLISHED")
             life = TCP_TIMEOUTS[following]
-            if following == "ESTABLISHED" and not seen:
+            unacked = _unacknowledged(unacked, packet.l4, int(is_reply))
+            if following == "ESTABLISHED" and (not seen or unacked is not None):
                 life = UNACKNOWLEDGED
             dead = "R" in flags and is_reply and not entry.seen_reply  # nothing but a reset came back: over at once
             tcp = following
@@ -155,7 +157,7 @@ class Conntrack:
             life = 120 if stream else 30
         else:
             life = 30 if packet.proto in ("ICMP", "ICMPv6") else 600
-        changed = replace(entry, seen_reply=seen, tcp_state=tcp, assured=assured, expires=self.state.clock + life)
+        changed = replace(entry, seen_reply=seen, tcp_state=tcp, assured=assured, unacked=unacked, expires=self.state.clock + life)
         if dead:
             self.delete(entry)
         elif entry.confirmed:
@@ -199,6 +201,15 @@ class Conntrack:
         if manip == "src":
             return replace(entry, reply=invert(chosen), src_bound=True, snat=entry.snat or changed)
         return replace(entry, reply=invert(chosen), dst_bound=True, dnat=entry.dnat or changed)
+
+
+def _unacknowledged(known: tuple[int, int] | None, l4: Tcp, direction: int) -> tuple[int, int] | None:
+    """IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED: is there data that the other side has not acknowledged? Of both directions the newest counts."""
+    if known is not None and "A" in l4.flags and known[1] != direction and l4.ack == known[0]:
+        known = None
+    if len(l4.payload):
+        known = ((l4.seq + len(l4.payload)) & 0xFFFFFFFF, direction)
+    return known
 
 
 def _hash(*parts: object) -> int:

@@ -15,7 +15,7 @@ TIMEOUTS = {
     "SYN_SENT": 120, "SYN_RECV": 60, "ESTABLISHED": 432000, "FIN_WAIT": 120, "CLOSE_WAIT": 60, "LAST_ACK": 30, "TIME_WAIT": 120,
     "CLOSE": 10, "SYN_SENT2": 120,
 }  # fmt: skip
-#: seconds without an answer, for a connection taken up in the middle
+#: seconds of ESTABLISHED while an answer or an acknowledgement is missing (nf_conntrack_tcp_timeout_unacknowledged)
 UNACKNOWLEDGED = 300
 
 _NAMES = dict(zip(("no", "ss", "sr", "es", "fw", "cw", "la", "tw", "cl", "s2"), STATES, strict=True))

@@ -163,14 +163,20 @@ class Skb:
         self.ct, self.ctinfo = None, "untracked"
 
     def set_mss(self, value: int | None) -> None:
+        """xt_TCPMSS: an MSS is only ever lowered. None: to what the path takes, there and back (tcpmss_reverse_mtu)."""
         l4 = self.packet.l4
         if not isinstance(l4, Tcp) or l4.mss is None:
             return
         if value is None:
-            overhead = 40 if self.packet.family == 4 else 60
-            value = (self.ns.links[self.outdev].mtu if self.outdev in self.ns.links else 1500) - overhead
+            from .l3 import path_mtu
+
+            there, back = self._start.route, self.ns.fib(self.packet.family).lookup(self.packet.src)
+            ways = ((self.packet.dst, there), (self.packet.src, back))
+            mtu = min((path_mtu(self.w, self.ns, end, r) for end, r in ways if r is not None and r.dev in self.ns.links), default=1500)
+            value = mtu - (40 if self.packet.family == 4 else 60)
         if value < l4.mss:
-            self.packet = self.packet.but(l4=replace(l4, mss=value))
+            rule = self.path[-1] if self.path else None
+            self.note("mss.lowered", self.packet.but(l4=replace(l4, mss=value)), entry=rule, mss=value, was=l4.mss)
 
     def addrtype(self, address: str, dev: str | None = None) -> str:
         found = self.ns.local_device(address)

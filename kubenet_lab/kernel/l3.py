@@ -17,7 +17,7 @@ from .packet import Filler, Icmp, Packet, Raw
 from .routing import Route
 from .walk import Ending, Successor, Walk, stage
 
-__all__ = ["fragments", "learn_path_mtu", "martian", "path_mtu", "reassemble", "route_output"]
+__all__ = ["MAX_SIZE", "connected_to", "fragments", "learn_path_mtu", "martian", "path_mtu", "reassemble", "route_output"]
 
 Successors = Iterable[Successor]
 
@@ -189,6 +189,17 @@ def learn_path_mtu(w: Walk, ns: Namespace, dst: str, mtu: int) -> None:
     mtu = max(mtu, _PMTU_FLOOR[family(dst)])
     if known is None or known[1] < w.now or mtu < known[0] or (mtu == known[0] and known[1] - w.now < PMTU_EXPIRES / 2):
         w.state.write("pmtu", ns.id)[dst] = (mtu, w.now + PMTU_EXPIRES)
+
+
+#: the largest IP packet, and what an IPv6 packet may carry (IP_MAX_MTU, IPV6_MAXPLEN)
+MAX_SIZE = {4: 0xFFFF, 6: 0xFFFF + 40}
+
+
+def connected_to(dst: str, src: str = "") -> str:
+    """Whom a socket reaches by an address: 0.0.0.0 and :: are the machine itself (ip_route_output_key_hash_rcu, tcp_v6_connect)."""
+    if dst == "0.0.0.0":
+        return src or "127.0.0.1"
+    return "::1" if dst == "::" else dst
 
 
 def path_mtu(w: Walk, ns: Namespace, dst: str, route: Route) -> int:

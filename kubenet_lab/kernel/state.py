@@ -1,12 +1,13 @@
 """Dynamic state: what traffic leaves behind, as a copy-on-write overlay.
 
 Conntrack entries, learned neighbours and FDB entries, path MTUs, counters, sockets' connections, the memory of
-processes and the clock. Programmed state is elsewhere (`namespace`). A fork costs one dictionary copy; values in
+processes, what is under way, and the clock. Programmed state is elsewhere (`namespace`). A fork costs one dictionary copy; values in
 the tables are immutable, so forks never see each other's changes.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -16,18 +17,19 @@ Key = tuple[str, ...]
 
 
 class State:
-    __slots__ = ("_owned", "_tables", "clock", "serial")
+    __slots__ = ("_owned", "_tables", "clock", "later", "serial")
 
     def __init__(self) -> None:
         self.clock = 0.0
         self.serial = 0  # orders events of one instant, numbers conntrack entries
+        self.later: list[tuple[float, int, Any]] = []  # a heap of what has yet to happen: (lab time, order, flight or timer)
         self._tables: dict[Key, dict[Any, Any]] = {}
         self._owned: set[Key] = set()
 
     def fork(self) -> State:
         """A state that starts as this one; each goes its own way."""
         other = State()
-        other.clock, other.serial = self.clock, self.serial
+        other.clock, other.serial, other.later = self.clock, self.serial, list(self.later)
         other._tables = dict(self._tables)
         self._owned = set()  # both now share every table
         return other
@@ -56,6 +58,11 @@ class State:
         """Forget everything but the clock."""
         self._tables.clear()
         self._owned.clear()
+        self.later = []
+
+    def at(self, when: float, item: Any) -> None:
+        """`item` (a flight or a timer) has yet to happen; see `background.catch_up`."""
+        heapq.heappush(self.later, (when, self.next_serial(), item))
 
     def next_serial(self) -> int:
         self.serial += 1

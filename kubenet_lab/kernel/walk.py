@@ -35,13 +35,16 @@ Successor = tuple[float, Flight | Timer]
 Handler = Callable[["Walk", Any], Iterable[Successor]]
 
 _STAGES: dict[str, Handler] = {}
+_LASTING: dict[str, Callable[[Walk, Timer], bool]] = {}
 
 
-def stage(name: str) -> Callable[[Handler], Handler]:
-    """Register the function that handles flights (or timers) of this stage."""
+def stage(name: str, lasting: Callable[[Walk, Timer], bool] | None = None) -> Callable[[Handler], Handler]:
+    """Register the function that handles flights (or timers) of this stage. `lasting`: does this timer outlive the walk that set it?"""
 
     def register(fn: Handler) -> Handler:
         _STAGES[name] = fn
+        if lasting is not None:
+            _LASTING[name] = lasting
         return fn
 
     return register
@@ -109,10 +112,13 @@ class Script:
 
 
 class Walk:
-    """One run over a network and a state (which it changes)."""
+    """One run over a network and a state (which it changes). `quiet`: nobody will ask how it went, so nothing is noted."""
 
-    def __init__(self, network: Network, state: State, chooser: Draws | Script | None = None, depth: int = 0, capture: bool = True):
-        self.net, self.state = network, state
+    def __init__(
+        self, network: Network, state: State, chooser: Draws | Script | None = None, depth: int = 0, capture: bool = True,
+        quiet: bool = False,
+    ):  # fmt: skip
+        self.net, self.state, self.quiet = network, state, quiet
         self.chooser = chooser or Draws(network.seed)
         self.depth = depth  # how many processes are waiting for this walk
         self.events: list[Event] = []
@@ -156,6 +162,30 @@ class Walk:
         """Let what is under way arrive (the last ACK, say); who asked has gone on at `heard`."""
         self.run(lambda: not self._now and not any(isinstance(item, Flight) for _, _, item in self._later), self.state.clock + FLIGHT_TIME)
 
+    def take(self, items: Iterable[tuple[float, int, Flight | Timer]]) -> None:
+        """Things that have yet to happen, from another walk."""
+        for when, _, item in items:
+            self._sequence += 1
+            heapq.heappush(self._later, (when, self._sequence, item))
+
+    def leave(self) -> None:
+        """The walk is over: what is still under way goes on by itself, and so do the timers that are not this walk's own."""
+        for item in self._now:
+            self._hand_over(self.state.clock, item)
+        for when, _, item in sorted(self._later, key=lambda x: x[:2]):
+            self._hand_over(when, item)
+        self._now.clear()
+        self._later.clear()
+
+    def _hand_over(self, when: float, item: Flight | Timer) -> None:
+        if isinstance(item, Flight):
+            going_on = not item.aux
+        else:
+            lasting = _LASTING.get(item.handler)
+            going_on = lasting is not None and lasting(self, item)
+        if going_on:
+            self.state.at(when, item)
+
     # ------------------------------------------------------------------------------------------------- helpers
     @property
     def now(self) -> float:
@@ -190,6 +220,11 @@ class Walk:
         **params: Any,
     ) -> Flight:
         """The flight with one more event on its trail, and with the packet and MACs as they are after it."""
+        if self.quiet:
+            if after is None and smac is None and dmac is None:
+                return f
+            changes = {"packet": after, "smac": smac, "dmac": dmac}
+            return f.to(f.stage, **{k: v for k, v in changes.items() if v is not None})
         new = f.packet if after is None else after
         s, d = f.smac if smac is None else smac, f.dmac if dmac is None else dmac
         trail = Trail(

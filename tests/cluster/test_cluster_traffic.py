@@ -202,7 +202,7 @@ def test_connect_leaves_its_marks_and_flush_takes_them_away(small: kn.Cluster) -
     trace = small.connect("default/client", "svc:default/server", source_port=44000)
     (row,) = [r for r in node.conntrack().to_dict("records") if r["sport"] == 44000]
     assert (row["proto"], row["state"], row["src"], row["dst"], row["dport"]) == (
-        "TCP", "ESTABLISHED", small.pod("default/client").ip, small.get("svc", "default/server").spec.cluster_ip, 80
+        "TCP", "TIME_WAIT", small.pod("default/client").ip, small.get("svc", "default/server").spec.cluster_ip, 80
     )  # fmt: skip
     assert row["reply_src"] == small.get("pod", str(trace.answered_by)).ips[0] and row["reply_sport"] == 8080
     assert not node.neighbors().empty and not node.fdb()[node.fdb().state == ""].empty
@@ -265,8 +265,9 @@ def test_close_and_with(small: kn.Cluster) -> None:
             with pytest.raises(KubenetError, match="size"):
                 conn.send(bad)  # type: ignore[arg-type]
     assert not conn.open and "closed" in repr(conn)
-    assert not [k for k in small.state.keys() if k[0] == "tcp" and small.state.read(*k)]  # noqa: SIM118
-    assert small.open("default/client", "svc:default/server", source_port=40404)
+    left = [c.state for k in small.state.keys() if k[0] == "tcp" for c in small.state.read(*k).values()]  # noqa: SIM118
+    assert left == ["TIME_WAIT"] and conn.close() is None
+    assert small.open("default/client", "svc:default/server", source_port=40404), "TIME_WAIT gives way to who is bound to the port"
 
 
 def test_flush_forgets_open_connections(small: kn.Cluster) -> None:
@@ -512,3 +513,37 @@ def test_outcomes_show_themselves() -> None:
     assert all(o.trace is not None and o.trace.hops for o in found) and found.to_dict()["outcomes"][0]["probability"] == "1/2"
     (only,) = SHOP.outcomes("shop/web", "nowhere", 80)
     assert (only.probability, only.verdict, only.error) == (1, "unreachable", "EAI_NONAME")
+
+
+def test_closing_is_a_trace(small: kn.Cluster) -> None:
+    conn = small.open("default/client", "svc:default/server")
+    assert conn.send(3000)
+    done = conn.close()
+    assert done and done.question.endswith(": close") and done.answered_by == conn.answered_by
+    assert [h.code for h in (*done.hops, *done.reply_hops)].count("tcp.fin") == 2
+    assert "closes its connection" in done.hops[0].title
+    states = small.node("worker-1").conntrack()
+    assert set(states[states.proto == "TCP"].state) == {"TIME_WAIT"}
+    reset = small.open("default/client", "svc:default/server").close(reset=True)
+    assert reset and "resets its connection" in reset.hops[0].title and not reset.reply_hops
+    assert not small.open("default/client", "default/near", 81).close(), "what did not open does not close"
+
+
+def test_what_a_client_leaves_happens_before_anybody_looks_or_changes_something(small: kn.Cluster) -> None:
+    look = (
+        lambda: small.node("worker-1").run("conntrack -L -p tcp"),
+        lambda: "TIME_WAIT" * (set(small.node("worker-1").conntrack().query("proto == 'TCP'").state) == {"TIME_WAIT"}),
+        lambda: small.pod("default/client").run("ss -tan").replace("TIME-WAIT", "TIME_WAIT"),
+    )
+    for seen in look:
+        small.connect("default/client", "svc:default/server")
+        assert "TIME_WAIT" in seen()
+    small.connect("default/client", "svc:default/server")
+    text = small.pod("default/client").run("tcpdump -ni eth0 tcp")
+    assert [line.split("Flags [")[1].split("]")[0] for line in text.splitlines() if "Flags" in line] == ["S", "S.", ".", "F.", "F.", "."]
+    small.connect("default/client", "svc:default/server")
+    clock = small.copy().now
+    assert small.now == clock
+    small.connect("default/client", "svc:default/server")
+    small.delete("svc", "default/server")
+    assert "ESTABLISHED" not in small.node("worker-1").run("conntrack -L -p tcp"), "it closed on the network that it was opened on"

@@ -6,7 +6,9 @@ import time
 from typing import Any
 
 from kubenet_lab.kernel.ask import Result
+from kubenet_lab.kernel.background import catch_up
 from kubenet_lab.kernel.network import Network
+from kubenet_lab.kernel.shell import Shell
 from kubenet_lab.kernel.state import State
 
 from . import doors, model, shape
@@ -16,18 +18,21 @@ from .shape import Spec
 
 
 class Both:
-    """Build with `with Both(real, spec) as b:`; `b.ask(...)` asks both sides, wants the same answer and gives it."""
+    """Build with `with Both(real, spec) as b:`; `b.ask(...)` asks both sides, wants the same answer and gives it.
+
+    `forgetful`: each question finds the model's state as it was at the beginning. Otherwise what one leaves the next one finds.
+    """
 
     count = 0
 
-    def __init__(self, real: Real, spec: Spec, plugins: bool = False):
+    def __init__(self, real: Real, spec: Spec, plugins: bool = False, forgetful: bool = True):
         Both.count += 1
         self.real, self.spec, self.id = real, spec, f"both{Both.count}"
         self.serial = 40000
         self.net: Network = doors.network(spec)
         self.state = State()
         self.last: Result | None = None
-        self.plugins = plugins
+        self.plugins, self.forgetful = plugins, forgetful
 
     def __enter__(self) -> Both:
         self.real.ask("build", id=self.id, spec=shape.real_spec(self.spec, plugins=self.plugins))
@@ -60,7 +65,7 @@ class Both:
             **more,
         }
         self.real.ask("flush", ids=[self.id])
-        said, self.last = model.ask(self.net, self.state.fork(), probe, capture=True)
+        said, self.last = model.ask(self.net, self.state.fork() if self.forgetful else self.state, probe, capture=True)
         return said, self.real.ask("probe", probes=[probe])[0]
 
     def ask(self, src: str, dst: str, port: int = shape.TCP_PORT, proto: str = "TCP", **more: Any) -> dict[str, Any]:
@@ -81,6 +86,17 @@ class Both:
             said, self.last = model.ask(self.net, self.state.fork(), probe)
             assert same(said, real), f"{probe}\nmodel {said}\nreal  {real}"
         return list(found)
+
+    def wait(self, seconds: float) -> None:
+        """Time passes on both sides."""
+        self.real.ask("serve", seconds=seconds)
+        self.state.clock += seconds
+        catch_up(self.net, self.state)
+
+    def tool(self, space: str, line: str) -> tuple[str, str]:
+        """What a command line prints, in the model and in reality."""
+        catch_up(self.net, self.state)
+        return Shell(self.net, self.state, space).run(line), self.real.ask("tool", id=self.id, space=space, argv=line.split())
 
     def way(self, src: str, dst: str, port: int = shape.UDP_PORT, proto: str = "UDP") -> list[str]:
         """The routers of a traceroute, as both sides see them."""

@@ -209,8 +209,12 @@ class Driver:
             return self.captures.pop(request["name"]).stop()
         elif op == "drop":
             self.machines.pop(id).close()
+        elif op == "tool":
+            return self.machines[id].spaces[request["space"]].run(*request["argv"])
         elif op == "sleep":
             time.sleep(request["seconds"])
+        elif op == "serve":
+            self.prober.serve(request["seconds"])
         else:
             raise ValueError(f"no operation {op!r}")
         return None

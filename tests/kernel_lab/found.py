@@ -40,6 +40,10 @@ def dnat(node: str, endpoint: str, proto: str, port: int, chain: str = "PREROUTI
 OK = {"verdict": "delivered"}
 SILENCE = {"verdict": "timeout", "error": None}
 NEAR, FAR = "10.244.0.3", "10.244.1.2"
+#: pods whose MTU was left at 1500 over a tunnel that takes 1450, and nodes that do not say so
+WIDE = (1500, 1500)
+HOLE = tuple((n, "iptables -A OUTPUT -p icmp -m icmp --icmp-type fragmentation-needed -j DROP") for n in ("n0", "n1"))
+CLAMP = ("n0", "iptables -t mangle -A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu")
 
 FOUND: tuple[Found, ...] = (
     Found(
@@ -173,6 +177,71 @@ FOUND: tuple[Found, ...] = (
         "a segment alone does not", "net/core/dev.c is_skb_forwardable",
         ("p02", FAR, TCP_PORT, "TCP"), {"verdict": "stalled"},
         lines=(("n0", "ip link set veth02 mtu 1200"), ("n0", "ip link set cni0 mtu 1450")), more={"size": 1300},
+    ),
+    Found(
+        "IP carries no more than 65,507 bytes of UDP, in fragments or not", "net/ipv4/udp.c udp_sendmsg",
+        ("p02", FAR, UDP_PORT, "UDP"), {"verdict": "too-big", "error": "EMSGSIZE", "icmp": None}, more={"size": 65508, "df": False},
+    ),
+    Found(
+        "but so many", "net/ipv4/udp.c udp_sendmsg",
+        ("p02", NEAR, UDP_PORT, "UDP"), OK, more={"size": 65507, "df": False},
+    ),
+    Found(
+        "nor of an echo request", "net/ipv4/ping.c ping_common_sendmsg",
+        ("p02", FAR, 0, "ICMP"), {"verdict": "too-big", "error": "EMSGSIZE", "icmp": None}, more={"size": 65508, "df": False},
+    ),
+    Found(
+        "0.0.0.0 is the machine itself", "net/ipv4/route.c ip_route_output_key_hash_rcu",
+        ("p02", "0.0.0.0", TCP_PORT, "TCP"), {**OK, "by": "p02", "seen": "127.0.0.1"},
+    ),
+    Found(
+        "also for a datagram", "net/ipv4/route.c ip_route_output_key_hash_rcu",
+        ("p02", "0.0.0.0", UDP_PORT, "UDP"), {**OK, "by": "p02", "seen": "127.0.0.1"},
+    ),
+    Found(
+        "a black hole: the handshake is done, the data is lost", "RFC 2923, 2.1",
+        ("p02", FAR, TCP_PORT, "TCP"), {"verdict": "stalled", "error": None}, lines=HOLE, mtus=WIDE, more={"size": 4000, "timeout": 9.0},
+    ),
+    Found(
+        "tcp_mtu_probing 1 gets through it after four or five timeouts, by how long they are", "net/ipv4/tcp_timer.c tcp_mtu_probing",
+        ("p02", FAR, TCP_PORT, "TCP"), OK,
+        lines=(*HOLE, *(("p02", "sysctl -w net.ipv4.tcp_mtu_probing=1"), ("p12", "sysctl -w net.ipv4.tcp_mtu_probing=2"))), mtus=WIDE,
+        more={"size": 4000, "timeout": 9.0},
+    ),
+    Found(
+        "not before they add up to three seconds", "net/ipv4/tcp_timer.c tcp_mtu_probing",
+        ("p02", FAR, TCP_PORT, "TCP"), {"verdict": "stalled", "error": None},
+        lines=(*HOLE, *(("p02", "sysctl -w net.ipv4.tcp_mtu_probing=1"), ("p12", "sysctl -w net.ipv4.tcp_mtu_probing=2"))), mtus=WIDE,
+        more={"size": 4000, "timeout": 2.9},
+    ),
+    Found(
+        "the answer has the same hole before it", "net/ipv4/tcp_timer.c tcp_mtu_probing",
+        ("p02", FAR, TCP_PORT, "TCP"), {"verdict": "stalled", "error": None},
+        lines=(*HOLE, ("p02", "sysctl -w net.ipv4.tcp_mtu_probing=1")), mtus=WIDE, more={"size": 4000, "timeout": 12.0},
+    ),
+    Found(
+        "tcp_mtu_probing 2 begins small", "net/ipv4/tcp_output.c tcp_mtup_init",
+        ("p02", FAR, TCP_PORT, "TCP"), OK,
+        lines=(*HOLE, *((p, "sysctl -w net.ipv4.tcp_mtu_probing=2") for p in ("p02", "p12"))), mtus=WIDE, more={"size": 4000},
+    ),
+    Found(
+        "--clamp-mss-to-pmtu makes both sides send what fits", "net/netfilter/xt_TCPMSS.c tcpmss_reverse_mtu",
+        ("p02", FAR, TCP_PORT, "TCP"), OK, lines=(*HOLE, CLAMP), mtus=WIDE, more={"size": 4000},
+    ),
+    Found(
+        "--set-mss too, if it is small enough", "net/netfilter/xt_TCPMSS.c tcpmss_mangle_packet",
+        ("p02", FAR, TCP_PORT, "TCP"), OK, lines=(*HOLE, (CLAMP[0], CLAMP[1].replace("--clamp-mss-to-pmtu", "--set-mss 1410"))), mtus=WIDE,
+        more={"size": 4000},
+    ),
+    Found(
+        "and not if it is not", "net/netfilter/xt_TCPMSS.c tcpmss_mangle_packet",
+        ("p02", FAR, TCP_PORT, "TCP"), {"verdict": "stalled", "error": None},
+        lines=(*HOLE, (CLAMP[0], CLAMP[1].replace("--clamp-mss-to-pmtu", "--set-mss 1411"))), mtus=WIDE, more={"size": 4000},
+    ),
+    Found(
+        "an MSS is never raised", "net/netfilter/xt_TCPMSS.c tcpmss_mangle_packet",
+        ("p02", FAR, TCP_PORT, "TCP"), OK, lines=((CLAMP[0], CLAMP[1].replace("--clamp-mss-to-pmtu", "--set-mss 9000")),),
+        more={"size": 4000},
     ),
     Found(
         "an echo reply may go to a broadcast address", "net/ipv4/icmp.c icmp_reply",

@@ -19,6 +19,7 @@ def ask(net: Network, state: State, probe: dict[str, Any], capture: bool = False
     q = Question(
         probe["src"], probe["dst"], probe.get("port", 0), probe["proto"], Filler(int(probe.get("size", 200))), wait_answer=True,
         source_port=probe.get("sport"), df=probe.get("df", True), ttl=probe.get("ttl") or 64, timeout=float(probe["timeout"]),
+        closing=probe.get("close", "reset"),
     )  # fmt: skip
     r = put(net, state, q, capture=capture)
     answer: dict[str, Any] = {

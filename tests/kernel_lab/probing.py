@@ -1,8 +1,9 @@
 """Probes from many namespaces at once, in one event loop: TCP, UDP and ping, with sizes, DF and TTL.
 
 A probe is a dict: case, src (space), dst, port, proto, size (bytes after the TCP, UDP or ICMP header), df, ttl,
-sport, timeout. An answer is a dict too: verdict, error (errno name or None), by, seen, icmp ([type, code, from, mtu]
-or None) and seconds. Verdict and error are decided here from what the sockets said, by nothing of the model.
+sport, timeout, close ("reset", which leaves nothing behind, or "fin").
+An answer is a dict too: verdict, error (errno name or None), by, seen, icmp ([type, code, from, mtu] or None) and
+seconds. Verdict and error are decided here from what the sockets said, by nothing of the model.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class _Try:
         s.setblocking(False)
         s.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
         if self.kind == "TCP":
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
+            if probe.get("close", "reset") == "reset":
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
         else:
             s.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DO if probe.get("df", True) else PMTUDISC_DONT)
         if probe.get("ttl"):
@@ -107,6 +109,14 @@ class Prober:
             for t in [t for t in self.live.values() if t.deadline <= now]:
                 self._finish(t, None)
         return [r for r in self.results if r is not None]
+
+    def serve(self, seconds: float) -> None:
+        """Let the servers work for a while."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            for key, _ in self.selector.select(left):
+                handler, owner, state = key.data
+                handler(key.fileobj, owner, state)
 
     # ----------------------------------------------------------------------------------------------- one probe
     def _begin(self, t: _Try) -> None:

@@ -26,12 +26,16 @@ t = socket.create_server(("0.0.0.0", 8080)); v = socket.create_server(("::", 808
 one = socket.create_server(("10.2.0.2", 81))
 u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("0.0.0.0", 53))
 print("ready", flush=True)
+open_ = []
 while True:
-    for s in select.select([t, v, one, u], [], [])[0]:
+    for s in select.select([t, v, one, u, *open_], [], [])[0]:
         if s is u:
             data, who = u.recvfrom(2000); u.sendto(data, who)
+        elif s in open_:
+            if not s.recv(2000):
+                open_.remove(s); s.close()
         else:
-            s.accept()[0].close()
+            open_.append(s.accept()[0])
 """
 
 SETUP = [

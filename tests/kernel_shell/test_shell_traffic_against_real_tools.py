@@ -67,6 +67,15 @@ nc -zvu 10.2.0.2 53
 nc -zvu 10.2.0.2 54
 nc -zu 10.2.0.2 54
 nc -zvu -w 1 10.2.0.77 54
+nc -zv 0.0.0.0 8081
+nc -zv :: 8081
+nc -zvu 0.0.0.0 54
+nc -zvu :: 54
+ping -c 1 0.0.0.0
+ping -c 1 ::
+nc -zv -p 4444 10.2.0.2 8080
+nc -zv -p 4444 10.2.0.2 8080
+nc -z -p 4444 10.2.0.2 8080
 nc -z 10.2.0.2
 nc -zv 10.2.0.2 foo
 nc -zv 10.2.0.2 70000
@@ -139,9 +148,10 @@ def test_tracked_connections(routers: tuple[Real, Lab]) -> None:
         router.run("a", "ping -c 1 10.2.0.2")
         router.run("a", "nc -zv -w 1 10.2.0.77 54")
         router.run("a", "nc -zvu -w 1 10.2.0.2 53")
+        router.run("a", "nc -zv 10.2.0.2 8080")
     for line in ("conntrack -L -p icmp", "conntrack -L -p udp", "conntrack -L -p tcp", "conntrack -L -s 10.1.0.2 -d 10.2.0.77", "conntrack -L -p udp --dport 53", "conntrack -L -p udp --sport 5",
                  "conntrack -L -f ipv6", "conntrack -L -u ASSURED -p icmp", "conntrack -C", "conntrack -L -p foo", "conntrack -L --frob", "conntrack -L --sport 5",
-                 "conntrack -L -p tcp --state FOO", "conntrack -L -p tcp --state SYN_SENT", "conntrack -D -p icmp", "conntrack -D -p icmp", "conntrack -F", "conntrack -L"):  # fmt: skip
+                 "conntrack -L -p tcp --state FOO", "conntrack -L -p tcp --state SYN_SENT", "conntrack -L -p tcp --state TIME_WAIT", "conntrack -L -p tcp --state ESTABLISHED", "conntrack -D -p icmp", "conntrack -D -p icmp", "conntrack -F", "conntrack -L"):  # fmt: skip
         theirs, status = real.run("r", line)
         ours, mine = lab.run("r", line)
         assert (sorted(tidy(ours)), mine) == (sorted(tidy(theirs)), status), line

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ...errors import NotModelled
 from ..ask import Question, put, source_port_of
+from ..l3 import connected_to
 from ..packet import Filler, Packet, Udp
+from ..tcp_conn import find
 from .terminal import Terminal, ToolError, captured
 from .traffic import ERRNO, Probes, Target, options, service_name, service_number, source_of, target_of
 
@@ -60,6 +62,9 @@ def run(t: Terminal, argv: list[str]) -> str:
     if source and t.ns.local_device(source) is None:
         t.status = 1
         return "nc: bind failed: Cannot assign requested address\n"
+    if port and not udp and _taken(t, port):
+        t.status = 1
+        return "nc: bind failed: Address already in use\n"
     out, t.status = "", 1
     for p in ports:
         text, good = (_udp if udp else _tcp)(t, target, p, wait, source, port, verbose)
@@ -71,6 +76,13 @@ def run(t: Terminal, argv: list[str]) -> str:
                 shown = f"{target.word} ({target.ip})" if target.named else target.word
                 out += f"Connection to {shown} {p} port [{protocol}/{service}] succeeded!\n"
     return out
+
+
+def _taken(t: Terminal, port: int) -> bool:
+    """nc binds without SO_REUSEADDR, so that a listener or a connection in any state is in the way, TIME_WAIT too."""
+    if any(k.protocol == "TCP" and k.port == port for k in t.ns.listeners):
+        return True
+    return any(key[1] == port and find(t.state, t.ns.id, key) is not None for key in list(t.state.read("tcp", t.ns.id)))
 
 
 def _ports(text: str, protocol: str) -> list[int]:
@@ -119,16 +131,17 @@ def _udp(
     t: Terminal, target: Target, port: int, wait: float | None, source: str, source_port: int | None, verbose: bool
 ) -> tuple[str, bool]:
     """Silence counts as open: only an ICMP error tells that nobody listens. Without -v nothing is sent, and all is well."""
-    _, src, problem = source_of(t.ns, target.ip, source)
+    reached = connected_to(target.ip, source)
+    _, src, problem = source_of(t.ns, reached, source)
     if problem:
         text = f"nc: connect to {target.word} port {port} (udp) failed: {ERRNO.get(problem, problem)}\n"
         return text if verbose else "", False
     if not verbose:
         return "", True
-    p = Probes(t, target.ip, port, "UDP")
-    sport = source_port or source_port_of(t.network, t.state, Question(t.ns.id, target.ip, port, "UDP"))
-    p.open((src, sport, target.ip, port))
-    packet = Packet(src, target.ip, "UDP", Udp(sport, port, Filler(1)))
+    p = Probes(t, reached, port, "UDP")
+    sport = source_port or source_port_of(t.network, t.state, Question(t.ns.id, reached, port, "UDP"))
+    p.open((src, sport, reached, port))
+    packet = Packet(src, reached, "UDP", Udp(sport, port, Filler(1)))
     p.send(packet, "datagram")
     p.send(packet, "datagram")
     good = True

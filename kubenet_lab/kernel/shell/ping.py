@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...errors import NotModelled
-from ..l3 import path_mtu
+from ..l3 import connected_to, path_mtu
 from ..packet import Filler, Icmp, Packet
 from ..walk import Event
 from .terminal import Terminal, ToolError
@@ -151,6 +151,7 @@ def run(t: Terminal, argv: list[str]) -> str:
             if t.resolve is None
             else f"ping: {rest[0]}: Name or service not known\n"
         )
+    target = Target(target.word, connected_to(target.ip, o.source))
     problem = _bound(t, o, target)
     if problem:
         t.status = 2
@@ -220,7 +221,7 @@ def _ping(t: Terminal, o: _Options, target: Target) -> str:
 def _headline(o: _Options, target: Target, source: str) -> str:
     origin = f" from {source} {o.device}:" if o.device else f" from {source} :" if o.source else ""
     if ":" in target.ip:
-        return f"PING {target.word}({target.ip}){origin} {o.size} data bytes"
+        return f"PING {target.word}({target.word if target.word == '::' else target.ip}){origin} {o.size} data bytes"
     return f"PING {target.word} ({target.ip}){origin} {o.size}({o.size + 28}) bytes of data."
 
 

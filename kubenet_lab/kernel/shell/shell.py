@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import CommandError, KubenetError, NotModelled
+from ..background import catch_up
 from ..network import Network
 from ..state import State
 from . import bridge, conntrack, filters, ip, nc, ping, ss, sysctl, tcpdump, traceroute
@@ -135,7 +136,7 @@ class Shell:
             raise
         finally:
             self.changed = self.changed or t.changed
-            self.status, self.frames = t.status, t.frames
+            self.status, self.frames = t.status, [*t.frames, *captured(catch_up(self.network, self.state))]
 
     def _write(self, path: str, text: str) -> None:
         t = Terminal(self.network, self.state, self.network.namespaces[self.namespace_id])

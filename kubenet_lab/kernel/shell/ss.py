@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ...errors import NotModelled
+from ..tcp_close import WITH_FIN
+from ..tcp_conn import find
 from .terminal import Terminal, ToolError
 from .traffic import options, service_name
 
@@ -43,7 +45,7 @@ def run(t: Terminal, argv: list[str]) -> str:
         rows += _listeners(t, "UDP", fams) if listening or everything else []
     if tcp:
         rows += _listeners(t, "TCP", fams) if listening or everything else []
-        rows += _connections(t, fams) if not listening or everything else []
+        rows += _connections(t, fams, everything) if not listening or everything else []
     if not numeric:
         rows = [_named(r) for r in rows]
     return _table(rows, netid=tcp and udp, header=not on("-H", "--no-header"))
@@ -85,14 +87,22 @@ def _listeners(t: Terminal, protocol: str, fams: set[int]) -> list[Row]:
     return out
 
 
-_STATES = {"ESTABLISHED": "ESTAB", "SYN_SENT": "SYN-SENT", "SYN_RECV": "SYN-RECV"}
+_STATES = {"ESTABLISHED": "ESTAB", "FIN_WAIT1": "FIN-WAIT-1", "FIN_WAIT2": "FIN-WAIT-2"}
+#: shown only when all are asked for
+_HIDDEN = ("SYN_RECV", "TIME_WAIT")
 
 
-def _connections(t: Terminal, fams: set[int]) -> list[Row]:
+def _connections(t: Terminal, fams: set[int], everything: bool) -> list[Row]:
+    """Send-Q: bytes that are not acknowledged; a FIN counts as one."""
     out: list[Row] = []
-    for (local, lport, remote, rport), conn in t.state.read("tcp", t.ns.id).items():
-        if (6 if ":" in local else 4) in fams:
-            out.append(("tcp", _STATES.get(conn.state, conn.state), "0", "0", _bracket(local), str(lport), _bracket(remote), str(rport)))
+    for key in list(t.state.read("tcp", t.ns.id)):
+        conn = find(t.state, t.ns.id, key)
+        local, lport, remote, rport = key
+        if conn is None or (conn.state in _HIDDEN and not everything) or (6 if ":" in local else 4) not in fams:
+            continue
+        state = _STATES.get(conn.state, conn.state.replace("_", "-"))
+        queued = conn.unsent + (conn.state in WITH_FIN)
+        out.append(("tcp", state, "0", str(queued), _bracket(local), str(lport), _bracket(remote), str(rport)))
     return out
 
 

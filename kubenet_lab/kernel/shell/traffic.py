@@ -70,7 +70,7 @@ class Target:
 
     @property
     def named(self) -> bool:
-        return self.word != self.ip
+        return self.word not in (self.ip, "0.0.0.0", "::")
 
 
 def target_of(t: Terminal, word: str, fam: int = 0) -> Target | None:
