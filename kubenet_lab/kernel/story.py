@@ -23,7 +23,7 @@ __all__ = ["LAYER_OF", "hops_of", "trace_of"]
 #: the first words of a code -> layer
 LAYER_OF: dict[str, Layer] = {
     "socket": "pod", "tcp": "pod", "icmp": "node", "bridge": "bridge", "vxlan": "tunnel", "fdb": "tunnel", "wire": "wire", "veth": "pod",
-    "wireguard": "tunnel", "tun": "tunnel",
+    "wireguard": "tunnel", "tun": "tunnel", "mss": "node",
     "route": "node", "ttl": "node", "nat": "nat", "conntrack": "nat", "filter": "policy", "neigh": "node", "mtu": "node", "link": "node",
     "group": "policy", "rx": "wire", "martian": "node", "rp_filter": "node", "forward": "node", "ip": "node",
 }  # fmt: skip

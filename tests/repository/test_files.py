@@ -39,7 +39,6 @@ LONG = {
     "kernel/shell/capture_text.py": "tcpdump's printing, one protocol after the other",
     "kernel/shell/ip_link.py": "one command of iproute2 with all its printing",
     "kernel/shell/ip_route.py": "one command of iproute2 with all its printing",
-    "kernel/sockets.py": "the one state machine of a connection",
     "objects/views.py": "one view per kind of the API: fields, no behaviour",
 }
 
