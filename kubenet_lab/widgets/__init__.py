@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cni_lab import CniLab
     from .tracer import PacketTracer
 
-__all__ = ["PacketTracer"]
+__all__ = ["CniLab", "PacketTracer"]
 
-_HOMES = {"PacketTracer": "tracer"}
+_HOMES = {"CniLab": "cni_lab", "PacketTracer": "tracer"}
 
 
 def __getattr__(name: str) -> Any:

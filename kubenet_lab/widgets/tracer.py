@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
 import anywidget
@@ -11,20 +10,11 @@ import traitlets
 from ..errors import KubenetError
 from ..explain.story import Story
 from ..plots.route import walks
-from ..plots.style import DARK, LIGHT, css_variables
 from ..trace import Hop, Trace
+from .assets import script, style
 from .view import choices, failure, trace_view
 
 __all__ = ["PacketTracer"]
-
-
-def _asset(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _css() -> str:
-    """The style sheet with the palettes of the figures put in: one look for both."""
-    return _asset("tracer.css").replace("/*LIGHT*/", css_variables(LIGHT)).replace("/*DARK*/", css_variables(DARK))
 
 
 class PacketTracer(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
@@ -34,8 +24,8 @@ class PacketTracer(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
     the cluster changed, `step()`, `back()`, `hop = 4`, `direction = "reply"`. `trace` is the answer, `text` says what is on the screen.
     """
 
-    _esm = _asset("tracer.js")
-    _css = _css()
+    _esm = script("tracer.js")
+    _css = style()
 
     src = traitlets.Unicode().tag(sync=True)
     dst = traitlets.Unicode().tag(sync=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kubenet_lab.widgets import PacketTracer
-from kubenet_lab.widgets.tracer import _asset
+from kubenet_lab.widgets.assets import asset as _asset
 from kubenet_lab.widgets.view import choices, header_stack, trace_view
 
 _spec = importlib.util.spec_from_file_location("plot_fixtures", Path(__file__).parents[1] / "plots" / "fixtures.py")
