@@ -12,9 +12,12 @@ from .libcni import Runtime
 from .loopback import Loopback
 from .plain import Conflist
 from .portmap import PortMap
+from .ptp import PointToPoint
 from .record import Operation, PluginCall, StateChange
 from .result import CniError, Result
 from .runtime import CniRuntime
+from .static import Static
+from .tuning import Tuning
 
 __all__ = [
     "PLUGINS", "CniError", "CniRuntime", "Conflist", "Flannel", "Lease", "NetworkList", "Operation", "Plugin", "PluginCall", "PluginHost",
@@ -22,4 +25,6 @@ __all__ = [
 ]  # fmt: skip
 
 #: the plugins in CNI_PATH, by type
-PLUGINS: dict[str, Plugin] = {p.type: p for p in (Bridge(), FlannelPlugin(), HostLocal(), Loopback(), PortMap())}
+PLUGINS: dict[str, Plugin] = {
+    p.type: p for p in (Bridge(), FlannelPlugin(), HostLocal(), Loopback(), PointToPoint(), PortMap(), Static(), Tuning())
+}

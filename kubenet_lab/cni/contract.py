@@ -16,6 +16,7 @@ from ..kernel.namespace import Namespace
 from ..kernel.network import Network
 from .result import CniError, Result
 from .rules import BUILT_IN, RuleStep, new_chain, run
+from .skel import Program
 
 if TYPE_CHECKING:
     from .record import Recorder
@@ -79,12 +80,13 @@ class PluginHost:
         return ns
 
     def plugin(self, type: str) -> Plugin:
+        """The program of that name in CNI_PATH. Raises CniError."""
         if not type:
             raise CniError(999, "no plugin name provided")
         if type not in self.plugins:
             raise CniError(999, f'failed to find plugin "{type}" in path [{CNI_PATH}]')
-        found = self.plugins[type]
-        return found if self.recorder is None else self.recorder.watch(found)
+        program: Plugin = Program(self.plugins[type])
+        return program if self.recorder is None else self.recorder.watch(program)
 
     def program(self, steps: Iterable[RuleStep]) -> None:
         self.rules += steps
@@ -93,6 +95,13 @@ class PluginHost:
     def chains(self, table: str, family: int = 4) -> Mapping[str, Sequence[RuleStep]]:
         """The chains of one table with their rules, as far as the plugins made them."""
         return run(self.rules, family).get(table, {})
+
+    def has_rule(self, step: RuleStep) -> bool:
+        """Does this rule stand in its chain?"""
+        return any(r.args == step.args for r in self.chains(step.table, step.family).get(step.chain, ()))
+
+    def flush_udp(self, port: int, family: int) -> None:
+        """Forget what conntrack knows of UDP to a port of this node. A node that is only being programmed has seen no traffic."""
 
     def rule_lines(self) -> list[str]:
         """Every rule as an iptables command: what a record compares."""

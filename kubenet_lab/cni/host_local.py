@@ -9,12 +9,13 @@ old address while others are free. Newer releases also refuse a gateway outside 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from ..kernel.address import canonical, family, number
 from .contract import Call, args_of
+from .decode import IP, IPNET, ROUTE, STRING, ListOf, Parsed, Struct, decode
+from .ranges import IpRange, RangeSet, address_text
 from .result import CniError, Dns, IpConfig, Result, RouteConfig, version_key
 
 __all__ = ["DATA_DIR", "Allocator", "HostLocal", "IpRange", "RangeSet", "Store", "load_ranges"]
@@ -23,122 +24,35 @@ DATA_DIR = "/var/lib/cni/networks"
 LINE_BREAK = "\r\n"
 
 
+def _plain_ip(text: str) -> str:
+    """An address, or a CIDR of which the address counts (pkg/ip.IP)."""
+    address, slash, length = text.partition("/")
+    try:
+        if slash:
+            ipaddress.ip_interface(f"{address}/{int(length)}")
+        return canonical(address)
+    except ValueError:
+        raise ValueError(f"invalid CIDR address: {text}" if slash else f"invalid IP address {text}") from None
+
+
+_RANGE = {"rangeStart": IP, "rangeEnd": IP, "subnet": IPNET, "gateway": IP}
+_SETS = ListOf(ListOf(Struct("allocator.Range", _RANGE), "allocator.RangeSet"))
+_IPS = ListOf(Parsed("ip.IP", _plain_ip), pointers=True)
+_IPAM = Struct(
+    "allocator.IPAMConfig",
+    _RANGE | {"type": STRING, "routes": ListOf(ROUTE, pointers=True), "dataDir": STRING, "resolvConf": STRING, "ranges": _SETS},
+)
+SCHEMA = Struct(
+    "allocator.Net",
+    {
+        "name": STRING, "cniVersion": STRING, "ipam": _IPAM, "runtimeConfig": Struct("", {"ips": _IPS, "ipRanges": _SETS}),
+        "args": Struct("", {"cni": Struct("allocator.IPAMArgs", {"ips": _IPS})}),
+    },
+)  # fmt: skip
+
+
 def _fail(message: str) -> CniError:
     return CniError(999, message)
-
-
-def _text(value: int, fam: int) -> str:
-    return str(ipaddress.IPv4Address(value) if fam == 4 else ipaddress.IPv6Address(value))
-
-
-def _parse_ip(text: str) -> str:
-    try:
-        return canonical(str(text))
-    except ValueError:
-        raise _fail(f"invalid IP address: {text}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class IpRange:
-    """One range: `start` and `end` are inclusive. Made by `of`, which fills in what is not given."""
-
-    subnet: str
-    start: str
-    end: str
-    gateway: str
-
-    @classmethod
-    def of(cls, subnet: str, range_start: str = "", range_end: str = "", gateway: str = "") -> IpRange:
-        """Defaults: gateway and start are the network address + 1, the end is the last usable address
-        (IPv4: one below broadcast; IPv6: all ones). Raises CniError as the plugin does."""
-        try:
-            if "/" not in subnet:
-                raise ValueError
-            net = ipaddress.ip_interface(subnet)
-        except ValueError:
-            raise _fail(f"invalid CIDR address: {subnet}") from None
-        network, fam = net.network, net.version
-        if network.prefixlen > network.max_prefixlen - 2:
-            raise _fail(f"Network {net} too small to allocate from")
-        if net.ip != network.network_address:
-            mask = f"a subnet mask of length {network.prefixlen}"
-            raise _fail(f"Network has host bits set. For {mask} the network address is {network.network_address}")
-        first = int(network.network_address)
-        gateway = _parse_ip(gateway) if gateway else _text(first + 1, fam)
-        start = _parse_ip(range_start) if range_start else _text(first + 1, fam)
-        end = _parse_ip(range_end) if range_end else _text(int(network.broadcast_address) - (1 if fam == 4 else 0), fam)
-        # each is checked against what is known of the range by then: a start against the end that was given, an end against the start
-        if range_start and not (start in _In(str(network)) and (not range_end or number(start) <= number(end))):
-            raise _fail(f"RangeStart {start} not in network {network}")
-        if range_end and not (end in _In(str(network)) and number(start) <= number(end)):
-            raise _fail(f"RangeEnd {end} not in network {network}")
-        return cls(str(network), start, end, gateway)
-
-    @property
-    def family(self) -> int:
-        return family(self.subnet)
-
-    @property
-    def length(self) -> int:
-        return int(self.subnet.partition("/")[2])
-
-    def __contains__(self, ip: object) -> bool:
-        return (
-            isinstance(ip, str)
-            and family(ip) == self.family
-            and ip in _In(self.subnet)
-            and number(self.start) <= number(ip) <= number(self.end)
-        )
-
-    def overlaps(self, other: IpRange) -> bool:
-        if self.family != other.family:
-            return False
-        return other.start in self or other.end in self or self.start in other or self.end in other
-
-    def __str__(self) -> str:
-        return f"{self.start}-{self.end}"
-
-
-class _In:
-    """`ip in _In(cidr)` for addresses of either family."""
-
-    def __init__(self, cidr: str):
-        self._net = ipaddress.ip_network(cidr)
-
-    def __contains__(self, ip: object) -> bool:
-        return isinstance(ip, str) and ipaddress.ip_address(ip) in self._net
-
-
-@dataclass(frozen=True, slots=True)
-class RangeSet:
-    """Ranges of one family that give one address together. A container gets one address of each set."""
-
-    ranges: tuple[IpRange, ...]
-
-    @classmethod
-    def of(cls, ranges: Sequence[IpRange]) -> RangeSet:
-        if not ranges:
-            raise _fail("empty range set")
-        for r in ranges[1:]:
-            if r.family != ranges[0].family:
-                raise _fail("mixed address families")
-        for i, r in enumerate(ranges):
-            for other in ranges[i + 1 :]:
-                if r.overlaps(other):
-                    raise _fail(f"subnets {r} and {other} overlap")
-        return cls(tuple(ranges))
-
-    def range_for(self, ip: str) -> IpRange | None:
-        return next((r for r in self.ranges if ip in r), None)
-
-    def overlaps(self, other: RangeSet) -> bool:
-        return any(a.overlaps(b) for a in self.ranges for b in other.ranges)
-
-    def __contains__(self, ip: object) -> bool:
-        return any(ip in r for r in self.ranges)
-
-    def __str__(self) -> str:
-        return ",".join(map(str, self.ranges))
 
 
 class Store:
@@ -157,6 +71,24 @@ class Store:
     def _files(self) -> list[str]:
         return sorted(p for p in self.disk if p.startswith(self.dir))
 
+    def reservations(self) -> list[str]:
+        """The paths of the files that stand for addresses."""
+        out = []
+        for path in self._files():
+            try:
+                canonical(path.removeprefix(self.dir))
+            except ValueError:
+                continue
+            out.append(path)
+        return out
+
+    def keep_only(self, valid: Iterable[tuple[str, str]]) -> None:
+        """Release what belongs to none of these (container, interface) pairs; files of old releases name the container only."""
+        keep = {text for c, i in valid for text in (self.key(c, i), c.strip())}
+        for path in self.reservations():
+            if self.disk[path].strip() not in keep:
+                del self.disk[path]
+
     def reserve(self, container_id: str, ifname: str, ip: str, range_id: int) -> bool:
         path = self.dir + ip
         if path in self.disk:
@@ -168,7 +100,7 @@ class Store:
     def give_next(self, ip: str, sets: int = 2) -> None:
         """Set the files back to where they were before `ip` was given, so that the next call gets it; it must be free."""
         for i in range(sets):
-            self.disk[f"{self.dir}last_reserved_ip.{i}"] = _text(number(ip) - 1, family(ip))
+            self.disk[f"{self.dir}last_reserved_ip.{i}"] = address_text(number(ip) - 1, family(ip))
 
     def last_reserved(self, range_id: int) -> str | None:
         try:
@@ -219,7 +151,7 @@ class Allocator:
         first = (index, current)
         while True:
             r = ranges[index]
-            ip = _text(current, r.family)
+            ip = address_text(current, r.family)
             if ip != r.gateway:
                 yield ip, r
             index, current = self._after(index, current)
@@ -254,15 +186,22 @@ class Allocator:
 
 
 def _range(d: Mapping[str, Any]) -> IpRange:
-    return IpRange.of(str(d.get("subnet") or ""), str(d.get("rangeStart") or ""), str(d.get("rangeEnd") or ""), str(d.get("gateway") or ""))
+    if not d.get("subnet"):
+        raise _fail("IP <nil> not v4 nor v6")
+    return IpRange.of(d["subnet"], d.get("rangeStart", ""), d.get("rangeEnd", ""), d.get("gateway", ""))
 
 
 def load_ranges(config: Mapping[str, Any]) -> tuple[RangeSet, ...]:
     """The range sets of a configuration: runtimeConfig.ipRanges, then the old single range, then `ranges`. Raises CniError."""
-    ipam = config.get("ipam")
+    return _sets(decode(config, SCHEMA))
+
+
+def _sets(conf: Mapping[str, Any]) -> tuple[RangeSet, ...]:
+    """Of a configuration that was read already."""
+    ipam = conf.get("ipam")
     if ipam is None:
         raise _fail("IPAM config missing 'ipam' key")
-    raw: list[list[Mapping[str, Any]]] = list((config.get("runtimeConfig") or {}).get("ipRanges") or ())
+    raw: list[list[Mapping[str, Any]]] = list(conf.get("runtimeConfig", {}).get("ipRanges") or ())
     if ipam.get("subnet"):
         raw.append([ipam])
     raw += ipam.get("ranges") or ()
@@ -270,17 +209,12 @@ def load_ranges(config: Mapping[str, Any]) -> tuple[RangeSet, ...]:
         raise _fail("no IP ranges specified")
     sets: list[RangeSet] = []
     for i, ranges in enumerate(raw):
-        for r in ranges:
-            if "/" not in str(r.get("subnet") or ""):
-                raise _fail(f"invalid CIDR address: {r.get('subnet') or ''}")
         try:
-            sets.append(RangeSet.of([_range(r) for r in ranges]))
+            sets.append(RangeSet.of([_range(r or {}) for r in ranges or ()]))
         except CniError as e:
-            if e.msg.startswith(("invalid CIDR", "invalid IP")):
-                raise
             raise _fail(f"invalid range set {i}: {e.msg}") from None
     families = [s.ranges[0].family for s in sets]
-    version = str(config.get("cniVersion") or "")
+    version = conf.get("cniVersion", "")
     if max(families.count(4), families.count(6)) > 1 and (not version or version_key(version) < (0, 3, 0)):
         raise _fail(f"CNI version {version} does not support more than 1 address per family")
     for i, a in enumerate(sets):
@@ -290,19 +224,17 @@ def load_ranges(config: Mapping[str, Any]) -> tuple[RangeSet, ...]:
     return tuple(sets)
 
 
-def _requested(config: Mapping[str, Any], args: str) -> list[str]:
+def _requested(conf: Mapping[str, Any], args: str) -> list[str]:
     """The addresses asked for: CNI_ARGS IP=, args.cni.ips, runtimeConfig.ips; a prefix length is ignored."""
     given = []
     if "IP" in (pairs := args_of(args, ("IP",))):
         try:
-            given.append(canonical(pairs["IP"].partition("/")[0]))
-        except ValueError:
-            raise _fail(f'ARGS: error parsing value of pair "IP={pairs["IP"]}": invalid IP address {pairs["IP"]}') from None
-    for ip in ((config.get("args") or {}).get("cni") or {}).get("ips") or ():
-        given.append(_parse_ip(str(ip).partition("/")[0]))
-    for ip in (config.get("runtimeConfig") or {}).get("ips") or ():
-        given.append(_parse_ip(str(ip).partition("/")[0]))
-    return list(dict.fromkeys(given))
+            given.append(_plain_ip(pairs["IP"]))
+        except ValueError as e:
+            raise _fail(f'ARGS: error parsing value of pair "IP={pairs["IP"]}": {e}') from None
+    given += conf.get("args", {}).get("cni", {}).get("ips") or ()
+    given += conf.get("runtimeConfig", {}).get("ips") or ()
+    return list(dict.fromkeys(ip for ip in given if ip))
 
 
 def _resolv_conf(text: str) -> Dns:
@@ -326,17 +258,21 @@ class HostLocal:
     """The plugin. Its only state is the node's disk."""
 
     type = "host-local"
+    schema = SCHEMA
+
+    def validate(self, config: Mapping[str, Any]) -> None:
+        """What it refuses before it gives anything. Raises CniError."""
+        load_ranges(config)
 
     def add(self, call: Call) -> Result:
-        config, ipam = call.config, call.config.get("ipam") or {}
-        requested = _requested(config, call.args) if config.get("ipam") is not None else []
-        sets = load_ranges(config)
+        conf, sets, requested = self._load(call)
+        ipam = conf["ipam"]
         dns = Dns()
         if path := ipam.get("resolvConf"):
             if path not in call.host.disk:
                 raise _fail(f"open {path}: no such file or directory")
             dns = _resolv_conf(call.host.disk[path])
-        store = self._store(call)
+        store = self._store(call, conf)
         ips: list[IpConfig] = []
         try:
             for i, ranges in enumerate(sets):
@@ -356,27 +292,40 @@ class HostLocal:
         routes = tuple(RouteConfig.from_dict(r) for r in ipam.get("routes") or ())
         return Result((), tuple(ips), routes, dns, call.version)
 
+    @staticmethod
+    def _load(call: Call) -> tuple[dict[str, Any], tuple[RangeSet, ...], list[str]]:
+        """The configuration, its range sets, and the addresses that are asked for."""
+        conf = decode(call.config, SCHEMA)
+        if conf.get("ipam") is None:
+            raise _fail("IPAM config missing 'ipam' key")
+        requested = _requested(conf, call.args)
+        return conf, _sets(conf), requested
+
     def delete(self, call: Call) -> None:
         """Release what the container holds; nothing to release is no error."""
-        load_ranges(call.config)
-        self._store(call).release(call.container_id, call.ifname)
+        conf, sets, _ = self._load(call)
+        store = self._store(call, conf)
+        for _ in sets:
+            store.release(call.container_id, call.ifname)
 
     def check(self, call: Call) -> None:
-        load_ranges(call.config)
-        if not self._store(call).find(call.container_id, call.ifname):
+        """Does the container hold any address, whichever?"""
+        conf, _, _ = self._load(call)
+        if not self._store(call, conf).find(call.container_id, call.ifname):
             raise _fail(f"host-local: Failed to find address added by container {call.container_id}")
 
     def gc(self, call: Call) -> None:
         """Release every address whose (container, interface) is not among the valid attachments (CNI 1.1.0)."""
-        valid = {Store.key(str(a["containerID"]), str(a["ifname"])) for a in call.config.get("cni.dev/valid-attachments") or ()}
-        store = self._store(call)
-        for path in store._files():
-            name = path.removeprefix(store.dir)
-            if not name.startswith("last_reserved_ip.") and store.disk[path].strip() not in valid:
-                del store.disk[path]
+        conf, _, _ = self._load(call)
+        valid = call.config.get("cni.dev/valid-attachments") or ()
+        self._store(call, conf).keep_only((str(a.get("containerID", "")), str(a.get("ifname", ""))) for a in valid)
 
     def status(self, call: Call) -> None:
-        load_ranges(call.config)
+        """Able, with a configuration that it can read. Whether an address is free it does not look."""
+        self._load(call)
 
-    def _store(self, call: Call) -> Store:
-        return Store(call.host.disk, str(call.config.get("name") or ""), str((call.config.get("ipam") or {}).get("dataDir") or ""))
+    @staticmethod
+    def _store(call: Call, conf: Mapping[str, Any]) -> Store:
+        store = Store(call.host.disk, conf.get("name", ""), conf["ipam"].get("dataDir", ""))
+        store.disk.setdefault(f"{store.dir}lock", "")
+        return store

@@ -8,12 +8,13 @@ the same host port gets rules too, and the first rule in the table wins.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import NotModelled
 from ..kernel.address import family
 from .contract import Call
+from .decode import BOOL, INT, NETCONF, STRING, ListOf, Struct, decode
 from .result import CniError, Result
 from .rules import RuleStep, append, chain_name, insert, new_chain
 
@@ -24,6 +25,17 @@ DNAT_CHAIN, SETMARK_CHAIN, MASQ_CHAIN = "CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-SETMA
 MARK_BIT = 13
 #: multiport takes at most 15 ports
 PORTS_PER_RULE = 15
+
+
+_MAPPING = Struct("main.PortMapEntry", {"hostPort": INT, "containerPort": INT, "protocol": STRING, "hostIP": STRING})
+SCHEMA = Struct(
+    "main.PortMapConf",
+    NETCONF
+    | {
+        "snat": BOOL, "conditionsV4": ListOf(STRING), "conditionsV6": ListOf(STRING), "masqAll": BOOL, "markMasqBit": INT,
+        "externalSetMarkChain": STRING, "backend": STRING, "runtimeConfig": Struct("", {"portMappings": ListOf(_MAPPING)}),
+    },
+)  # fmt: skip
 
 
 def _fail(message: str) -> CniError:
@@ -42,19 +54,6 @@ class PortMapping:
     def to_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {"hostPort": self.host_port, "containerPort": self.container_port, "protocol": self.protocol}
         return {**out, "hostIP": self.host_ip} if self.host_ip else out
-
-
-def mappings_of(config: Mapping[str, Any]) -> tuple[PortMapping, ...]:
-    """The mappings of a configuration. Raises CniError for ports that are none."""
-    out = []
-    for m in (config.get("runtimeConfig") or {}).get("portMappings") or ():
-        container, host = int(m.get("containerPort") or 0), int(m.get("hostPort") or 0)
-        if container <= 0:
-            raise _fail(f"failed to parse config: Invalid container port number: {container}")
-        if host <= 0:
-            raise _fail(f"failed to parse config: Invalid host port number: {host}")
-        out.append(PortMapping(host, container, str(m.get("protocol") or "tcp"), str(m.get("hostIP") or "")))
-    return tuple(out)
 
 
 def mark_steps(bit: int = MARK_BIT, fam: int = 4) -> list[RuleStep]:
@@ -122,57 +121,91 @@ def dnat_steps(
     return steps
 
 
+@dataclass(frozen=True, slots=True)
+class PortMapConfig:
+    """The plugin's configuration with its defaults; `of` refuses what the plugin refuses."""
+
+    mappings: tuple[PortMapping, ...] = ()
+    snat: bool = True
+    masq_all: bool = False
+    mark_bit: int = MARK_BIT
+    external: str | None = None
+    conditions: Mapping[int, Sequence[str]] = field(default_factory=dict)  # by family
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> PortMapConfig:
+        c = decode(config, SCHEMA, "failed to parse network configuration: ")
+        bit, external = c.get("markMasqBit"), c.get("externalSetMarkChain")
+        if bit is not None and external is not None:
+            raise _fail("Cannot specify externalSetMarkChain and markMasqBit")
+        bit = MARK_BIT if bit is None else bit
+        if not 0 <= bit <= 31:
+            raise _fail("MasqMarkBit must be between 0 and 31")
+        mappings = []
+        for m in c.get("runtimeConfig", {}).get("portMappings", ()):
+            m = m or {}
+            host, container = m.get("hostPort", 0), m.get("containerPort", 0)
+            if container <= 0:
+                raise _fail(f"Invalid container port number: {container}")
+            if host <= 0:
+                raise _fail(f"Invalid host port number: {host}")
+            mappings.append(PortMapping(host, container, m.get("protocol", ""), m.get("hostIP", "")))
+        if c.get("backend", "") not in ("", "iptables"):
+            if c["backend"] != "nftables":
+                raise _fail(f"unrecognized backend {c['backend']!r}")
+            raise NotModelled("portmap backend nftables: its rules are in nft's own tables, which are not modelled yet")
+        conditions = {4: c.get("conditionsV4", ()), 6: c.get("conditionsV6", ())}
+        return cls(tuple(mappings), c.get("snat", True), c.get("masqAll", False), bit, external, conditions)
+
+
 class PortMap:
     """The plugin. Type "portmap"."""
 
     type = "portmap"
+    schema = SCHEMA
+
+    def validate(self, config: Mapping[str, Any]) -> None:
+        """What it refuses before it touches anything. Raises CniError."""
+        PortMapConfig.of(config)
 
     def add(self, call: Call) -> Result:
-        result = self._result(call)
+        conf, result = self._load(call)
         if result is None:
             raise _fail("must be called as chained plugin")
-        mappings = mappings_of(call.config)
-        if not mappings:
-            return result
-        config = call.config
-        snat = config.get("snat") is not False
-        external = config.get("externalSetMarkChain")
-        for address in self._addresses(result, call.ifname):
+        for address in self._addresses(result, call.ifname) if conf.mappings else ():
             fam = family(address)
             steps: list[RuleStep] = []
-            if snat:
-                if external is None:
-                    steps += mark_steps(self._bit(config), fam)
+            if conf.snat:
+                if conf.external is None:
+                    steps += mark_steps(conf.mark_bit, fam)
                 if fam == 4:
                     self._route_localnet(call, address)
-            steps += top_steps(fam)
-            steps += dnat_steps(
-                call.name, call.container_id, address, mappings, snat=snat, masq_all=bool(config.get("masqAll")),
-                setmark=str(external or SETMARK_CHAIN), conditions=config.get(f"conditionsV{fam}") or (), origin=self._origin(call),
-            )  # fmt: skip
-            call.host.program(steps)
-        return result
+            call.host.program([*steps, *top_steps(fam)])
+            try:
+                call.host.program(self._own_steps(call, conf, address))
+            except CniError as e:
+                raise _fail(f"unable to setup DNAT: {e.msg}") from None
+            for m in conf.mappings:
+                if m.protocol.lower() == "udp":
+                    call.host.flush_udp(m.host_port, fam)
+        return replace(result, cni_version=call.version)
 
     @staticmethod
-    def _origin(call: Call) -> str:
+    def _load(call: Call) -> tuple[PortMapConfig, Result | None]:
+        try:
+            conf = PortMapConfig.of(call.config)
+        except CniError as e:
+            raise CniError(e.code, f"failed to parse config: {e.msg}") from None
+        return conf, call.prev_result
+
+    @staticmethod
+    def _own_steps(call: Call, conf: PortMapConfig, address: str) -> list[RuleStep]:
         pod = call.host.network.namespaces.get(call.netns)
-        return pod.origin if pod is not None else ""
-
-    @staticmethod
-    def _bit(config: Mapping[str, Any]) -> int:
-        if config.get("markMasqBit") is not None and config.get("externalSetMarkChain") is not None:
-            raise _fail("failed to parse config: Cannot specify externalSetMarkChain and markMasqBit")
-        bit = config.get("markMasqBit")
-        bit = MARK_BIT if bit is None else int(bit)
-        if not 0 <= bit <= 31:
-            raise _fail("failed to parse config: MasqMarkBit must be between 0 and 31")
-        return bit
-
-    def _result(self, call: Call) -> Result | None:
-        self._bit(call.config)
-        if call.config.get("backend", "iptables") != "iptables":
-            raise NotModelled(f"portmap backend {call.config['backend']}")
-        return call.prev_result
+        return dnat_steps(
+            call.name, call.container_id, address, conf.mappings, snat=conf.snat, masq_all=conf.masq_all,
+            setmark=SETMARK_CHAIN if conf.external is None else conf.external, conditions=conf.conditions.get(family(address), ()),
+            origin=pod.origin if pod is not None else "",
+        )  # fmt: skip
 
     @staticmethod
     def _addresses(result: Result, ifname: str) -> list[str]:
@@ -194,7 +227,9 @@ class PortMap:
             call.host.node.set_sysctl(f"net.ipv4.conf.{route.dev}.route_localnet", 1)
 
     def delete(self, call: Call) -> None:
-        if not mappings_of(call.config):
+        """Remove the container's chain and what leads to it; what is gone already is no error."""
+        conf, _ = self._load(call)
+        if not conf.mappings:
             return
         chain = chain_name(call.name, call.container_id, "DN-")
         for fam in (4, 6):
@@ -207,15 +242,23 @@ class PortMap:
                 call.host.program(steps)
 
     def check(self, call: Call) -> None:
-        result = self._result(call)
+        """The container's chain, its rules and what leads to it are there. Raises CniError at the first that is not."""
+        conf = PortMapConfig.of(call.config)
+        result = call.prev_result
         if result is None:
             raise _fail("Required prevResult missing")
-        mappings = mappings_of(call.config)
         chain = chain_name(call.name, call.container_id, "DN-")
-        for address in self._addresses(result, call.ifname) if mappings else ():
-            nat = call.host.chains("nat", family(address))
-            if chain not in nat:
-                raise _fail(f"could not check ipv{family(address)} dnat: chain {chain} not found in iptables table nat")
+        for address in self._addresses(result, call.ifname) if conf.mappings else ():
+            fam = family(address)
+            trouble = f"could not check ipv{fam} dnat:"
+            if chain not in call.host.chains("nat", fam):
+                raise _fail(f"{trouble} chain {chain} not found in iptables table nat")
+            rules = [s for s in self._own_steps(call, conf, address) if s.action == "-A"]
+            for where in (chain, DNAT_CHAIN):
+                here = [s for s in rules if s.chain == where]
+                if any(not call.host.has_rule(s) for s in here):
+                    listed = " ".join(f"[{' '.join(s.args if where == chain else s.args[:-2])}]" for s in here)
+                    raise _fail(f"{trouble} rule [{listed}] in chain {where} not found in table nat")
 
     def gc(self, call: Call) -> None:
         """Its rules go with DEL."""

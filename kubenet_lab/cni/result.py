@@ -42,6 +42,7 @@ class CniError(KubenetError):
     def __init__(self, code: int, msg: str, details: str = ""):
         super().__init__(f"{msg}; {details}" if details else msg)
         self.code, self.msg, self.details = code, msg, details
+        self.line: int | None = None  # of the configuration's text, where it is known
 
     @property
     def meaning(self) -> str:
@@ -164,10 +165,12 @@ class Result:
     cni_version: str = "1.0.0"
 
     def to_dict(self, version: str | None = None) -> dict[str, Any]:
-        """The JSON of one spec version (default: the result's own)."""
+        """The JSON of one spec version (default: the result's own). Raises CniError for one that cannot say it."""
         version = version or self.cni_version
         out: dict[str, Any] = {"cniVersion": version}
         if version_key(version) < (0, 3, 0):
+            if not self.ips:
+                raise CniError(999, "cannot convert: no valid IP addresses")
             return out | self._old() | {"dns": self.dns.to_dict()}
         if self.interfaces:
             out["interfaces"] = [i.to_dict(version) for i in self.interfaces]

@@ -77,7 +77,8 @@ def run(steps: Iterable[RuleStep], family: int = 4) -> dict[str, dict[str, list[
             continue
         chains = tables.setdefault(s.table, {})
         if s.action == "-X":
-            chains.pop(s.chain, None)
+            if not any(r.args[-2:] == ("-j", s.chain) for rules in chains.values() for r in rules):  # iptables deletes no chain in use
+                chains.pop(s.chain, None)
             continue
         rules = chains.setdefault(s.chain, [])
         if s.action == "-F":

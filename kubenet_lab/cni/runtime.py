@@ -40,6 +40,10 @@ def empty_node(name: str = "node", address: str = "192.168.50.11/24", gateway: s
     return network
 
 
+def _args(args: str | Mapping[str, str]) -> str:
+    return args if isinstance(args, str) else ";".join(f"{k}={v}" for k, v in args.items())
+
+
 def _naming(pod: str) -> tuple[str, str]:
     return pod.replace("/", "_"), f"pod:{pod}"
 
@@ -66,7 +70,7 @@ class CniRuntime:
         host.recorder = Recorder(host)
         self.host, self._runtime = host, Runtime(host)
         self._naming, self._shell, self._done = naming, shell, done
-        self._state = State()
+        self._state = host.state if isinstance(host, LiveHost) else State()
         self._lists: dict[tuple[str, str], NetworkList] = {}  # what ADD was called with: DEL may be repeated
         self.log: tuple[Operation, ...] = ()
 
@@ -83,19 +87,29 @@ class CniRuntime:
         """ADD: attach a pod. `args` is CNI_ARGS ("IP=10.1.0.9" or a mapping), `capabilities` what the runtime hands to plugins
         that declare it (`{"portMappings": [...]}`). Without a conflist: the first one in /etc/cni/net.d."""
         conf, (container, netns) = self._list(conflist), self._naming(pod)
-        text = args if isinstance(args, str) else ";".join(f"{k}={v}" for k, v in args.items())
+        text = _args(args)
         self.sandbox(pod)
         self._lists[container, ifname] = conf
         return self._operate(
             "ADD", conf, container, netns, ifname, lambda: self._runtime.add(conf, container, netns, ifname, text, capabilities)
         )
 
-    def delete(self, pod: str, conflist: Conflist | None = None, *, ifname: str = "eth0") -> Operation:
-        """DEL: in reverse order, with the result of ADD; may be repeated. Without a conflist: the one that ADD was called with."""
+    def delete(
+        self,
+        pod: str,
+        conflist: Conflist | None = None,
+        *,
+        ifname: str = "eth0",
+        args: str | Mapping[str, str] = "",
+        capabilities: Mapping[str, Any] | None = None,
+    ) -> Operation:
+        """DEL: in reverse order, with the result of ADD; may be repeated. What is not given is as ADD was called."""
         container, netns = self._naming(pod)
         conf = self._known(conflist, container, ifname)
         here = netns if netns in self.host.network.namespaces else ""
-        return self._operate("DEL", conf, container, netns, ifname, lambda: self._runtime.delete(conf, container, here, ifname))
+        return self._operate(
+            "DEL", conf, container, netns, ifname, lambda: self._runtime.delete(conf, container, here, ifname, _args(args), capabilities)
+        )
 
     def check(self, pod: str, conflist: Conflist | None = None, *, ifname: str = "eth0") -> Operation:
         """CHECK: is everything still as ADD left it?"""

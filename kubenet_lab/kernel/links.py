@@ -90,12 +90,15 @@ class BridgePort:
 class BridgeOptions:
     """`mtu_set`: someone has set the bridge's MTU; until then it is that of its smallest port (br_mtu_auto_adjust).
 
+    `mac_set`: likewise its MAC; until then it is the lowest of its ports' (br_stp_recalculate_bridge_id).
+
     `nf_mtu` is what bridge netfilter fragments to: 1500 until the bridge's MTU changes, whatever it was created with
     (br_nf_core.c br_dst_default_metrics, br_device.c br_change_mtu).
     """
 
     ageing: float = 300.0  # seconds a learned entry lives
     mtu_set: bool = False
+    mac_set: bool = False
     nf_mtu: int = 1500
 
 
@@ -162,6 +165,7 @@ class Link:
     wireguard: WireguardOptions | None = None
     tun: TunOptions | None = None
     promisc: bool = False
+    allmulti: bool = False
     opened: bool = False  # it was up before it went down: it keeps its queueing discipline
     arp: bool = True
     origin: str = ""

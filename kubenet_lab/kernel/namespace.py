@@ -87,6 +87,9 @@ class Listener:
     assumed: str = ""  # why it is believed to listen; "" when it is known
 
 
+#: no IPv6 on a link with a smaller MTU (RFC 8200)
+MIN_MTU6 = 1280
+
 #: sysctl values that differ from 0, as a Kubernetes node has them; the rest of the known keys are 0
 SYSCTL_DEFAULTS: dict[str, int] = {
     "net.ipv4.ip_forward": 0,
@@ -111,6 +114,22 @@ SYSCTL_DEFAULTS: dict[str, int] = {
     "net.ipv4.ip_no_pmtu_disc": 0,
     "net.netfilter.nf_conntrack_tcp_loose": 1,
     "net.netfilter.nf_conntrack_tcp_be_liberal": 0,
+    "net.ipv6.conf.all.accept_dad": 0,
+    "net.ipv6.conf.default.accept_dad": 1,
+    **{f"net.ipv6.conf.{dev}.{name}": 1 for dev in ("all", "default") for name in ("accept_ra", "enhanced_dad", "autoconf")},
+    # nothing that is walked depends on these; pods set them by sysctls and by the tuning plugin
+    "net.core.somaxconn": 4096,
+    "net.ipv4.ip_nonlocal_bind": 0,
+    "net.ipv4.ip_unprivileged_port_start": 1024,
+    "net.ipv4.tcp_ecn": 2,
+    "net.ipv4.tcp_fin_timeout": 60,
+    "net.ipv4.tcp_keepalive_intvl": 75,
+    "net.ipv4.tcp_keepalive_probes": 9,
+    "net.ipv4.tcp_keepalive_time": 7200,
+    "net.ipv4.tcp_retries2": 15,
+    "net.ipv4.tcp_synack_retries": 5,
+    "net.ipv4.tcp_syncookies": 1,
+    "net.ipv4.tcp_tw_reuse": 2,
 }
 
 #: the sysctls that switch forwarding for a whole namespace
@@ -169,6 +188,8 @@ class Namespace:
             name, kind, self._next_index, "" if kind in RAW else mac or mac_of(f"{self.id}/{name}"), mtu, up, master, peer, segment, (),
             port or BridgePort(), bridge or BridgeOptions(), vxlan, wireguard, tun, arp=kind not in RAW, origin=origin,
         )  # fmt: skip
+        if kind == "bridge" and mac:
+            link = replace(link, bridge=replace(link.bridge, mac_set=True))
         self._next_index += 1
         self.links[name] = link
         if (inherited := self.sysctls.get("net.ipv4.conf.default.forwarding")) is not None:
@@ -179,19 +200,30 @@ class Namespace:
         return link
 
     def set_link(self, name: str, **changes: Any) -> Link:
-        """Replace fields of a link. Down removes the routes that use it, as in Linux; up again restores only the connected ones."""
+        """Replace fields of a link. Down removes the routes that use it, as in Linux; up again restores only the connected ones.
+
+        Down, or with an MTU too small for IPv6, it loses its IPv6 addresses as well (addrconf_ifdown); lo gets its own back.
+        """
         old = self.link(name)
         new = replace(old, **changes)
         if new.kind == "bridge" and "mtu" in changes:
             new = replace(new, bridge=replace(new.bridge, mtu_set=True, nf_mtu=new.mtu if new.mtu != old.mtu else old.bridge.nf_mtu))
         self.links[name] = new
-        if "mtu" in changes or "master" in changes:
+        if new.kind == "bridge" and "mac" in changes:
+            new = replace(new, bridge=replace(new.bridge, mac_set=True))
+            self.links[name] = new
+        if changes.keys() & {"mtu", "master", "mac"}:
             for bridge in {old.master: None, new.master: None}:
                 self._adjust_bridge(bridge)
+        if (old.up and not new.up) or new.mtu < MIN_MTU6 <= old.mtu:
+            self.links[name] = new = replace(self.links[name], addresses=tuple(a for a in self.links[name].addresses if a.family == 4))
+            self.routes = [r for r in self.routes if r.dev != name or r.family == 4]
         if old.up and not new.up:
             self.routes = [r for r in self.routes if r.dev != name]
             self.neighbours = {k: v for k, v in self.neighbours.items() if k[0] != name or v.state == "PERMANENT"}
         elif new.up and not old.up:
+            if new.kind == "loopback" and not any(a.family == 6 for a in new.addresses):
+                self.links[name] = new = replace(new, addresses=(*new.addresses, Address("::1", 128, "host")))
             for a in new.addresses:
                 self._connect(name, a)
         self._changed()
@@ -207,6 +239,8 @@ class Namespace:
         self.routes = [r for r in self.routes if r.dev != name]
         self.neighbours = {k: v for k, v in self.neighbours.items() if k[0] != name}
         self.fdb = [e for e in self.fdb if e.dev != name]
+        own = (f"net.ipv4.conf.{name}.", f"net.ipv6.conf.{name}.", f"net.ipv4.neigh.{name}.", f"net.ipv6.neigh.{name}.")
+        self.sysctls = {k: v for k, v in self.sysctls.items() if not k.startswith(own)}
         for other in [n for n, k in self.links.items() if k.master == name]:
             self.links[other] = replace(self.links[other], master="")
         self._adjust_bridge(link.master)
@@ -214,12 +248,17 @@ class Namespace:
         return link
 
     def _adjust_bridge(self, name: str) -> None:
-        """A bridge takes the smallest MTU of its ports, 1500 without any, unless its own was set (br_mtu_auto_adjust)."""
+        """A bridge takes the smallest MTU of its ports, 1500 without any, and their lowest MAC, unless its own were set."""
         bridge = self.links.get(name)
-        if bridge is not None and bridge.kind == "bridge" and not bridge.bridge.mtu_set:
-            mtu = min((p.mtu for p in self.ports(name)), default=1500)
-            if mtu != bridge.mtu:
-                self.links[name] = replace(bridge, mtu=mtu, bridge=replace(bridge.bridge, nf_mtu=mtu))
+        if bridge is None or bridge.kind != "bridge":
+            return
+        ports = self.ports(name)
+        mtu = bridge.mtu if bridge.bridge.mtu_set else min((p.mtu for p in ports), default=1500)
+        if mtu != bridge.mtu:
+            bridge = replace(bridge, mtu=mtu, bridge=replace(bridge.bridge, nf_mtu=mtu))
+        if not bridge.bridge.mac_set:
+            bridge = replace(bridge, mac=min((p.mac for p in ports), default="00:00:00:00:00:00"))
+        self.links[name] = bridge
 
     def link(self, name: str) -> Link:
         """The link of that name. Raises CommandError in ip's words."""
@@ -240,6 +279,8 @@ class Namespace:
         link = self.link(dev)
         if any(a.ip == full.ip and a.length == full.length for a in link.addresses):
             raise CommandError("RTNETLINK answers: File exists")
+        if full.family == 6 and link.mtu < MIN_MTU6:
+            raise CommandError("RTNETLINK answers: Invalid argument")
         self.links[dev] = replace(link, addresses=(*link.addresses, full))
         if link.up:
             self._connect(dev, full)
@@ -324,7 +365,11 @@ class Namespace:
                 raise CommandError(f'Cannot find device "{dev}"')
             if via and not onlink:
                 towards = self.fib(fam).towards_gateway(canonical(via), dev)
-                if towards is None or towards.via or towards.type != "unicast":
+                if fam == 6 and towards is not None and towards.type == "local":
+                    raise CommandError("Error: Gateway can not be a local address.")
+                # an address of this machine is taken as a gateway in IPv4 (fib_check_nh_v4_gw: RTN_LOCAL)
+                fit = towards is not None and not towards.via and towards.type in ("unicast", "local") and self.links[towards.dev].up
+                if towards is None or not fit:
                     raise CommandError("Error: Nexthop has invalid gateway." if fam == 4 else "RTNETLINK answers: No route to host")
                 dev = dev or towards.dev
             if not dev:

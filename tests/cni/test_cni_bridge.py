@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kubenet_lab.cni import PLUGINS, CniError, NetworkList, PluginHost, Runtime
-from kubenet_lab.cni.bridge import veth_name
 from kubenet_lab.cni.flannel import Flannel, conflist
 from kubenet_lab.cni.rules import restore_text, run
+from kubenet_lab.cni.veth import veth_name
 from kubenet_lab.errors import NotModelled
 from tests.cni.cni_lab import flannel_cluster, network
 
@@ -176,7 +176,7 @@ def test_other_refusals() -> None:
         runtime.add(bridge_list(vlan=5000), "c1", "pod:shop/a")
     with pytest.raises(CniError, match='failed to open netns "/var/run/netns/cni-pod-none": failed to Statfs'):
         runtime.add(bridge_list(), "c1", "pod:none")
-    for option in ({"vlan": 7}, {"vlanTrunk": [{"id": 3}]}, {"macspoofchk": True}, {"ipMasq": True, "ipMasqBackend": "nftables"}):
+    for option in ({"macspoofchk": True}, {"ipMasq": True, "ipMasqBackend": "nftables"}):
         with pytest.raises(NotModelled):
             runtime.add(bridge_list(**option), "c1", "pod:shop/a")
     assert host.disk == {}
@@ -255,7 +255,7 @@ def test_gc_reaches_the_ipam_delegate() -> None:
     runtime.add(conf, "c1", "pod:shop/a")
     host.disk["/var/lib/cni/networks/net/10.1.0.77"] = "crashed\r\neth0"
     runtime.gc(conf, [("c1", "eth0")])
-    assert sorted(p.rpartition("/")[2] for p in host.disk if "/networks/" in p) == ["10.1.0.2", "last_reserved_ip.0"]
+    assert sorted(p.rpartition("/")[2] for p in host.disk if "/networks/" in p) == ["10.1.0.2", "last_reserved_ip.0", "lock"]
     runtime.status(conf)
 
 

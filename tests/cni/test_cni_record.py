@@ -44,6 +44,7 @@ def test_what_each_call_changed() -> None:
     ipam = bridge.calls[0]
     assert {(c.where, c.kind, c.what) for c in ipam.changes} == {
         ("disk", "file", "/var/lib/cni/networks/net/10.1.0.2"), ("disk", "file", "/var/lib/cni/networks/net/last_reserved_ip.0"),
+        ("disk", "file", "/var/lib/cni/networks/net/lock"),
     }  # fmt: skip
     assert not set(ipam.changes) & set(bridge.own_changes) and set(ipam.changes) < set(bridge.changes)
     assert {c.what for c in done.changes_in("pod:demo") if c.kind == "address"} == {"10.1.0.2/24 dev eth0"}

@@ -53,6 +53,8 @@ def flags(net: Network, ns: Namespace, link: Link) -> list[str]:
     out += usual.get(link.kind, ["BROADCAST", "MULTICAST"])
     if not link.arp:
         out.append("NOARP")
+    if link.allmulti:
+        out.append("ALLMULTI")
     if link.promisc:
         out.append("PROMISC")
     if link.up:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ..namespace import SYSCTL_DEFAULTS
+from ..namespace import SYSCTL_DEFAULTS, Namespace
 from .terminal import Terminal, ToolError
 
-__all__ = ["known", "read", "run", "write"]
+__all__ = ["known", "known_to", "read", "run", "value_in", "write"]
 
 #: net.ipv4.conf.DEV.* and net.ipv6.conf.DEV.* that the walk reads or that people look at
 _PER_DEVICE = {
-    "ipv4": ("rp_filter", "proxy_arp", "route_localnet", "accept_local", "forwarding", "arp_ignore", "arp_announce", "arp_filter", "proxy_arp_pvlan", "send_redirects",
+    "ipv4": ("rp_filter", "proxy_arp", "route_localnet", "accept_local", "forwarding", "arp_ignore", "arp_announce", "arp_filter", "proxy_arp_pvlan", "send_redirects", "arp_notify",
              "accept_redirects", "log_martians", "accept_source_route"),
-    "ipv6": ("forwarding", "disable_ipv6", "proxy_ndp", "accept_ra", "accept_dad", "autoconf"),
+    "ipv6": ("forwarding", "disable_ipv6", "proxy_ndp", "accept_ra", "accept_dad", "autoconf", "enhanced_dad"),
 }  # fmt: skip
 #: net.ipv4.neigh.DEV.* and net.ipv6.neigh.DEV.*
 _PER_NEIGHBOUR_DEVICE = ("proxy_delay",)
@@ -19,30 +19,40 @@ _BOOLEAN = ("ip_forward", "forwarding")
 
 
 def known(t: Terminal, key: str) -> bool:
-    if key in SYSCTL_DEFAULTS or key in t.ns.sysctls:
+    return known_to(t.ns, key)
+
+
+def known_to(ns: Namespace, key: str) -> bool:
+    """Is there such a sysctl in a namespace, as far as the lab knows?"""
+    if key in SYSCTL_DEFAULTS or key in ns.sysctls:
         return True
     parts = key.split(".")
     if len(parts) >= 5 and parts[0] == "net" and parts[1] in _PER_DEVICE and parts[2] == "neigh":
-        return parts[-1] in _PER_NEIGHBOUR_DEVICE and ".".join(parts[3:-1]) in t.ns.links
+        return parts[-1] in _PER_NEIGHBOUR_DEVICE and ".".join(parts[3:-1]) in ns.links
     return (
         len(parts) >= 5 and parts[0] == "net" and parts[1] in _PER_DEVICE and parts[2] == "conf"
-        and parts[-1] in _PER_DEVICE[parts[1]] and ".".join(parts[3:-1]) in ("all", "default", *t.ns.links)
+        and parts[-1] in _PER_DEVICE[parts[1]] and ".".join(parts[3:-1]) in ("all", "default", *ns.links)
     )  # fmt: skip
 
 
 def value_of(t: Terminal, key: str) -> int:
-    if key in t.ns.sysctls:
-        return t.ns.sysctls[key]
+    return value_in(t.ns, key)
+
+
+def value_in(ns: Namespace, key: str) -> int:
+    """The value that its file shows."""
+    if key in ns.sysctls:
+        return ns.sysctls[key]
     parts = key.split(".")
     if len(parts) >= 5 and parts[2] == "neigh":
-        return t.ns.sysctl(f"net.{parts[1]}.neigh.default.{parts[-1]}")
+        return ns.sysctl(f"net.{parts[1]}.neigh.default.{parts[-1]}")
     if len(parts) >= 5 and parts[2] == "conf" and parts[3] not in ("all", "default"):
         if parts[-1] == "forwarding":
-            return int(t.ns.forwards(4 if parts[1] == "ipv4" else 6))
-        return t.ns.sysctl(f"net.{parts[1]}.conf.default.{parts[-1]}")
+            return int(ns.forwards(4 if parts[1] == "ipv4" else 6))
+        return ns.sysctl(f"net.{parts[1]}.conf.default.{parts[-1]}")
     if parts[-1] == "forwarding" and parts[1] == "ipv4":
-        return int(t.ns.forwards(4))
-    return t.ns.sysctl(key)
+        return int(ns.forwards(4))
+    return ns.sysctl(key)
 
 
 def _path(key: str) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from kubenet_lab.cni.bridge import masquerade_steps as ip_masq
 from kubenet_lab.cni.flannel import forward_steps
 from kubenet_lab.cni.flannel import masquerade_steps as flannel_masq
+from kubenet_lab.cni.masquerade import masquerade_steps as ip_masq
 from kubenet_lab.cni.portmap import DNAT_CHAIN, SETMARK_CHAIN, PortMapping, dnat_steps, mark_steps, top_steps
 from kubenet_lab.cni.rules import RuleStep, append, chain_name, comment_of, insert, new_chain, replay, restore_text, run
 from kubenet_lab.kernel.iptables import Ruleset
