@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .bridge import Bridge
-from .conflist import NetworkList
+from .conflist import NetworkList, problems
 from .contract import Plugin, PluginHost
 from .flannel import Flannel, Lease
 from .flannel.plugin import FlannelPlugin
@@ -21,7 +21,7 @@ from .tuning import Tuning
 
 __all__ = [
     "PLUGINS", "CniError", "CniRuntime", "Conflist", "Flannel", "Lease", "NetworkList", "Operation", "Plugin", "PluginCall", "PluginHost",
-    "Result", "Runtime", "StateChange",
+    "Result", "Runtime", "StateChange", "problems",
 ]  # fmt: skip
 
 #: the plugins in CNI_PATH, by type

@@ -64,7 +64,7 @@ def test_a_plugins_name_alone_is_a_conflist(name: str) -> None:
         ({"name": "n"}, "no 'plugins' key"),
         ({"name": "n", "plugins": []}, "no plugins in list"),
         ({"name": "n", "plugins": [{"bridge": "x"}]}, "missing 'type'"),
-        (7, "expected an object"),
+        (7, "cannot unmarshal number into Go value"),
         ({"name": "n", "plugins": [{"type": "bridge", "x": {1, 2}}]}, "not JSON serializable"),
         (conflist({"type": "host-local", "subnet": "{{.PodCidr}}"}), r"found \{\{.PodCidr\}\}, expected \{\{.PodCIDR\}\}, "),
         (conflist({"type": "host-local", "subnet": "{{range .PodCIDRRanges}}"}), "a template that is more than a field"),
