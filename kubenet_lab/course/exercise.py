@@ -7,12 +7,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from .compare import Form
-
-if TYPE_CHECKING:
-    from ..cluster import Cluster
 
 __all__ = ["Case", "Distractor", "Exercise", "Prediction", "Question", "Text", "pick"]
 
@@ -21,9 +18,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Case:
-    """One learner's instance of an exercise: a cluster of its own, and the facts that its texts and its truth speak of."""
+    """One learner's instance of an exercise: a cluster of its own (None where it needs none), and what its texts and its truth speak of."""
 
-    cluster: Cluster
+    cluster: Any = None
     facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __getitem__(self, name: str) -> Any:
