@@ -82,9 +82,10 @@ class Build:
         pods = [p for p in self.snapshot.list(Pod) if p.ips and not p.terminated and p.spec.node_name in net.hosts]
         if declared.blocked:
             self._steps: Mapping[str, Sequence[RuleStep]] = {}
+            self.files: Mapping[str, Mapping[str, str]] = {}  # what the pod network keeps on each node's disk
             return
         done = declared.network.program(net, nodes, [p for p in pods if not p.spec.host_network])
-        self._steps = done.steps
+        self._steps, self.files = done.steps, done.files
         self.problems += done.problems
         self._sockets(pods)
         self._resolvers()

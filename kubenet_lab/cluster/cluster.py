@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from .summary import Summary, summarise
 from .topology import Topology, topology_of
 from .underlay_view import UnderlayView
 from .views import NodeView, PodView
-from .world import listen_outside, stub_resolve, unknown_listeners, world_zones
+from .world import stub_resolve, unknown_listeners, world_zones
 
 if TYPE_CHECKING:
     from ..dns import Resolution, ResolvConf, Server, Zones
@@ -229,6 +229,10 @@ class Cluster:
         self.walkable()
         return self._built().written(node, family)
 
+    def disk(self, node: str) -> tuple[MutableMapping[str, str], Mapping[str, str]]:
+        """{path: text} of what IPAM plugins keep on a node, which can be changed, as root can; and of what agents write there."""
+        return self._declared.disks.setdefault(node, {}), self._built().files.get(node, {})
+
     def record(self, edit: Edit) -> None:
         """A hand edit was made."""
         self._edits.append(edit)
@@ -289,10 +293,6 @@ class Cluster:
         if address not in self._outside:
             self._outside[address] = None
             self._topology = None
-
-    def listen_outside(self, network: Network, address: str, port: int, protocol: str) -> None:
-        """A machine outside of which nothing is known answers on the port that is asked for."""
-        listen_outside(network, address, port, protocol)
 
     # ------------------------------------------------------------------------------------------------------ questions
     def ask(self, src: Any, target: Any, **options: Any) -> Any:

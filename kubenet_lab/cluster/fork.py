@@ -17,6 +17,7 @@ from ..kernel.state import State
 from ..kernel.story import trace_of
 from .build import usable
 from .names import Party, as_ip, node_address, node_addresses, party
+from .world import listen_outside
 
 if TYPE_CHECKING:
     from ..dns import Resolution
@@ -204,7 +205,7 @@ def answer_outside(fork: Fork, address: str, port: int, protocol: str, named: bo
         if not usable(address) or any(address in prefix(c) for c in inside):
             return  # an unused address of the cluster's networks: nobody answers there
     fork.name_outside(address)
-    fork.cluster.listen_outside(network, address, port, protocol)
+    listen_outside(network, address, port, protocol)
 
 
 @contextmanager

@@ -62,14 +62,23 @@ class Machine:
 
     def run(self, command: str, stdin: str = "") -> Output:
         """What the real tool prints for a command line. Changes are recorded as hand edits. Raises CommandError for unknown syntax."""
+        from .programs import files_of, programs_of
+
         c = self._cluster
-        shell = Shell(c.walkable(), c.state, self._ns.id, frames=c.capture, resolve=self._addresses_of)
+        view: Any = self
+        shell = Shell(
+            c.walkable(), c.state, self._ns.id, frames=c.capture, resolve=self._addresses_of, files=files_of(c, view),
+            programs=programs_of(c, view),
+        )  # fmt: skip
         try:
             return Output(shell.run(command, stdin=stdin), shell.status)
         finally:
             c.capture = shell.frames
-            if shell.changed:
+            if shell.changed and not shell.files.wrote:
                 c.record(Edit(self._id, command, stdin))
+            elif shell.changed:  # what it did to files is on the disk already, and is not done again
+                for line, given in shell.edits:
+                    c.record(Edit(self._id, line, given))
 
     def _addresses_of(self, name: str) -> tuple[str, ...]:
         """A name as the resolver of this machine finds it."""

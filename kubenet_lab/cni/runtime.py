@@ -171,9 +171,10 @@ class CniRuntime:
             raise NotFound("sandbox", pod, [n.removeprefix("pod:") for n in self.host.network.hosts[self.host.name].pods])
         if self._shell is not None:
             return self._shell(id, command, stdin)
-        from ..kernel.shell import Shell
+        from ..kernel.shell import Files, Shell
 
-        return Shell(self.host.network, self._state, id).run(command, stdin=stdin)
+        files = Files(self.host.disk) if id == self.host.name else None
+        return Shell(self.host.network, self._state, id, files=files).run(command, stdin=stdin)
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:

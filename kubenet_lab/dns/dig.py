@@ -5,9 +5,9 @@ Columns are dig's: owner, TTL at 24, class at 32, type at 40, data at 48, with t
 
 from __future__ import annotations
 
-from .message import Question, Record, Response
+from .message import Question, Record, Response, RRset
 
-__all__ = ["dig", "section_line"]
+__all__ = ["dig", "header_lines", "question_line", "section_line", "sections"]
 
 
 def _column(line: str, column: int) -> str:
@@ -31,8 +31,8 @@ def question_line(q: Question) -> str:
     return ";" + _column(line, 40) + q.type
 
 
-def dig(response: Response, *, server: str = "", elapsed: float | None = None) -> str:
-    """The answer part of dig's output. With `server` ("10.96.0.10") also the lines below it; `elapsed` in lab seconds."""
+def header_lines(response: Response) -> list[str]:
+    """The header and what EDNS says; an empty line between them."""
     flags = " ".join(["qr", *(f.lower() for f in response.flags.in_order())])
     counts = (len(response.answer), len(response.authority), len(response.additional) + (response.edns is not None))
     lines = [
@@ -45,14 +45,21 @@ def dig(response: Response, *, server: str = "", elapsed: float | None = None) -
     if response.edns is not None:
         do = " do" if response.edns.do else ""
         lines += [";; OPT PSEUDOSECTION:", f"; EDNS: version: {response.edns.version}, flags:{do}; udp: {response.edns.size}"]
+        # RFC 7873: eight bytes are the client's own, sent back
+        lines += [f"; COOKIE: {data.hex()}{' (echoed)' if len(data) == 8 else ''}" for code, data in response.edns.options if code == 10]
+    return lines
+
+
+def dig(response: Response) -> str:
+    """The answer part of dig's output."""
+    lines = header_lines(response)
     if response.question is not None:
         lines += [";; QUESTION SECTION:", question_line(response.question), ""]
-    for title, records in (("ANSWER", response.answer), ("AUTHORITY", response.authority), ("ADDITIONAL", response.additional)):
+    for title, records in sections(response):
         if records:
             lines += [f";; {title} SECTION:", *map(section_line, records), ""]
-    if server:
-        from .wire import wire_length
-
-        lines += [f";; Query time: {round(1000 * (elapsed or 0))} msec", f";; SERVER: {server}#53({server}) (UDP)"]
-        lines += [f";; MSG SIZE  rcvd: {wire_length(response)}", ""]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def sections(response: Response) -> tuple[tuple[str, RRset], ...]:
+    return (("ANSWER", response.answer), ("AUTHORITY", response.authority), ("ADDITIONAL", response.additional))

@@ -16,7 +16,7 @@ from ..errors import KubenetError, NotModelled
 from ..kernel.process import Transport
 from ..trace import Reason, Trace
 from .hosts_file import hosts_entries
-from .message import Query, Question, Response
+from .message import Edns, Query, Question, Response
 from .names import parse_ip
 from .resolv import ResolvConf
 from .wire import BadMessage, DnsPayload, parse
@@ -170,12 +170,16 @@ class Call:
         return self._ports(self._sockets)
 
     def ask(
-        self, name: str, type: str, server: str, port: int, timeout: float, *, at: float | None = None, protocol: str = "UDP"
-    ) -> SentQuery:
-        """Send one question at a time (by default now) and wait for its answer; the call's clock does not move."""
+        self, name: str, type: str, server: str, port: int, timeout: float, *, at: float | None = None, protocol: str = "UDP",
+        edns: Edns | None = None, recurse: bool = True,
+    ) -> SentQuery:  # fmt: skip
+        """Send one question at a time (by default now) and wait for its answer; the call's clock does not move.
+
+        `edns` and `recurse` (the RD bit) are for tools that say more than the C library does.
+        """
         at = self.time if at is None else at
         ident = crc32(f"{self.host}/{name}/{type}/{len(self.sent)}".encode()) & 0xFFFF
-        query = Query(Question(name, type), ident)
+        query = Query(Question(name, type), ident, rd=recurse, edns=edns)
         said = self.transport.exchange(self.host, server, 53, protocol, DnsPayload(query, stream=protocol == "TCP"), timeout, port)
         response: Response | None = None
         steps: tuple[Reason, ...] = ()

@@ -27,9 +27,10 @@ IFNAME = "eth0"
 
 @dataclass(slots=True)
 class Programmed:
-    """What programming a network leaves beside the network itself: each node's iptables steps, and what failed."""
+    """What programming a network leaves beside the network itself: each node's iptables steps, its files, and what failed."""
 
     steps: dict[str, tuple[RuleStep, ...]] = field(default_factory=dict)
+    files: dict[str, dict[str, str]] = field(default_factory=dict)  # node -> {path: text}: configuration, and what agents and plugins keep
     problems: list[Problem] = field(default_factory=list)
 
 

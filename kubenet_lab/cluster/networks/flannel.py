@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ...cni import PLUGINS, CniError, Flannel, Lease, NetworkList, PluginHost
+from ...cni.conflist import CONF_DIR
 from ...cni.detect import flannel_options
 from ...cni.flannel import conflist, leases, node_steps, program, subnet_files
 from ...errors import Problem
@@ -52,6 +54,7 @@ class FlannelNetwork(HostLocalNetwork):
         for name, host in hosts.items():
             steps = [s for lease in held if lease.node == name for s in node_steps(lease, self.options)]
             done.steps[name] = (*steps, *host.rules)
+            done.files[name] = {f"{CONF_DIR}/10-flannel.conflist": json.dumps(conflist(self.options), indent=2) + "\n", **host.disk}
         return done
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .commands import commands_for
+from .disk import Files
 from .shell import Shell
-from .terminal import ToolError
+from .terminal import Terminal, ToolError
 
-__all__ = ["Shell", "ToolError", "commands_for"]
+__all__ = ["Files", "Shell", "Terminal", "ToolError", "commands_for"]

@@ -1,35 +1,37 @@
-"""The small tools that stand behind a pipe: grep, head, tail, wc, sort, uniq, cat; and echo, sleep, true and false."""
+"""The small tools that stand behind a pipe or read a file: grep, head, tail, wc, sort, uniq; and echo, sleep, true and false."""
 
 from __future__ import annotations
 
 import re
 
 from ...errors import NotModelled
-from . import sysctl
+from .files import input_of
 from .terminal import Terminal, ToolError
 from .traffic import options
 
-__all__ = ["cat", "echo", "false", "grep", "head", "sleep", "sort", "tail", "true", "uniq", "wc"]
+__all__ = ["echo", "false", "grep", "head", "sleep", "sort", "tail", "true", "uniq", "wc"]
 
 
-def _lines(t: Terminal) -> list[str]:
-    return t.stdin.splitlines()
+def _lines(text: str) -> list[str]:
+    """Lines end with a newline and nothing else; what the last one lacks is no line of its own."""
+    lines = text.split("\n")
+    return lines[:-1] if not lines[-1] else lines
+
+
+def _cut(text: str) -> list[str]:
+    """The lines with their ends."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def _text(lines: list[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _no_files(tool: str, rest: list[str]) -> None:
-    if rest and rest != ["-"]:
-        raise ToolError(f"{tool}: {rest[0]}: No such file or directory", 1)
-
-
 def grep(t: Terminal, argv: list[str]) -> str:
     found, rest = options("grep", argv[1:], "vicnowqEFe:A:B:C:", [], "Usage: grep [OPTION]... PATTERNS", 2)
     flags = {n for n, _ in found}
     patterns = [v for n, v in found if n == "-e"] or rest[:1]
-    _no_files("grep", rest[1:] if not any(n == "-e" for n, _ in found) else rest)
+    names = rest if any(n == "-e" for n, _ in found) else rest[1:]
     if not patterns:
         raise ToolError("Usage: grep [OPTION]... PATTERNS [FILE]...\nTry 'grep --help' for more information.", 2)
     parts = [re.escape(p) if "-F" in flags else p if "-E" in flags else _basic(p) for p in patterns]
@@ -39,7 +41,9 @@ def grep(t: Terminal, argv: list[str]) -> str:
         wanted = re.compile("|".join(f"(?:{p})" for p in parts), re.IGNORECASE if "-i" in flags else 0)
     except re.error as e:
         raise ToolError(f"grep: {e}", 2) from None
-    lines = _lines(t)
+    if len(names) > 1:
+        raise NotModelled("grep over several files; one at a time, or cat them into a pipe")
+    lines = _lines(input_of(t, "grep", names))
     hits = [i for i, line in enumerate(lines) if (wanted.search(line) is None) == ("-v" in flags)]
     t.status = 0 if hits else 1
     around = {n: int(v) for n, v in found if n in ("-A", "-B", "-C") and v.isdigit()}
@@ -75,40 +79,48 @@ def _basic(pattern: str) -> str:
     return out
 
 
-def _count(tool: str, argv: list[str]) -> int:
+def _count(tool: str, argv: list[str]) -> tuple[int, list[str]]:
     words = [f"-n{w[1:]}" if re.fullmatch(r"-\d+", w) else w for w in argv[1:]]
     found, rest = options(tool, words, "n:", [], f"Try '{tool} --help' for more information.", 1)
-    _no_files(tool, rest)
+    if len(rest) > 1:
+        raise NotModelled(f"{tool} of several files")
     text = found[-1][1] if found else "10"
     if not re.fullmatch(r"[+-]?\d+", text):
         raise ToolError(f"{tool}: invalid number of lines: '{text}'", 1)
     if tool == "tail" and text.startswith("+"):
-        return -int(text[1:])
-    return int(text)
+        return -int(text[1:]), rest
+    return int(text), rest
 
 
 def head(t: Terminal, argv: list[str]) -> str:
-    return _text(_lines(t)[: _count("head", argv)])
+    count, names = _count("head", argv)
+    return "".join(_cut(input_of(t, "head", names))[:count])
 
 
 def tail(t: Terminal, argv: list[str]) -> str:
-    count, lines = _count("tail", argv), _lines(t)
+    count, names = _count("tail", argv)
+    lines = _cut(input_of(t, "tail", names))
     if count < 0:
-        return _text(lines[-count - 1 :])
-    return _text(lines[len(lines) - min(count, len(lines)) :])
+        return "".join(lines[-count - 1 :])
+    return "".join(lines[len(lines) - min(count, len(lines)) :])
 
 
 def wc(t: Terminal, argv: list[str]) -> str:
     found, rest = options("wc", argv[1:], "lwc", [], "Try 'wc --help' for more information.", 1)
-    _no_files("wc", rest)
-    counts = {"-l": t.stdin.count("\n"), "-w": len(t.stdin.split()), "-c": len(t.stdin.encode())}
+    if len(rest) > 1:
+        raise NotModelled("wc of several files")
+    text = input_of(t, "wc", rest)
+    counts = {"-l": text.count("\n"), "-w": len(text.split()), "-c": len(text.encode())}
     asked = [n for n in ("-l", "-w", "-c") if any(n == f for f, _ in found)] or ["-l", "-w", "-c"]
-    return (str(counts[asked[0]]) if len(asked) == 1 else " ".join(f"{counts[n]:>7}" for n in asked)) + "\n"
+    named = f" {rest[0]}" if rest else ""
+    if len(asked) == 1:
+        return f"{counts[asked[0]]}{named}\n"
+    width = max(len(str(n)) for n in counts.values()) if rest else 7
+    return " ".join(f"{counts[n]:>{width}}" for n in asked) + f"{named}\n"
 
 
 def sort(t: Terminal, argv: list[str]) -> str:
     found, rest = options("sort", argv[1:], "urnk:t:", [], "Try 'sort --help' for more information.", 2)
-    _no_files("sort", rest)
     flags = {n for n, _ in found}
     if flags & {"-k", "-t"}:
         raise NotModelled("sort by a field")
@@ -117,35 +129,21 @@ def sort(t: Terminal, argv: list[str]) -> str:
         m = re.match(r"\s*(-?\d+(?:\.\d+)?)", line)
         return float(m.group(1)) if m else 0.0
 
-    lines = sorted(_lines(t), key=(lambda line: (number(line), line)) if "-n" in flags else None, reverse="-r" in flags)
+    lines = sorted(_lines(input_of(t, "sort", rest)), key=(lambda line: (number(line), line)) if "-n" in flags else None, reverse="-r" in flags)
     return _text(list(dict.fromkeys(lines)) if "-u" in flags else lines)
 
 
 def uniq(t: Terminal, argv: list[str]) -> str:
     found, rest = options("uniq", argv[1:], "c", [], "Try 'uniq --help' for more information.", 1)
-    _no_files("uniq", rest)
+    if len(rest) > 1:
+        raise NotModelled("uniq into a file")
     out: list[tuple[int, str]] = []
-    for line in _lines(t):
+    for line in _lines(input_of(t, "uniq", rest)):
         if out and out[-1][1] == line:
             out[-1] = (out[-1][0] + 1, line)
         else:
             out.append((1, line))
     return _text([f"{n:>7} {line}" if found else line for n, line in out])
-
-
-def cat(t: Terminal, argv: list[str]) -> str:
-    """What came through the pipe, or a sysctl under /proc/sys."""
-    out = ""
-    for path in argv[1:] or ["-"]:
-        if path == "-":
-            out += t.stdin
-        elif path.startswith("/proc/sys/"):
-            out += sysctl.read(t, path)
-        elif path == "/etc/resolv.conf":
-            raise NotModelled("cat /etc/resolv.conf: see pod.resolv_conf()")
-        else:
-            raise ToolError(f"cat: {path}: No such file or directory", 1)
-    return out
 
 
 def echo(t: Terminal, argv: list[str]) -> str:

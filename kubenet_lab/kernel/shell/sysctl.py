@@ -69,11 +69,11 @@ def _of_path(path: str) -> str:
     return path.removeprefix("/proc/sys/").replace(".", "\0").replace("/", ".").replace("\0", "/")
 
 
-def read(t: Terminal, path: str) -> str:
-    """What a file under /proc/sys holds."""
+def read(t: Terminal, path: str, tool: str = "cat") -> str:
+    """What a file under /proc/sys holds. `tool` complains."""
     key = _of_path(path)
     if not known(t, key):
-        raise ToolError(f"cat: {path}: No such file or directory", 1)
+        raise ToolError(f"{tool}: {path}: No such file or directory", 1)
     return f"{value_of(t, key)}\n"
 
 
@@ -148,7 +148,8 @@ def run(t: Terminal, argv: list[str]) -> str:
         raise ToolError("\n".join(errors), 1)
     if errors:
         t.status = 1
-    return out + "".join(f"{e}\n" for e in errors)
+    t.stderr += "".join(f"{e}\n" for e in errors)
+    return out
 
 
 def _set(t: Terminal, key: str, value: int) -> None:

@@ -12,6 +12,7 @@ from ..network import Network
 from ..packet import Frame
 from ..state import State
 from ..walk import Walk
+from .disk import Files
 
 __all__ = ["Capture", "Terminal", "ToolError", "captured"]
 
@@ -48,6 +49,7 @@ class Terminal:
     resolve: Callable[[str], Sequence[str]] | None = None
     changed: bool = False
     status: int = 0
+    files: Files = field(default_factory=Files)
     stderr: str = ""
 
     def walk(self) -> Walk:
