@@ -123,17 +123,27 @@ def test_what_else_one_types(bookshop: Any, line: str, said: str) -> None:
     assert said in str(e.value)
 
 
-@pytest.mark.parametrize("line", ["ip netns", "ethtool -S eth0", "curl -v http://cart:8080", "wget http://cart:8080", "dig +trace cart", "nslookup", "host -t A cart",
-                                  "getent passwd root", "ls -l /etc/cni/net.d", "hostname other", "tc qdisc", "curl -o page http://cart:8080"])  # fmt: skip
+LEFT_OUT = [
+    "ip netns", "ethtool -S eth0", "curl -v http://cart:8080", "wget http://cart:8080", "dig +trace cart", "nslookup", "host -t A cart",
+    "getent passwd root", "ls -l /etc/cni/net.d", "hostname other", "tc qdisc", "curl -o page http://cart:8080",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", LEFT_OUT)
 def test_what_the_lab_leaves_out_is_said(bookshop: Any, line: str) -> None:
     with pytest.raises(NotModelled):
         bookshop.pod("shop/web").run(line)
     assert not bookshop.edits
 
 
-WORDS = st.sampled_from(["curl", "wget", "-qO-", "-sS", "-m", "1", "http://cart:8080", "cart", "dig", "+short", "+search", "@10.96.0.10", "-x", "nslookup", "host",
-                         "getent", "hosts", "ahosts", "hostname", "-I", "cat", "ls", "rm", "-r", "/etc/hosts", f"{LEASES}/*", "/sys/class/net/*/mtu", "/", "|", "&&",
-                         ">", ">>", "<", "2>&1", "2>", "/dev/null", "*", "[", "'", "''", "\\", "::1", "10.96.0.10", "-w", "%{http_code}", "localhost", "é", "\x00"])  # fmt: skip
+WORDS = st.sampled_from(
+    [
+        *("curl", "wget", "-qO-", "-sS", "-m", "1", "http://cart:8080", "cart", "dig", "+short", "+search", "@10.96.0.10", "-x"),
+        *("nslookup", "host", "getent", "hosts", "ahosts", "hostname", "-I", "cat", "ls", "rm", "-r", "/etc/hosts", f"{LEASES}/*"),
+        *("/sys/class/net/*/mtu", "/", "|", "&&", ">", ">>", "<", "2>&1", "2>", "/dev/null", "*", "[", "'", "''", "\\", "::1"),
+        *("10.96.0.10", "-w", "%{http_code}", "localhost", "é", "\x00"),
+    ]
+)
 
 
 @settings(max_examples=150)

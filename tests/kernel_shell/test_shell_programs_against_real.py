@@ -187,7 +187,7 @@ host nope
 host cart.shop.svc.cluster.local 10.96.0.10
 host elsewhere
 host www.example.com
-""".split("\n")
+""".splitlines()
 
 PAGES = """
 curl -sS http://cart:8080
@@ -236,7 +236,7 @@ wget -qO- -T 1 -t 1 http://10.8.0.1
 wget -qO- http://nope
 wget -qO- --header 'Host: shop.example' http://cart:8080
 wget -qO-
-""".split("\n")
+""".splitlines()
 
 
 def tidy(text: str) -> str:
