@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
+from ..cni import PLUGINS
+from ..cni.live import LiveHost
 from ..cni.rules import RuleStep, replay, restore_text
 from ..dns import Upstream, Zones, parse_resolv_conf
 from ..errors import NotFound, Problem
@@ -18,6 +20,7 @@ from ..kernel.iptables import Ruleset, Spec
 from ..kernel.namespace import Listener, Namespace
 from ..kernel.network import Network
 from ..kernel.process import Echo
+from ..kernel.state import State
 from ..objects.snapshot import Snapshot
 from ..objects.views import EndpointSlice, Node, Pod
 from ..policy import PolicyEngine, kube_router_rules_for
@@ -25,6 +28,7 @@ from ..services import KubeProxy, NodeView, rules, serves_loopback
 from .filters import place_filters
 from .listening import bind_pod
 from .names import as_ip, node_address
+from .node_disk import NodeDisk
 from .sanity import programmable
 from .settle import Declared
 
@@ -61,6 +65,7 @@ class Build:
     """
 
     def __init__(self, declared: Declared, world: World):
+        self.hosts: dict[str, LiveHost] = {}  # nodes on which CNI was run by hand
         self._templates: dict[tuple[int, tuple[str, ...]], Ruleset] = {}
         assert declared.plan is not None and declared.network is not None, "nothing was loaded"
         self.options, self.plan, self.engine = declared.options, declared.plan, declared.engine
@@ -94,6 +99,12 @@ class Build:
             ns = net.namespaces[node.name]
             self._addresses[node.name] = [a.ip for dev, a in ns.addresses() if dev != "lo"]
             ns.program_rules_with(self._program(node))
+
+    def live_host(self, node: str, kept: MutableMapping[str, str], state: State) -> LiveHost:
+        """A node for CNI by hand. `kept`: what is on its disk beside what the agents left there."""
+        if node not in self.hosts:
+            self.hosts[node] = LiveHost(self.network, node, PLUGINS, NodeDisk(kept, self.files.get(node, {})), state=state)
+        return self.hosts[node]
 
     # --------------------------------------------------------------------------------------------------- machines
     def _node(self, node: Node) -> None:

@@ -14,16 +14,17 @@ from ..kernel.state import State
 from ..objects.snapshot import Snapshot
 from ..objects.status import scale, with_ready
 from ..objects.store import Store
-from ..objects.views import ConfigMap, Node, Object, Pod, Service
+from ..objects.views import Node, Object, Pod, Service
 from ..services import KubeProxy
 from ..trace import Evidence, Trace
 from . import questions
 from .build import Build, World
 from .diff import Diff, difference
-from .edits import Edit, replay
+from .edits import HandEdit, replay
 from .facades import DnsFacade, IngressFacade, PlotFacade, PolicyFacade
 from .fork import Fork
 from .names import Party, party, scalable, siblings
+from .node_cni import forget
 from .options import Options
 from .outcomes import Outcomes
 from .plan import Assumption, Plan
@@ -33,9 +34,11 @@ from .summary import Summary, summarise
 from .topology import Topology, topology_of
 from .underlay_view import UnderlayView
 from .views import NodeView, PodView
-from .world import stub_resolve, unknown_listeners, world_zones
+from .world import corefile_of, pod_resolv_conf, stub_resolve, unknown_listeners, world_zones
 
 if TYPE_CHECKING:
+    from ..cni import CniRuntime
+    from ..cni.live import LiveHost
     from ..dns import Resolution, ResolvConf, Server, Zones
 
 __all__ = ["Cluster"]
@@ -47,7 +50,8 @@ class Cluster:
     def __init__(self, options: Options, declared: Declared | None = None):
         self._state = State()
         self._declared = declared or Declared(options, Store(self._clock, options.domain, ip_families=options.ip_families))
-        self._edits: list[Edit] = []
+        self._edits: list[HandEdit] = []
+        self.runtimes: dict[str, CniRuntime] = {}  # CNI by hand, by node
         self._build: Build | None = None
         self._edit_problems: list[Problem] = []
         self._topology: Topology | None = None
@@ -224,6 +228,11 @@ class Cluster:
             raise NotFound("pod", str(key), [p.key for p in self.snapshot().list(Pod)])
         return PodView(self, who.namespace, who.pod)
 
+    def live_host(self, node: str) -> LiveHost:
+        """A node as CNI plugins find it: what its agents wrote, what allocations and hand edits left on its disk."""
+        self.walkable()
+        return self._built().live_host(node, self._declared.disks.setdefault(node, {}), self._state)
+
     def written_rules(self, node: str, family: int) -> str:
         """What the agents of a node hand over, agent by agent."""
         self.walkable()
@@ -233,7 +242,7 @@ class Cluster:
         """{path: text} of what IPAM plugins keep on a node, which can be changed, as root can; and of what agents write there."""
         return self._declared.disks.setdefault(node, {}), self._built().files.get(node, {})
 
-    def record(self, edit: Edit) -> None:
+    def record(self, edit: HandEdit) -> None:
         """A hand edit was made."""
         self._edits.append(edit)
         self._topology = None
@@ -241,12 +250,13 @@ class Cluster:
     def resync(self) -> Cluster:
         """Drop every hand edit: the agents write their state again."""
         self.catch_up()
+        forget(self._edits, self._declared.disks, lambda: self._built().files)
         self._edits.clear()
         self._build = self._topology = None
         return self
 
     @property
-    def edits(self) -> tuple[Edit, ...]:
+    def edits(self) -> tuple[HandEdit, ...]:
         """The hand edits since the last resync."""
         return tuple(self._edits)
 
@@ -336,12 +346,7 @@ class Cluster:
     # ------------------------------------------------------------------------------------------------------------ DNS
     def corefile(self) -> str:
         """The Corefile in force: of ConfigMap kube-system/coredns, else the shipped one."""
-        found = self.snapshot().get(ConfigMap, "coredns", "kube-system")
-        if found is not None and "Corefile" in found.data:
-            return found.data["Corefile"]
-        from ..dns.corefile import shipped
-
-        return shipped(self.options.domain)
+        return corefile_of(self)
 
     def dns_server(self) -> Server:
         """CoreDNS over the objects, without a network."""
@@ -361,12 +366,7 @@ class Cluster:
 
     def resolv_of(self, pod: Pod) -> ResolvConf:
         """The resolv.conf that the kubelet gives a pod."""
-        from ..dns import resolv_conf
-
-        given = self.options.kubelet.cluster_dns
-        service = self.snapshot().get(Service, "kube-dns", "kube-system")
-        dns = given if given is not None else ((service.spec.cluster_ip,) if service is not None else ())
-        return resolv_conf(pod, node_resolv=self.node_resolv_conf, cluster_dns=dns, domain=self.options.domain)
+        return pod_resolv_conf(self, pod)
 
     def stub_resolve(self, fork: Fork, source: Party, name: str, family: str, resolver: str) -> Resolution:
         """The stub resolver where `source` runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..errors import KubenetError, Problem
 from ..kernel.network import Network
@@ -11,7 +12,24 @@ from ..kernel.shell import Shell
 from ..kernel.state import State
 from .filters import rules_of, set_filter
 
-__all__ = ["Edit", "replay"]
+__all__ = ["Edit", "HandEdit", "replay"]
+
+
+class HandEdit(Protocol):
+    """What somebody changed by hand, and how to do it again."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def door(self) -> str: ...
+
+    @property
+    def command(self) -> str: ...
+
+    def again(self, network: Network) -> None:
+        """Raises KubenetError if it no longer fits."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +49,23 @@ class Edit:
             return f"filter of {self.namespace}: {self.command or 'none'}"
         return f"{self.namespace}# {self.command}"
 
+    def again(self, network: Network) -> None:
+        if self.door == "filter":
+            set_filter(network, self.namespace, rules_of(self.command))
+        else:
+            Shell(network, State(), self.namespace).run(self.command, stdin=self.stdin)
 
-def replay(network: Network, edits: Sequence[Edit]) -> list[Problem]:
+
+def replay(network: Network, edits: Sequence[HandEdit]) -> list[Problem]:
     """Make the edits again on a network that was just built. One that no longer fits is a finding."""
     problems = []
     for e in edits:
-        if e.door == "filter":
-            try:
-                set_filter(network, e.namespace, rules_of(e.command))
-            except KubenetError as error:
-                problems.append(Problem(f"hand edit no longer fits: {e}: {error}", object=e.namespace))
-            continue
-        if e.namespace not in network.namespaces:
+        if e.door != "filter" and e.namespace not in network.namespaces:
             problems.append(Problem(f"hand edit lost, {e.namespace} is gone: {e.command}", object=e.namespace))
             continue
         try:
-            Shell(network, State(), e.namespace).run(e.command, stdin=e.stdin)
+            e.again(network)
         except KubenetError as error:
-            problems.append(Problem(f"hand edit no longer fits: {e.command}: {error}", object=e.namespace))
+            what = e.command if e.door == "shell" else e
+            problems.append(Problem(f"hand edit no longer fits: {what}: {error}", object=e.namespace))
     return problems

@@ -26,6 +26,10 @@ class RouterView(Machine):
     def __init__(self, cluster: Cluster):
         super().__init__(cluster, ROUTER)
 
+    @property
+    def name(self) -> str:
+        return ROUTER
+
     def iptables_save(self, family: int = 4) -> Output:
         """What `iptables-save` prints on the router."""
         return self.run("iptables-save" if family == 4 else "ip6tables-save")

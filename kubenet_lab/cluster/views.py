@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import KubenetError
@@ -12,10 +13,12 @@ from ..kernel.shell import Shell
 from ..kernel.walk import Walk
 from ..objects.views import Pod
 from .edits import Edit
+from .node_cni import node_cni
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..cni import CniRuntime
     from .cluster import Cluster
 
 __all__ = ["Machine", "NodeView", "Output", "PodView"]
@@ -172,6 +175,16 @@ class NodeView(Machine):
     @property
     def name(self) -> str:
         return self._id
+
+    @property
+    def cni(self) -> CniRuntime:
+        """CNI by hand on this node: `node.cni.add("demo")` attaches a pod to the node's network; a hand edit, until resync."""
+        return node_cni(self._cluster, self._id)
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """What CNI plugins, the runtime and the network's agent keep on this node's disk: {path: content}."""
+        return dict(sorted(self._cluster.live_host(self._id).disk.items()))
 
     def iptables_written(self, family: int = 4) -> Output:
         """What the agents hand to `iptables-restore --noflush`, agent by agent."""

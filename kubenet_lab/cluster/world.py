@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..dns import Resolution, Zones, hosts_file, parse_resolv_conf
+from ..dns import Resolution, ResolvConf, Zones, hosts_file, parse_resolv_conf, resolv_conf
 from ..dns import resolve as run_resolver
 from ..dns.zones import DEFAULT_ZONES
 from ..errors import KubenetError, NotFound, Problem
@@ -12,7 +12,7 @@ from ..ingress import HttpServer
 from ..kernel.namespace import Listener
 from ..kernel.network import Network
 from ..kernel.process import Echo
-from ..objects.views import Ingress, Pod
+from ..objects.views import ConfigMap, Ingress, Pod, Service
 from .detect import other_dns
 from .listening import is_ingress_controller
 from .names import Party, index_of
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .fork import Fork
 
-__all__ = ["check_name", "ingress_addresses", "listen_outside", "stub_resolve", "unknown_listeners", "world_zones"]
+__all__ = [
+    "check_name", "corefile_of", "ingress_addresses", "listen_outside", "pod_resolv_conf", "stub_resolve", "unknown_listeners",
+    "world_zones",
+]  # fmt: skip
 
 
 def ingress_addresses(cluster: Cluster) -> tuple[str, ...]:
@@ -54,6 +57,24 @@ def world_zones(cluster: Cluster) -> Zones:
                 if option is None or option.upstream_zones is None or zone not in option.upstream_zones:
                     given[zone] = {"@": {kind: addresses}}
     return Zones(given)
+
+
+def corefile_of(cluster: Cluster) -> str:
+    """The Corefile in force: of ConfigMap kube-system/coredns, else the shipped one."""
+    from ..dns.corefile import shipped
+
+    found = cluster.snapshot().get(ConfigMap, "coredns", "kube-system")
+    if found is not None and "Corefile" in found.data:
+        return found.data["Corefile"]
+    return shipped(cluster.options.domain)
+
+
+def pod_resolv_conf(cluster: Cluster, pod: Pod) -> ResolvConf:
+    """The resolv.conf that the kubelet gives a pod."""
+    given = cluster.options.kubelet.cluster_dns
+    service = cluster.snapshot().get(Service, "kube-dns", "kube-system")
+    dns = given if given is not None else ((service.spec.cluster_ip,) if service is not None else ())
+    return resolv_conf(pod, node_resolv=cluster.node_resolv_conf, cluster_dns=dns, domain=cluster.options.domain)
 
 
 def stub_resolve(cluster: Cluster, fork: Fork, source: Party, name: str, family: str, resolver: str) -> Resolution:

@@ -19,10 +19,14 @@ from .libcni import Attachment, Runtime
 from .live import LiveHost
 from .record import Operation, Recorder, differences, observe
 from .result import CniError, Result
+from .skel import version_reply
 
 __all__ = ["CniRuntime", "empty_node"]
 
 Conflist = str | Mapping[str, Any] | NetworkList
+
+#: hears of an operation (None: only the disk changed) with its conflist, its arguments, and the disk before it
+Done = Callable[[Operation | None, NetworkList | None, Mapping[str, Any], Mapping[str, str]], None]
 
 #: the names of a pod: (container id, id of its network namespace)
 Naming = Callable[[str], tuple[str, str]]
@@ -56,23 +60,31 @@ class CniRuntime:
 
     def __init__(
         self,
-        host: PluginHost | None = None,
+        host: PluginHost | Callable[[], PluginHost] | None = None,
         *,
         naming: Naming = _naming,
         shell: Callable[[str, str, str], str] | None = None,
-        done: Callable[[str, Conflist | None, Operation, Mapping[str, Any]], None] | None = None,
+        done: Done | None = None,
     ):
-        """`naming`, `shell` and `done` tie it to a cluster: names of its pods, its shell, and who hears of operations."""
+        """`naming`, `shell` and `done` tie it to a cluster: names of its pods, its shell, and who hears of what was changed.
+
+        `host` may be a function, for a node that is built anew when the cluster changes.
+        """
         if host is None:
             from . import PLUGINS
 
             host = LiveHost(empty_node(), "node", PLUGINS)
-        host.recorder = Recorder(host)
-        self.host, self._runtime = host, Runtime(host)
+        self._host = host
         self._naming, self._shell, self._done = naming, shell, done
-        self._state = host.state if isinstance(host, LiveHost) else State()
         self._lists: dict[tuple[str, str], NetworkList] = {}  # what ADD was called with: DEL may be repeated
         self.log: tuple[Operation, ...] = ()
+
+    @property
+    def host(self) -> PluginHost:
+        """The node as plugins see it."""
+        host = self._host if isinstance(self._host, PluginHost) else self._host()
+        host.recorder = host.recorder or Recorder(host)
+        return host
 
     # -------------------------------------------------------------------------------------------------- operations
     def add(
@@ -90,9 +102,8 @@ class CniRuntime:
         text = _args(args)
         self.sandbox(pod)
         self._lists[container, ifname] = conf
-        return self._operate(
-            "ADD", conf, container, netns, ifname, lambda: self._runtime.add(conf, container, netns, ifname, text, capabilities)
-        )
+        how = {"pod": pod, "netns": netns, "args": text, "capabilities": capabilities}
+        return self._operate("ADD", conf, container, ifname, how, lambda r: r.add(conf, container, netns, ifname, text, capabilities))
 
     def delete(
         self,
@@ -106,16 +117,16 @@ class CniRuntime:
         """DEL: in reverse order, with the result of ADD; may be repeated. What is not given is as ADD was called."""
         container, netns = self._naming(pod)
         conf = self._known(conflist, container, ifname)
-        here = netns if netns in self.host.network.namespaces else ""
-        return self._operate(
-            "DEL", conf, container, netns, ifname, lambda: self._runtime.delete(conf, container, here, ifname, _args(args), capabilities)
-        )
+        here, text = netns if netns in self.host.network.namespaces else "", _args(args)
+        how = {"pod": pod, "netns": netns, "args": text, "capabilities": capabilities}
+        return self._operate("DEL", conf, container, ifname, how, lambda r: r.delete(conf, container, here, ifname, text, capabilities))
 
     def check(self, pod: str, conflist: Conflist | None = None, *, ifname: str = "eth0") -> Operation:
         """CHECK: is everything still as ADD left it?"""
         container, netns = self._naming(pod)
         conf = self._known(conflist, container, ifname)
-        return self._operate("CHECK", conf, container, netns, ifname, lambda: self._runtime.check(conf, container, netns, ifname))
+        how = {"pod": pod, "netns": netns}
+        return self._operate("CHECK", conf, container, ifname, how, lambda r: r.check(conf, container, netns, ifname))
 
     def gc(self, conflist: Conflist | None = None, valid: Iterable[tuple[str, str]] | None = None) -> Operation:
         """GC: free what belongs to none of the `valid` (container id, interface) pairs; default: what was added and is still there."""
@@ -123,30 +134,48 @@ class CniRuntime:
         if valid is None:
             valid = [(a.container_id, a.ifname) for a in self.attachments if a.netns in self.host.network.namespaces]
         pairs = list(valid)
-        return self._operate("GC", conf, "", "", "", lambda: self._runtime.gc(conf, pairs))
+        return self._operate("GC", conf, "", "", {"netns": "", "valid": pairs}, lambda r: r.gc(conf, pairs))
 
     def status(self, conflist: Conflist | None = None) -> Operation:
         """STATUS: would ADD work?"""
         conf = self._list(conflist)
-        return self._operate("STATUS", conf, "", "", "", lambda: self._runtime.status(conf))
+        return self._operate("STATUS", conf, "", "", {"netns": ""}, lambda r: r.status(conf))
+
+    def version(self, plugin: str) -> dict[str, Any]:
+        """VERSION: what the plugin of that name prints. Raises CniError if there is none."""
+        self.host.plugin(plugin)
+        return version_reply(self.host.plugins[plugin])
+
+    def validate(self, conflist: Conflist | None = None) -> tuple[str, ...]:
+        """The capabilities that the list's plugins declare. Raises CniError if one is not installed or does not speak its version."""
+        return Runtime(self.host).validate(self._list(conflist))
 
     def _operate(
-        self, command: str, conf: NetworkList, container: str, netns: str, ifname: str, run: Callable[[], Result | None]
+        self,
+        command: str,
+        conf: NetworkList,
+        container: str,
+        ifname: str,
+        how: Mapping[str, Any],
+        run: Callable[[Runtime], Result | None],
     ) -> Operation:
-        assert self.host.recorder is not None
-        before = observe(self.host, netns)
+        host, netns = self.host, how["netns"]
+        assert host.recorder is not None
+        host.recorder.take()
+        before, disk = observe(host, netns), dict(host.disk)
         result: Result | None = None
         error: CniError | None = None
         try:
-            result = run()
+            result = run(Runtime(host))
         except CniError as e:
             error = e
-        finally:
-            calls = self.host.recorder.take()
-        changes = differences(before, observe(self.host, netns))
+        calls = host.recorder.take()
+        changes = differences(before, observe(host, netns))
         path = netns_path(netns) if netns else ""
         done = Operation(command, conf.name, container, ifname, path, result, error, calls, changes)
         self.log = (*self.log, done)
+        if self._done is not None and command not in ("CHECK", "STATUS"):
+            self._done(done, conf, how, disk)
         return done
 
     # ------------------------------------------------------------------------------------------------ what is there
@@ -159,10 +188,14 @@ class CniRuntime:
 
     def remove_sandbox(self, pod: str) -> None:
         """Take the pod's namespace away, whatever is in it: what a crash does to a pod. Raises NotFound."""
-        netns = self._naming(pod)[1]
+        container, netns = self._naming(pod)
         if netns not in self.host.network.namespaces:
             raise NotFound("sandbox", pod, [n.removeprefix("pod:") for n in self.host.network.hosts[self.host.name].pods])
+        disk = dict(self.host.disk)
         self.host.network.remove_namespace(netns)
+        if self._done is not None:
+            done = Operation("REMOVE", "", container, netns=netns_path(netns))
+            self._done(done, None, {"pod": pod, "netns": netns}, disk)
 
     def run(self, pod: str, command: str, stdin: str = "") -> str:
         """A command in the pod's namespace ("" is the node): `cni.run("demo", "ping -c 1 10.1.0.3")`."""
@@ -177,9 +210,14 @@ class CniRuntime:
         return Shell(self.host.network, self._state, id, files=files).run(command, stdin=stdin)
 
     @property
+    def _state(self) -> State:
+        host = self.host
+        return host.state if isinstance(host, LiveHost) else State()
+
+    @property
     def attachments(self) -> tuple[Attachment, ...]:
         """What was added and not deleted, as the runtime remembers it in /var/lib/cni/results."""
-        return self._runtime.attachments()
+        return Runtime(self.host).attachments()
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -194,8 +232,11 @@ class CniRuntime:
     def install(self, conflist: Conflist, name: str = "10-lab.conflist") -> str:
         """Put a conflist into /etc/cni/net.d; gives its path. Raises CniError if it cannot be read."""
         conf = self._list(conflist)
-        path = f"{CONF_DIR}/{name}"
-        self.host.disk[path] = conflist if isinstance(conflist, str) else str(conf)
+        path, host = f"{CONF_DIR}/{name}", self.host
+        disk = dict(host.disk)
+        host.disk[path] = conflist if isinstance(conflist, str) else str(conf)
+        if self._done is not None:
+            self._done(None, conf, {}, disk)
         return path
 
     def _list(self, conflist: Conflist | None) -> NetworkList:

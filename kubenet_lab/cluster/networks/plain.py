@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...cni import PLUGINS, CniError, Conflist, NetworkList, PluginHost
+from ...cni.conflist import CONF_DIR
 from ...cni.contract import Call
 from ...cni.detect import conflist_of
 from ...cni.host_local import Store, load_ranges
@@ -63,7 +64,7 @@ class PlainNetwork:
         """The call of the main plugin's IPAM. Raises CniError."""
         conf = self.config(node)
         main = {**conf.plugins[0], "name": conf.name, "cniVersion": conf.cni_version}
-        return Call(container_id(pod), "", IFNAME, main, PluginHost(Network(), node.name, PLUGINS, disk))
+        return Call(container_id(pod), f"pod:{pod.key}", IFNAME, main, PluginHost(Network(), node.name, PLUGINS, disk))
 
     def allocate(self, node: Node, pod: Pod, disk: Disk) -> tuple[str, ...]:
         try:
@@ -111,6 +112,7 @@ class PlainNetwork:
                 if (problem := attach(network, host, config, pod)) is not None:
                     done.problems.append(problem)
             done.steps[node.name] = tuple(host.rules)
+            done.files[node.name] = {f"{CONF_DIR}/10-{config.name}.conflist": f"{config}\n", **host.disk}
         if self.option.routes == "static":
             _static_routes(network, nodes)
         done.problems += _twice(pods)

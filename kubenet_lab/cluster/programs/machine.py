@@ -14,6 +14,7 @@ from ...dns.resolver import Call, SentQuery
 from ...kernel.pcap import frames_of
 from ...kernel.shell import Files, Terminal
 from ...objects.views import Pod
+from ..node_disk import beneath
 from ..request import request
 from ..world import stub_resolve
 
@@ -122,7 +123,7 @@ def files_of(cluster: Cluster, view: NodeView | PodView) -> Files:
         return Files(made=made)
     disk, written = cluster.disk(view.name)
     kept = {posixpath.dirname(p) for p in disk}
-    made |= {p: text for p, text in written.items() if posixpath.dirname(p) not in kept}
-    made |= {f"{folder}/lock": "" for folder in kept if folder.startswith("/var/lib/cni/networks/")}
+    made |= beneath(disk, written)
+    made |= {f"{folder}/lock": "" for folder in kept if folder.startswith("/var/lib/cni/networks/") and f"{folder}/lock" not in disk}
     return Files(disk, made)
 
