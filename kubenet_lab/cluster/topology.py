@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..kernel.network import Network
+from ..kernel.network import ROUTER, Network
+from ..kernel.port_filter import router_filter
 from ..objects.snapshot import Snapshot
 from ..objects.views import Node, Pod, Service
 from .names import node_address, owner_workload
 from .plan import Plan
 
-__all__ = ["Topology", "TopologyDevice", "TopologyExternal", "TopologyNode", "TopologyPod", "topology_of"]
+__all__ = [
+    "Topology", "TopologyDevice", "TopologyExternal", "TopologyNode", "TopologyPod", "TopologySegment", "topology_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class TopologyNode:
     pod_cidr: str
     devices: tuple[TopologyDevice, ...]
     control_plane: bool = False
+    segment: str = ""  # the wire that it stands on, where there are several
+    filter: tuple[str, ...] = ()  # the rules of its security group
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,16 @@ class TopologyExternal:
 
 
 @dataclass(frozen=True, slots=True)
+class TopologySegment:
+    """One of several layer-2 networks; `gateway` is the router's address there."""
+
+    name: str
+    cidr: str
+    mtu: int
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
     nodes: tuple[TopologyNode, ...]
     pods: tuple[TopologyPod, ...]
@@ -63,6 +78,8 @@ class Topology:
     services: tuple[tuple[str, str], ...] = ()  # ("shop/cart", "10.96.0.20")
     pod_cidr: str = ""  # the whole cluster's, "10.244.0.0/16"
     service_cidr: str = ""  # "10.96.0.0/12"
+    segments: tuple[TopologySegment, ...] = ()  # where the node network is more than one wire
+    router_filter: tuple[str, ...] = ()  # the rules of the router's packet filter
 
 
 _SHOWN = ("bridge", "vxlan", "wireguard", "tun", "physical")
@@ -73,6 +90,8 @@ def topology_of(
 ) -> Topology:
     """The topology of a programmed network; `externals` are the machines outside that are to be shown."""
     nodes = []
+    several = len(plan.segments) > 1
+    filters = {host: tuple(at.lines) for s in network.segments.values() for (host, _), at in s.filters.items()}
     for n in snapshot.list(Node):
         ns = network.namespaces.get(n.name)
         devices = tuple(
@@ -83,7 +102,9 @@ def topology_of(
             any(t.key == "node-role.kubernetes.io/control-plane" for t in n.spec.taints)
             or "node-role.kubernetes.io/control-plane" in n.labels
         )
-        nodes.append(TopologyNode(n.name, node_address(n) or node_address(n, 6), n.spec.pod_cidr, devices, control))
+        own = node_address(n) or node_address(n, 6)
+        segment = plan.segment_of(n.name, (own,)).name if several else ""
+        nodes.append(TopologyNode(n.name, own, n.spec.pod_cidr, devices, control, segment, filters.get(n.name, ())))
     pods = []
     for p in snapshot.list(Pod):
         if not p.ips or p.terminated:
@@ -92,7 +113,11 @@ def topology_of(
         app = p.labels.get("app.kubernetes.io/name") or p.labels.get("app") or p.labels.get("k8s-app") or ""
         pods.append(TopologyPod(p.key, p.ips[0], p.spec.node_name, p.namespace, name, kind, p.ready, p.spec.host_network, app))
     services = tuple((s.key, s.spec.cluster_ip) for s in snapshot.list(Service) if s.spec.cluster_ip not in ("", "None"))
+    segments = tuple(
+        TopologySegment(s.name, s.cidrs[0], network.segments[s.name].mtu, s.gateways[0].split("/")[0]) for s in plan.segments if several
+    )
     return Topology(
-        tuple(nodes), tuple(pods), tuple(TopologyExternal(a) for a in externals), plan.node_cidr, node_mtu, pod_network, services,
-        plan.pod_cidrs[0], plan.service_cidrs[0],
+        tuple(nodes), tuple(pods), tuple(TopologyExternal(a) for a in externals), ", ".join(c for c in plan.node_cidrs if several)
+        or plan.node_cidr, node_mtu, pod_network, services, plan.pod_cidrs[0], plan.service_cidrs[0], segments,
+        router_filter(network.namespaces[ROUTER]) if ROUTER in network.namespaces else (),
     )  # fmt: skip

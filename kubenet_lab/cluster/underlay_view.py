@@ -25,6 +25,7 @@ class RouterView(Machine):
 
     def __init__(self, cluster: Cluster):
         super().__init__(cluster, ROUTER)
+        self._party_name = f"node:{ROUTER}"
 
     @property
     def name(self) -> str:

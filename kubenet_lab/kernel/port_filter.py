@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .namespace import Namespace
     from .walk import Walk
 
-__all__ = ["FilterRule", "PortFilter", "filter_router", "passes"]
+__all__ = ["FilterRule", "PortFilter", "filter_router", "passes", "router_filter"]
 
 Direction = Literal["ingress", "egress"]
 PROTOCOLS = ("TCP", "UDP", "SCTP", "ICMP")
@@ -278,6 +278,17 @@ def filter_router(ns: Namespace, rules: Sequence[FilterRule]) -> None:
             lines.append(f'-A {CHAIN} -m comment --comment "{last}" -j DROP')
         ruleset.restore("*filter\n" + "\n".join(lines) + "\nCOMMIT\n", noflush=True, origin="the router's filter")
     ns.rules_changed()
+
+
+def router_filter(ns: Namespace) -> tuple[str, ...]:
+    """The rules of a router's filter as people wrote them, both families' in order."""
+    found: dict[str, None] = {}
+    for family in (4, 6):
+        table = ns.ruleset(family).tables.get("filter")
+        for rule in table.chains[CHAIN].rules if table is not None and CHAIN in table.chains else ():
+            if (said := re.search(r'--comment "([^"]*)"', rule.spec.text)) is not None:
+                found.setdefault(said[1])
+    return tuple(found)
 
 
 _TARGETS = {"allow": "ACCEPT", "deny": "DROP"}

@@ -18,6 +18,7 @@ MOST_BOXES = 72  # of pods and workloads, over all nodes, once they are counted 
 PAD, NODE_GAP, MARGIN = 12.0, 20.0, 15.0
 POD_W, POD_H, COLUMN_GAP, ROW_GAP, COLUMNS = 86.0, 50.0, 10.0, 13.0, 3
 BAR_H, TRACK, CHIP_H = 35.0, 8.0, 22.0
+DROP, FILTER_H = 22.0, 22.0
 SERVICE_W, SERVICE_H = 156.0, 36.0  # the widest
 # the two lanes that lead down through a node run in the gaps between the columns
 TUNNEL_LANE, PLAIN_LANE = POD_W + COLUMN_GAP / 2, 2 * POD_W + 1.5 * COLUMN_GAP
@@ -58,6 +59,7 @@ class Builder:
         self.links: list[Link] = []
         self.members: dict[str, str] = {}
         drawn = frozenset(n.name for n in nodes)
+        self.drop = DROP  # from a node's frame down to the wire
         self.aggregate = sum(p.node in drawn for p in topology.pods) > most
         self.room = max(6, MOST_BOXES // max(len(nodes), 1))  # boxes in one node
 
@@ -107,6 +109,10 @@ class Builder:
     def processes(self, node: TopologyNode) -> list[TopologyPod]:
         mine = [p for p in self.topology.pods if p.node == node.name and p.host_network]
         return sorted(mine, key=lambda p: (f"pod:{p.key}" not in self.focus, _system(p.namespace), p.namespace, p.key))
+
+    def begin_row(self, nodes: Iterable[TopologyNode]) -> None:
+        """Leave room above the wire for the security groups of a row of nodes."""
+        self.drop = DROP + (FILTER_H + 18 if any(n.filter for n in nodes) else 0)
 
     # -- drawing
 
@@ -263,9 +269,23 @@ class Builder:
             bottom = max(bottom, ny + 38)
         end = bottom + 14
         self.boxes[self.boxes.index(frame)] = frame = replace(frame, h=end - y)
-        self.lines.append(Line(f"uplink:{node.name}", "uplink", ((out, nic_y + 38), (out, end + 22))))
-        self.link(first_nic, f"tap:{node.name}", (out, nic_y + 19), (out, end + 22))
+        self.lines.append(Line(f"uplink:{node.name}", "uplink", ((out, nic_y + 38), (out, end + self.drop))))
+        if node.filter:
+            self.filter(node, out, end + 9)
+            self.link(first_nic, f"filter:{node.name}", (out, nic_y + 19), (out, end + 20))
+            self.link(f"filter:{node.name}", f"tap:{node.name}", (out, end + 20), (out, end + self.drop))
+        else:
+            self.link(first_nic, f"tap:{node.name}", (out, nic_y + 19), (out, end + self.drop))
         return frame, out
+
+    def filter(self, node: TopologyNode, x: float, y: float) -> None:
+        """A node's security group: a gate on the way between its NIC and the wire."""
+        rest = f" (+{len(node.filter) - 1})" if len(node.filter) > 1 else ""
+        text, size = fit(f"{node.filter[0]}{rest}", self.node_width - 24, (10.5, 10, 9.5))
+        w = text_width(text, size) + 16
+        full = f"security group of {node.name}: {'; '.join(node.filter)}"
+        box = self.box(f"filter:{node.name}", "filter", x - w / 2, y, w, FILTER_H, "policy", full)
+        self.labels.append(Label(text, x, y + 15, size, "policy", anchor="middle", box=box.id, full=full))
 
     def chips(self, node: TopologyNode, frame: Box, x: float, y: float, rows: int) -> None:
         """Processes that live in the node's own network (hostNetwork pods)."""

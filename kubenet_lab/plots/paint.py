@@ -13,7 +13,7 @@ __all__ = ["BACK", "Rect", "halo", "paint", "scene_data"]
 #: kinds of boxes that a packet's way runs across: drawn below it
 BACK = ("node", "bridge", "kernel")
 
-_RADIUS = {"node": 13.0, "bridge": 7.0, "kernel": 7.0, "tunnel": 8.0, "nic": 8.0, "process": 6.0}
+_RADIUS = {"node": 13.0, "bridge": 7.0, "kernel": 7.0, "tunnel": 8.0, "nic": 8.0, "process": 6.0, "filter": 5.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ def paint(box: Box) -> tuple[Rect, ...]:
             return (rect("bg", "line", shift=3, narrow=3), rect("bg", "line", narrow=3))
         case "service":
             return (rect("natbg", "nat", 2.2 if box.marked else 1.1),)
+        case "filter":
+            return (rect("policybg", "policy"),)
         case "nic" | "gateway":
             return (rect("bg", "wire"),)
         case "external":

@@ -82,7 +82,7 @@ def _first(scene: Scene, node: str, kind: str) -> str | None:
 
 
 def place(scene: Scene, hop: Hop, answered_by: str | None = None) -> str | None:
-    """The id of the box where a hop happened; None if the scene does not show it. Asks for layer, namespace and device only."""
+    """The id of the box where a hop happened; None if the scene does not show it. Asks for code, layer, namespace and device only."""
     where = hop.namespace
     if where.startswith(("pod:", "external:")) or where == "gateway":
         where = scene.members.get(where, where)
@@ -90,6 +90,8 @@ def place(scene: Scene, hop: Hop, answered_by: str | None = None) -> str | None:
     node = where if scene.box(f"node:{where}") else hop.host
     if not scene.box(f"node:{node}"):
         return None
+    if hop.code.startswith("group.") and (filtered := scene.box(f"filter:{node}")):
+        return filtered.id  # outside of the machine
     device = scene.box(f"device:{node}/{hop.device}") if hop.device else None
     if hop.layer == "tunnel":
         return device.id if device and device.kind == "tunnel" else _first(scene, node, "tunnel") or f"kernel:{node}"
@@ -151,6 +153,8 @@ def _anchor(box: Box, points: Sequence[Point], hop: Hop) -> Point:
         return (x, box.y - 9 if hop.added < 0 else box.y + box.h + 14)
     if box.kind == "nic":
         return (x, box.y + box.h + 12)
+    if box.kind == "filter":
+        return (x, box.y - 4 if hop.params.get("way") == "egress" else box.y + box.h + 10)
     return (x, box.y + box.h + 6.5)
 
 

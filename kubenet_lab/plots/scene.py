@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from ..cluster.topology import Topology, TopologyNode
 from .layout import COLUMNS, MOST_NODES, MOST_PODS, NODE_GAP, PAD, Builder
 from .metrics import text_width
+from .segments import place_segments
 from .shapes import Line, Scene
 
 __all__ = ["scene"]
@@ -61,15 +62,18 @@ def scene(
     names = None if isinstance(services, bool) else frozenset(services)
     wanted = tuple(s for s in topology.services if (services is True if names is None else s[0] in names))
     y = b.services(wanted, PAD, width)
+    if len(topology.segments) > 1:
+        return place_segments(b, topology, shown, columns, y, width - trunk, _outside(topology, focus, externals))
     bus = y
     taps: list[list[tuple[str, float, float]]] = []
     for row in rows:
         items = {n.name: b.items(n) for n in row}
         deep = max([1, *(-(-len(i) // b.columns) for i in items.values())])
         chips = min(2, max(-(-len(b.processes(n)) // b.columns) for n in row))
+        b.begin_row(row)
         frames = [b.node(n, items[n.name], PAD + trunk + k * (b.node_width + NODE_GAP), y, deep, chips) for k, n in enumerate(row)]
         bottom = max(f.y + f.h for f, _ in frames)
-        bus = bottom + 22
+        bus = bottom + b.drop
         taps.append([(f"tap:{n.name}", out, bus) for n, (_, out) in zip(row, frames, strict=True)])
         y = bus + 20
     last = bus
@@ -81,9 +85,7 @@ def scene(
     for n, text in enumerate(words):
         b.label(None, text, PAD + trunk + 4, last + 25 + 15 * n, room, (11, 10.5, 10, 9.5, 9), role="soft")
     below = last + 33 + 15 * (len(words) - 1)
-    seen = {e.address for e in topology.externals} if externals is True else set(() if externals is False else externals)
-    seen |= {f.removeprefix("external:") for f in focus if f.startswith("external:")}
-    outside = sorted(seen)
+    outside = _outside(topology, focus, externals)
     end = below
     if outside or "gateway" in focus:
         end = b.outside(outside, below + 7, width, last) + 4
@@ -91,6 +93,12 @@ def scene(
         taps[-1].append(("tap:gateway", gate.centre[0], last))
     _wires(b, taps, PAD + 6 if trunk else None, PAD + trunk, PAD + width)
     return Scene(tuple(b.boxes), tuple(b.lines), tuple(b.labels), (width + 2 * PAD, end + PAD), tuple(b.links), b.members)
+
+
+def _outside(topology: Topology, focus: Sequence[str], externals: bool | Iterable[str]) -> list[str]:
+    """The addresses of the machines outside that are to be drawn."""
+    seen = {e.address for e in topology.externals} if externals is True else set(() if isinstance(externals, bool) else externals)
+    return sorted(seen | {f.removeprefix("external:") for f in focus if f.startswith("external:")})
 
 
 def _wires(b: Builder, taps: list[list[tuple[str, float, float]]], trunk: float | None, left: float, right: float) -> None:

@@ -18,7 +18,9 @@ class Box:
     """`name` is the whole text of what the box stands for; `inside` the id of the box around it. `dashed`: virtual, or not ready."""
 
     id: str
-    kind: Literal["node", "pod", "group", "process", "bridge", "kernel", "tunnel", "nic", "gateway", "external", "service", "more"]
+    kind: Literal[
+        "node", "pod", "group", "process", "bridge", "kernel", "tunnel", "nic", "gateway", "external", "service", "more", "filter",
+    ]  # fmt: skip
     x: float
     y: float
     w: float

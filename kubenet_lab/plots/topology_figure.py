@@ -65,11 +65,20 @@ def _pod_words(pod: TopologyPod) -> str:
 def describe(t: Topology, services: Iterable[str] = ()) -> str:
     """The picture in words: every node, device and pod with its address; workloads with counts where pods are too many to name."""
     size = f"{_count(len(t.nodes), 'node')} and {_count(len(t.pods), 'pod')}"
-    lines = [f"{size} on the node network {t.node_network} (MTU {t.node_mtu}); pod network: {t.pod_network}."]
+    if t.segments:
+        lines = [f"{size} on {_count(len(t.segments), 'segment')} with a router between; pod network: {t.pod_network}."]
+        lines += [f"Segment {s.name}: {s.cidr}, MTU {s.mtu}, the router is {s.gateway}." for s in t.segments]
+    else:
+        lines = [f"{size} on the node network {t.node_network} (MTU {t.node_mtu}); pod network: {t.pod_network}."]
+    if t.router_filter:
+        lines.append(f"The router's filter: {'; '.join(t.router_filter)}.")
     for node in t.nodes:
         devices = ", ".join(f"{d.name} {d.address}".strip() for d in node.devices) or "no devices"
         role = " (control plane)" if node.control_plane else ""
-        lines.append(f"{node.name}{role}: {node.address}, pod CIDR {node.pod_cidr or 'none'}; {devices}.")
+        where = f" on {node.segment}" if node.segment else ""
+        lines.append(f"{node.name}{role}: {node.address}{where}, pod CIDR {node.pod_cidr or 'none'}; {devices}.")
+        if node.filter:
+            lines.append(f"  security group: {'; '.join(node.filter)}")
         mine = sorted((p for p in t.pods if p.node == node.name), key=lambda p: (p.host_network, p.namespace.startswith("kube-"), p.key))
         if len(t.pods) <= 60:
             own = [_pod_words(p) for p in mine if not p.host_network]

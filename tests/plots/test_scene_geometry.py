@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubenet_lab.cluster.topology import Topology, TopologyDevice, TopologyExternal, TopologyNode, TopologyPod
+from kubenet_lab.cluster.topology import Topology, TopologyDevice, TopologyExternal, TopologyNode, TopologyPod, TopologySegment
 from kubenet_lab.plots.metrics import shorten, text_width
 from kubenet_lab.plots.route import focus_of, place, route
 from kubenet_lab.plots.scene import scene
@@ -21,6 +22,7 @@ fixtures = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(fixtures)
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-.WMm", min_size=1, max_size=63)
+SEGMENTS = st.text("abcdefghijklmnop-W", min_size=1, max_size=13)
 
 
 @st.composite
@@ -45,7 +47,19 @@ def clusters(draw, most_pods=60):
         )
     services = tuple((f"{draw(NAMES)}/{draw(NAMES)}{i}", f"10.96.0.{i}") for i in range(draw(st.integers(0, 9))))
     externals = tuple(TopologyExternal(f"203.0.113.{i}") for i in range(draw(st.integers(0, 6))))
-    return Topology(tuple(nodes), tuple(pods), externals, "192.168.100.0/24", 1500, "flannel vxlan", services)
+    if (count := draw(st.integers(1, 4))) == 1:
+        return Topology(tuple(nodes), tuple(pods), externals, "192.168.100.0/24", 1500, "flannel vxlan", services)
+    names = [f"{draw(SEGMENTS)}{k}" for k in range(count)]
+    mtu = draw(st.sampled_from([1400, 9000]))
+    segments = tuple(TopologySegment(name, f"192.168.{k}.0/24", mtu, f"192.168.{k}.1") for k, name in enumerate(names))
+    rules = ("allow ingress tcp 10250 from 192.168.50.0/24", "deny ingress all")
+    nodes = [
+        replace(n, segment=draw(st.sampled_from(segments)).name, filter=rules[: draw(st.sampled_from([0, 0, 1, 2]))]) for n in nodes
+    ]  # fmt: skip
+    externals += tuple(TopologyExternal(f"192.168.{draw(st.integers(0, count - 1))}.{200 + i}") for i in range(draw(st.integers(0, 3))))
+    at_router = rules[: draw(st.integers(0, 2))]
+    wires = "192.168.0.0/24, 192.168.1.0/24"
+    return Topology(tuple(nodes), tuple(pods), externals, wires, 1500, "flannel vxlan", services, "", "", segments, at_router)
 
 
 def inside(inner, outer, slack=0.01):
