@@ -26,6 +26,7 @@ from ..objects.views import EndpointSlice, Node, Pod
 from ..policy import PolicyEngine, kube_router_rules_for
 from ..services import KubeProxy, NodeView, rules, serves_loopback
 from .filters import place_filters
+from .host_ports import host_port_problems
 from .listening import bind_pod
 from .names import as_ip, node_address
 from .node_disk import NodeDisk
@@ -91,7 +92,7 @@ class Build:
             return
         done = declared.network.program(net, nodes, [p for p in pods if not p.spec.host_network])
         self._steps, self.files = done.steps, done.files
-        self.problems += done.problems
+        self.problems += [*done.problems, *host_port_problems(pods)]
         self._sockets(pods)
         self._resolvers()
         self._other_endpoints()
@@ -135,7 +136,9 @@ class Build:
         for pod in pods:
             ns = self.network.namespaces.get(pod.spec.node_name if pod.spec.host_network else f"pod:{pod.key}")
             if ns is not None:
-                bind_pod(ns, pod, self.snapshot, self.options.listening, w.snapshot, w.corefile, w.resolv_of, self.options.domain)
+                self.problems += bind_pod(
+                    ns, pod, self.snapshot, self.options.listening, w.snapshot, w.corefile, w.resolv_of, self.options.domain
+                )
 
     def _resolvers(self) -> None:
         """The resolver of the node network's router, and those that the nodes' resolv.conf or the Corefile name outside the cluster."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..dns import CoreDns
-from ..errors import CommandError, NotModelled
+from ..errors import CommandError, NotModelled, Problem
 from ..ingress import HttpServer, IngressController
 from ..kernel.namespace import Listener, Namespace
 from ..kernel.process import Answer, Echo, Machine, Message, Process
@@ -70,11 +70,13 @@ def bind_pod(
     corefile: Callable[[], str],
     upstreams: Callable[[Pod], Any],
     domain: str,
-) -> None:
-    """Bind the pod's sockets in its namespace."""
+) -> list[Problem]:
+    """Bind the pod's sockets in its namespace; gives what could not be bound. All containers of a pod share its ports."""
+    problems: list[Problem] = []
     ports = _given(pod, snapshot, given)
     if ports is None:
         ports = list(_assumed(pod, snapshot))
+        problems += _claimed_twice(pod)
     for protocol, port, why in ports:
         if protocol not in ("TCP", "UDP"):
             continue
@@ -82,7 +84,25 @@ def bind_pod(
         try:
             ns.listen(Listener(protocol, port, process, pod.key, "", why))  # type: ignore[arg-type]
         except CommandError:
-            continue  # hostNetwork pods share the node's ports; the first one has it
+            # hostNetwork pods share the node's ports; the first one has it
+            holder = ns.listener(protocol, "", port)
+            whose = f" by {holder.owner}" if holder is not None and holder.owner != pod.key else ""
+            text = f"{port}/{protocol} is taken{whose} in the network namespace of {ns.label}: bind fails, Address already in use"
+            problems.append(Problem(text, "spec.hostNetwork" if pod.spec.host_network else "spec.containers", f"Pod {pod.key}"))
+    return problems
+
+
+def _claimed_twice(pod: Pod) -> list[Problem]:
+    """Ports that two containers name. An API server takes that; the container that starts later cannot bind and crashes."""
+    first: dict[tuple[str, int], str] = {}
+    out = []
+    for c in pod.spec.containers:
+        for p in c.ports:
+            other = first.setdefault((p.protocol, p.container_port), c.name)
+            if other != c.name:
+                text = f"containers {other} and {c.name} both name {p.container_port}/{p.protocol}: they share one network namespace"
+                out.append(Problem(f"{text}, so the later one fails: Address already in use", "spec.containers", f"Pod {pod.key}"))
+    return out
 
 
 def _process(

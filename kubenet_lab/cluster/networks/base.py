@@ -169,4 +169,8 @@ def attach(network: Network, host: PluginHost, config: NetworkList, pod: Pod) ->
     except CniError as e:
         network.remove_namespace(netns)
         return Problem(f"failed to set up the sandbox: {e}", "status.podIP", f"Pod {pod.key}")
+    if mappings and not any((p.get("capabilities") or {}).get("portMappings") for p in config.plugins):
+        ports = ", ".join(str(m["hostPort"]) for m in mappings)
+        text = f"hostPort {ports}: no plugin of network {config.name} has the capability portMappings, so nobody maps it"
+        return Problem(text, "spec.containers.ports", f"Pod {pod.key}")
     return None

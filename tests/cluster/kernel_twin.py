@@ -1,0 +1,189 @@
+"""A twin of a cluster in real network namespaces: what the lab programmed, loaded into the kernel of this machine and asked the same.
+
+`describe` makes a JSON-able value of a cluster's network; `python -m tests.cluster.kernel_twin` builds that from standard input in
+namespaces of its own, asks, and prints the answers. Nothing is published under /run/netns, so nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from tests.kernel_lab.netns import Space
+
+#: (namespace, protocol, address, port; for ICMP the payload's size instead)
+Question = tuple[str, str, str, int]
+WAIT = 2.5
+
+
+def describe(network: Any, questions: list[Question]) -> dict[str, Any]:
+    """Everything that the twin is made from."""
+    from kubenet_lab.kernel.shell.commands import commands_for
+
+    spaces, veths, wires = {}, [], {}
+    for id, ns in network.namespaces.items():
+        for link in ns.links.values():
+            if link.kind == "veth" and link.peer is not None and (id, link.name) < link.peer:
+                veths.append([id, link.name, *link.peer])
+            elif link.kind == "physical":
+                wires.setdefault(link.segment, []).append([id, link.name])
+        spaces[id] = {
+            "commands": [c for c in commands_for(ns) if not c.startswith("#")],
+            "rules": {str(fam): ns.ruleset(fam).save() for fam in (4, 6)},
+            "bridge_nf": [ns.sysctl(f"net.bridge.bridge-nf-call-{t}") for t in ("iptables", "ip6tables")],
+            "listen": [[k.protocol, k.port, k.owner] for k in ns.listeners if not k.address],
+        }
+    return {"spaces": spaces, "veths": veths, "wires": wires, "questions": questions}
+
+
+class Servers:
+    """Sockets in many namespaces; each says who it is and whom it sees."""
+
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def listen(self, space: Space, protocol: str, port: int, owner: str) -> None:
+        with space:
+            s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            s.bind(("::", port))
+        s.setblocking(False)
+        if protocol == "TCP":
+            s.listen(64)
+        self.selector.register(s, selectors.EVENT_READ, (protocol, owner))
+
+    def _serve(self) -> None:
+        while True:
+            for key, _ in self.selector.select(0.2):
+                protocol, owner = key.data
+                try:
+                    if protocol == "TCP":
+                        conn, peer = key.fileobj.accept()  # type: ignore[union-attr]
+                        conn.sendall(_answer(owner, peer))
+                        conn.close()
+                    else:
+                        _, peer = key.fileobj.recvfrom(65535)  # type: ignore[union-attr]
+                        key.fileobj.sendto(_answer(owner, peer), peer)  # type: ignore[union-attr]
+                except OSError:
+                    continue
+
+
+def _answer(owner: str, peer: tuple[Any, ...]) -> bytes:
+    return json.dumps([owner, peer[0].removeprefix("::ffff:")]).encode()
+
+
+@contextmanager
+def inside(space: Space) -> Iterator[None]:
+    """This thread in that namespace (`with space:` is for one thread at a time)."""
+    back = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.setns(space.fd, 0x40000000) == 0
+    try:
+        yield
+    finally:
+        assert libc.setns(back, 0x40000000) == 0
+        os.close(back)
+
+
+def ask(space: Space, protocol: str, dst: str, port: int) -> list[str]:
+    """[verdict, who answered, whom it saw]."""
+    if protocol == "ICMP":
+        return [ping(space, dst, port), "", ""]
+    with inside(space):
+        fam = socket.AF_INET6 if ":" in dst else socket.AF_INET
+        s = socket.socket(fam, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
+    s.settimeout(WAIT)
+    try:
+        s.connect((dst, port))
+        if protocol == "UDP":
+            s.send(b"?")
+        data = s.recv(4096)
+        return ["delivered", *json.loads(data)] if data else ["refused", "", ""]
+    except TimeoutError:
+        return ["timeout", "", ""]
+    except ConnectionError:
+        return ["refused", "", ""]
+    except OSError as e:
+        return ["unreachable" if e.errno in (101, 113) else f"errno {e.errno}", "", ""]
+    finally:
+        s.close()
+
+
+def ping(space: Space, dst: str, size: int) -> str:
+    """Three in a row: the first may have to learn the path MTU."""
+    command = ["ping", "-n", "-c", "3", "-i", "0.2", "-W", "1", "-M", "do", "-s", str(size), dst]
+    with inside(space):
+        done = subprocess.run(command, text=True, capture_output=True, check=False)
+    text = done.stdout + done.stderr
+    if re.search(r"[1-3] received", text):
+        return "delivered"
+    return "too-big" if "too long" in text or "Packet too big" in text or "Frag needed" in text else "lost"
+
+
+def ttl_path(space: Space, dst: str) -> list[str]:
+    text = space.run("traceroute", "-n", "-q", "1", "-w", "1", "-m", "6", dst, check=False)
+    return [line.split()[1] for line in text.splitlines() if re.match(r"\s*\d+ ", line)]
+
+
+def build(spec: dict[str, Any]) -> dict[str, Space]:
+    spaces = {id: Space(id) for id in spec["spaces"]}
+    home = Space("wires")
+    for id, space in spaces.items():
+        for key, value in (("net.ipv4.conf.all.rp_filter", 0), ("net.ipv4.conf.default.rp_filter", 0), ("net.ipv4.icmp_ratelimit", 0),
+                           ("net.ipv6.icmp.ratelimit", 0)):  # fmt: skip
+            space.sysctl(key, value)
+        for table, on in zip(("iptables", "ip6tables"), spec["spaces"][id]["bridge_nf"], strict=True):
+            space.sysctl(f"net.bridge.bridge-nf-call-{table}", on)
+    for a, name, b, other in spec["veths"]:
+        home.run("ip", "link", "add", name, "netns", spaces[a].path, "type", "veth", "peer", "name", other, "netns", spaces[b].path)
+    for i, ports in enumerate(spec["wires"].values()):
+        home.run("ip", "link", "add", f"wire{i}", "mtu", "9000", "type", "bridge", "mcast_snooping", "0")
+        home.run("ip", "link", "set", f"wire{i}", "up")
+        for j, (id, name) in enumerate(ports):
+            home.run("ip", "link", "add", f"p{i}.{j}", "mtu", "9000", "type", "veth", "peer", "name", name, "netns", spaces[id].path)
+            home.run("ip", "link", "set", f"p{i}.{j}", "master", f"wire{i}", "up")
+    for id, space in spaces.items():
+        script = "\n".join(f"{line} || {{ echo failed: {line!r} >&2; exit 1; }}" for line in spec["spaces"][id]["commands"])
+        space.run("sh", "-c", script)
+        for fam, text in spec["spaces"][id]["rules"].items():
+            space.run("iptables-legacy-restore" if fam == "4" else "ip6tables-legacy-restore", stdin=text)
+    return spaces
+
+
+def main() -> None:
+    spec = json.load(sys.stdin)
+    spaces = build(spec)
+    servers = Servers()
+    for id, space in spaces.items():
+        for protocol, port, owner in spec["spaces"][id]["listen"]:
+            servers.listen(space, protocol, port, owner)
+    with ThreadPoolExecutor(8) as pool:  # most of the time they wait
+        answers = list(pool.map(lambda q: ask(spaces[q[0]], *q[1:]), spec["questions"]))
+    paths = [ttl_path(spaces[ns], dst) for ns, dst in spec.get("paths", ())]
+    json.dump({"answers": answers, "paths": paths}, sys.stdout)
+
+
+def run(spec: dict[str, Any]) -> dict[str, Any]:
+    """The twin's answers, from a process and a network namespace of its own."""
+    command = ["unshare", "-n", sys.executable, "-m", "tests.cluster.kernel_twin"]
+    done = subprocess.run(command, input=json.dumps(spec), text=True, capture_output=True, check=False, timeout=240)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-3000:])
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+if __name__ == "__main__":
+    main()
