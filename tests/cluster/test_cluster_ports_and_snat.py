@@ -118,7 +118,7 @@ def test_a_host_port_on_every_provider(provider: str, src: str, seen: str) -> No
         seen = "10.244.1.2" if provider in ROUTED else "192.168.50.12"
     if src == "default/client":
         # from the pods' own subnet: portmap marks it, so that the answer comes back by the node
-        seen = "192.168.50.11" if provider == "ptp" else "10.244.0.1"
+        seen = "10.244.0.1"
     assert trace.source_seen == seen
     assert cluster.connect(src, "node:worker-1", 8081).verdict == "refused"
 

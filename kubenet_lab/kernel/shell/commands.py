@@ -44,6 +44,7 @@ def commands_for(ns: Namespace) -> list[str]:
     for k in links:
         if k.kind == "loopback":
             out += [_address(k, a) for a in k.addresses if a.ip not in ("127.0.0.1", "::1")]
+    out += _unconnected(ns, links)
     for r in sorted((r for r in ns.routes if r.proto != "kernel"), key=lambda r: (bool(r.via) and not r.onlink, r.metric)):
         out.append(_route(r))
     usual = [*default_rules(4), *default_rules(6)]
@@ -71,6 +72,16 @@ def _written(ns: Namespace, key: str) -> str:
     head, part, rest = key.partition(".conf." if ".conf." in key else ".neigh.")
     dev, _, name = rest.rpartition(".")
     return f"{head}{part}{dev.replace('.', '/')}.{name}" if dev in ns.links else key
+
+
+def _unconnected(ns: Namespace, links: list[Link]) -> list[str]:
+    """Connected routes that came with an address and were taken away again, as the ptp plugin does it."""
+    there = {(r.dst, r.dev) for r in ns.routes if r.proto == "kernel"}
+    gone = [
+        (a, k.name) for k in links if k.up and k.kind != "loopback" for a in k.addresses
+        if a.prefixroute and a.length < (32 if a.family == 4 else 128) and (a.network, k.name) not in there
+    ]  # fmt: skip
+    return [f"ip {'-6 ' if a.family == 6 else ''}route del {a.network} dev {dev}" for a, dev in gone]
 
 
 def _port(k: Link) -> tuple[tuple[str, bool, bool], ...]:
