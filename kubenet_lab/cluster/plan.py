@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..cni.flannel import observed_networks
 from ..errors import KubenetError
 from ..kernel.address import prefix
 from ..objects.snapshot import Snapshot
@@ -239,17 +240,12 @@ def _observed_pods(snapshot: Snapshot, notes: list[Assumption]) -> tuple[str, ..
     if config:
         notes.append(Assumption("pod network", config, DETECTED, "ConfigMap kube-system/kubeadm-config, podSubnet"))
         return _cidrs(config)
-    flannel = next((c for c in snapshot.list(ConfigMap) if c.name == "kube-flannel-cfg"), None)
-    if flannel is not None and "net-conf.json" in flannel.data:
-        import json
-
-        try:
-            network = json.loads(flannel.data["net-conf.json"]).get("Network")
-        except (ValueError, AttributeError):
-            network = None
-        if isinstance(network, str) and network:
-            notes.append(Assumption("pod network", network, DETECTED, f"ConfigMap {flannel.key}, net-conf.json"))
-            return _cidrs(network)
+    network, where = observed_networks(snapshot)
+    if network:
+        first = next((":" in c for n in snapshot.list(Node) for c in (*n.spec.pod_cidrs, n.spec.pod_cidr) if c), False)
+        named = tuple(sorted(_cidrs(network), key=lambda c: (":" in c) != first))
+        notes.append(Assumption("pod network", ", ".join(named), DETECTED, where))
+        return named
     cidrs = [c for n in snapshot.list(Node) for c in (n.spec.pod_cidrs or ([n.spec.pod_cidr] if n.spec.pod_cidr else []))]
     if not cidrs:
         return ()

@@ -30,7 +30,7 @@ from .segments import FIRST, node_addresses, renumbered
 __all__ = ["Declared"]
 
 _NETWORKS = frozenset(("node network", "segments", "pod network", "Service network"))
-_RUN = frozenset(("pod network plugin", "pod addresses", "routes between nodes", "kube-proxy", "policy engine"))
+_RUN = frozenset(("pod network plugin", "pod addresses", "routes between nodes", "flannel backend", "kube-proxy", "policy engine"))
 _DNS = "cluster DNS"
 
 

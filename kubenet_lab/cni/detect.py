@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from ..objects.snapshot import Snapshot
 from ..objects.views import ConfigMap, DaemonSet, Deployment, Node, Workload
-from .flannel import ANNOTATION, Flannel
+from .flannel import ANNOTATION
 from .plain import NAMED
 
-__all__ = ["MODELLED", "Detected", "conflist_of", "detect", "flannel_options"]
+__all__ = ["MODELLED", "Detected", "conflist_of", "detect"]
 
 #: the networks that can be programmed here
 MODELLED = frozenset({"flannel", *NAMED})
@@ -109,13 +109,3 @@ def detect(snapshot: Snapshot) -> Detected:
     name = signs[0][1]
     others = tuple(dict.fromkeys(n for _, n, _ in signs if n != name))
     return Detected(name, tuple(dict.fromkeys(what for _, n, what in signs if n == name)), others)
-
-
-def flannel_options(snapshot: Snapshot) -> Flannel | None:
-    """The options in the ConfigMap kube-flannel-cfg, or None without one. Raises NotModelled for other backends."""
-    for c in snapshot.list(ConfigMap):
-        if c.name == "kube-flannel-cfg" and "net-conf.json" in c.data:
-            agents = [d for d in snapshot.list(DaemonSet) if d.name.startswith("kube-flannel")]
-            args = [a for d in agents for k in d.spec.template.spec.containers for a in (*k.command, *k.args)]
-            return Flannel.from_net_conf(c.data["net-conf.json"], not args or "--ip-masq" in args or "--ip-masq=true" in args)
-    return None

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from kubenet_lab.cni import CniError, Flannel
-from kubenet_lab.cni.detect import detect, flannel_options
-from kubenet_lab.cni.flannel import ORIGIN, conflist, leases, node_annotations, program, subnet_env
+from kubenet_lab.cni.detect import detect
+from kubenet_lab.cni.flannel import ORIGIN, Observed, conflist, leases, node_annotations, observed, observed_networks, program, subnet_env
 from kubenet_lab.errors import KubenetError, NotModelled
 from kubenet_lab.objects.snapshot import Snapshot
 from kubenet_lab.objects.views import KINDS, Object
@@ -302,11 +302,51 @@ def test_what_shows_a_network_besides_its_agent() -> None:
     assert not detect(objects())
 
 
+def config_map(net_conf: str, **more: str) -> dict[str, Any]:
+    data = {"net-conf.json": net_conf, **more}
+    return {"kind": "ConfigMap", "metadata": {"name": "kube-flannel-cfg", "namespace": "kube-flannel"}, "data": data}
+
+
+def annotated(name: str, backend: str, data: str = "null") -> dict[str, Any]:
+    annotations = {"flannel.alpha.coreos.com/backend-type": backend, "flannel.alpha.coreos.com/backend-data": data}
+    return {"kind": "Node", "metadata": {"name": name, "annotations": annotations}}
+
+
 def test_flannels_options_in_a_dump() -> None:
-    data = {"net-conf.json": '{"Network": "10.9.0.0/16", "Backend": {"Type": "vxlan"}}'}
-    config = {"kind": "ConfigMap", "metadata": {"name": "kube-flannel-cfg", "namespace": "kube-flannel"}, "data": data}
-    options = flannel_options(objects(config))
-    assert options is not None and options.network == "10.9.0.0/16" and options.ip_masq
-    without = flannel_options(objects(config, daemon_set("kube-flannel-ds", "kube-flannel", args=["--kube-subnet-mgr"])))
-    assert without is not None and not without.ip_masq
-    assert flannel_options(objects()) is None
+    config = config_map('{"Network": "10.9.0.0/16", "Backend": {"Type": "vxlan"}}')
+    seen = observed(objects(config))
+    assert seen is not None and seen == Observed(Flannel(network="10.9.0.0/16"), stated=True)
+    assert observed(objects()) is None
+
+    def flags(*args: str) -> Flannel:
+        found = observed(objects(config, daemon_set("kube-flannel-ds", "kube-flannel", args=list(args))))
+        assert found is not None
+        return found.options
+
+    assert not flags("--kube-subnet-mgr").ip_masq
+    assert flags("--ip-masq").ip_masq and flags("-ip-masq=true").ip_masq and not flags("--ip-masq=false").ip_masq
+    assert flags("--ip-masq").forward_rules and not flags("--iptables-forward-rules=false").forward_rules
+
+
+def test_what_the_daemons_wrote_is_what_runs() -> None:
+    """k3s has neither ConfigMap nor DaemonSet: its nodes show flannel."""
+    k3s = observed(objects(annotated("a", "host-gw"), annotated("b", "host-gw")))
+    assert k3s is not None and (k3s.options.backend, k3s.stated) == ("host-gw", False)
+    vni = observed(objects(annotated("a", "vxlan", '{"VNI":4096,"VtepMAC":"0a:00:00:00:00:01"}')))
+    assert vni is not None and vni.options.vni == 4096
+    config = config_map('{"Network": "10.9.0.0/16", "Backend": {"Type": "host-gw"}}')
+    edited = observed(objects(config, annotated("a", "vxlan"), annotated("b", "vxlan")))
+    assert edited is not None and (edited.options.backend, edited.configured, edited.options.network) == ("vxlan", "host-gw", "10.9.0.0/16")
+    mixed = observed(objects(config, annotated("a", "vxlan"), annotated("b", "host-gw")))
+    assert mixed is not None and (mixed.options.backend, mixed.configured) == ("host-gw", "")
+    assert observed(objects(annotated("a", "something"))) is None
+    with pytest.raises(NotModelled, match="flannel backend ipip"):
+        observed(objects(annotated("a", "ipip")))
+
+
+def test_networks_of_a_configuration() -> None:
+    assert observed_networks(objects()) == ("", "")
+    both = config_map('{"Network": "10.9.3.0/16", "EnableIPv6": true, "IPv6Network": "fd00:9::/56", "Backend": {"Type": "ipip"}}')
+    assert observed_networks(objects(both)) == ("10.9.0.0/16,fd00:9::/56", "ConfigMap kube-flannel/kube-flannel-cfg, net-conf.json")
+    for broken in ("{", "[]", '{"Network": "x"}'):
+        assert observed_networks(objects(config_map(broken))) == ("", "")

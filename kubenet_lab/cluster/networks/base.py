@@ -108,7 +108,10 @@ class HostLocalNetwork:
     """Addresses by host-local from the node's podCIDRs."""
 
     network_name = "cbr0"
-    assumptions: tuple[Assumption, ...] = ()
+
+    @property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        return ()
 
     def joined(self, snapshot: Snapshot, plan: Plan) -> Self:
         return self

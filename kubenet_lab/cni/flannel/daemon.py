@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -95,7 +96,10 @@ def subnet_files(network: Network, held: Sequence[Lease], options: Flannel) -> d
 
 
 def conflist(options: Flannel) -> dict[str, Any]:
-    """/etc/cni/net.d/10-flannel.conflist, as the project's manifest ships it (Documentation/kube-flannel.yml)."""
+    """/etc/cni/net.d/10-flannel.conflist: what the options bring, else as Documentation/kube-flannel.yml ships it."""
+    if options.cni_conf:
+        found: dict[str, Any] = json.loads(options.cni_conf)
+        return found
     delegate: dict[str, Any] = {"hairpinMode": options.hairpin_mode, "isDefaultGateway": True}
     if options.bridge != "cni0":
         delegate["bridge"] = options.bridge

@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import KubenetError, NotModelled
 from ...kernel.address import prefix
 
-__all__ = ["BACKENDS", "NETWORK", "Flannel", "net_conf"]
+__all__ = ["BACKENDS", "NETWORK", "Flannel", "net_conf", "networks_in"]
 
 NETWORK = "10.244.0.0/16"
 BACKENDS = ("vxlan", "host-gw", "udp", "wireguard", "ipip", "ipsec", "alloc", "extension", "tencent-vpc")
@@ -41,7 +41,7 @@ class Flannel:
     default, not IANA's 4789; udp 8285; wireguard 51820, and `port6` 51821). `direct_routing`: vxlan nodes that are reached
     without a gateway get plain routes. `mode`: wireguard's, "separate" has a device per family. `mtu`: what net-conf.json
     gives as the underlay's, in bytes; None is the interface's own. `random_fully`: iptables knows --random-fully. `forward_rules`:
-    --iptables-forward-rules. `hairpin_mode` and `bridge` are the delegate's.
+    --iptables-forward-rules. `hairpin_mode` and `bridge` are the delegate's; `cni_conf` is a whole cni-conf.json in their place.
     """
 
     backend: str = "vxlan"
@@ -59,6 +59,7 @@ class Flannel:
     mode: str = "separate"
     port6: int | None = None
     forward_rules: bool = True
+    cni_conf: str = ""
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
@@ -100,9 +101,7 @@ class Flannel:
         Keys are matched as Go's encoding/json does, without regard to case. Raises KubenetError, or NotModelled with the reason.
         """
         try:
-            conf = json.loads(text)
-            if not isinstance(conf, Mapping):
-                raise ValueError("expected an object")
+            conf = _object(text)
             backend = _get(conf, "Backend", {"Type": "udp"})
             if not isinstance(backend, Mapping | None):
                 raise ValueError(f"error decoding Backend property of config: found {backend!r}")
@@ -168,6 +167,23 @@ _BACKEND_KEYS: dict[str, dict[str, tuple[str, type]]] = {
     "udp": {"port": ("Port", int)},
     "wireguard": {"port": ("ListenPort", int), "port6": ("ListenPortV6", int), "mtu": ("MTU", int), "mode": ("Mode", str)},
 }  # fmt: skip
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    conf = json.loads(text)
+    if not isinstance(conf, Mapping):
+        raise ValueError("expected an object")
+    return conf
+
+
+def networks_in(text: str) -> tuple[str, ...]:
+    """The networks that a net-conf.json turns on, IPv4 first, whatever its backend is. Raises KubenetError."""
+    try:
+        conf = _object(text)
+    except ValueError as e:
+        raise KubenetError(f"net-conf.json: {e}") from None
+    found = (_get(conf, "Network") if _get(conf, "EnableIPv4", True) else "", _get(conf, "IPv6Network") if _get(conf, "EnableIPv6") else "")
+    return tuple(_masked(n) for n in found if n)
 
 
 def _given(conf: Mapping[str, Any], backend: Mapping[str, Any]) -> dict[str, Any]:
