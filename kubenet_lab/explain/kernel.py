@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..kernel.network import ROUTER
 from .phrase import Phrase, documented, measured
 
 __all__ = ["PHRASES"]
@@ -85,6 +86,24 @@ def _group(p: P) -> str:
 def _group_command(p: P) -> str:
     what = {"ICMP": "icmp", "ICMPv6": "icmp6"}.get(p["packet_proto"], f"{str(p['packet_proto']).lower()} port {p['packet_dport']}")
     return f"tcpdump -ni {p['device']} {what}"
+
+
+def _unknown_outside(p: P) -> bool:
+    """The router's last resort: it stands for the networks beyond, which do not say that they know no way."""
+    return p["namespace"] == ROUTER and bool(p.get("default"))
+
+
+def _swallow_title(p: P) -> str:
+    return f"the router knows no way to {p['packet_dst']}" if _unknown_outside(p) else f"{p['host']} swallows it: blackhole route"
+
+
+def _swallow(p: P) -> str:
+    if not _unknown_outside(p):
+        return "The matching route discards the packet without a word."
+    return (
+        f"The router's table has its own segments, and nothing for {p['packet_dst']}. What it does not know it leaves to the network beyond it, "
+        "and nobody there knows the address either. Nothing comes back."
+    )
 
 
 def _forward(p: P) -> str:
@@ -256,7 +275,7 @@ PHRASES: dict[str, Phrase] = {
     "route.refused": Phrase(_short("label", "'s route refuses {packet_dst}"), "The matching route says so: the program gets {errno} at once.", "ip route get {packet_dst}", documented("ip-route(8)")),
     "route.unreachable": Phrase("{host} has no way to {packet_dst}", "No route leads on from here, so {host} answers with an ICMP error.", "ip route get {packet_dst}",
                                 measured(f"{_KERNEL}: unreachable and prohibit routes")),
-    "route.blackhole": Phrase("{host} swallows it: blackhole route", "The matching route discards the packet without a word.", "ip route get {packet_dst}",
+    "route.blackhole": Phrase(_swallow_title, _swallow, "ip route get {packet_dst}",
                               measured(f"{_KERNEL}: blackhole route: timeout")),
     "route.broadcast": Phrase("a broadcast address", "{packet_dst} is the broadcast address of {device}'s network; a connection cannot go there.", "", documented("RFC 919")),
     "forward.disabled": Phrase("{host} does not forward", "The packet is for somebody else, and IP forwarding is off here.", "sysctl net.ipv4.ip_forward",
@@ -289,6 +308,9 @@ PHRASES: dict[str, Phrase] = {
                          documented("Linux is_skb_forwardable")),
     "mtu.veth": Phrase("too big for {peer}: {size} of {mtu} bytes", "The other end of the veth pair takes {mtu} bytes. The frame disappears without a word.", "ip link show {device}",
                        documented("Linux is_skb_forwardable")),
+    "mtu.tunnel": Phrase("too big for the tunnel to {remote}: {size} of {mtu} bytes",
+                         "Wrapped, it would not fit the path to {remote}. {device} is a bridge's port, so it answers at once, in the name of {packet_dst}.",
+                         "ip route get {remote}", measured(f"{_KERNEL}: VXLAN as a bridge's port on a path of 1400 bytes")),
     "mtu.wire": Phrase("too big for the wire: {size} of {mtu} bytes", "The network {segment} carries at most {mtu} bytes in a frame; nobody is told of what is longer.",
                        "ip link show {device}", measured(f"{_KERNEL}: a NIC of 9000 on a wire of 1500: silence")),
     "mtu.nic": Phrase("too big for {device} of {host}: {size} of {mtu} bytes", "The frame reaches {host}, but {device} takes at most {mtu} bytes and drops it. Nobody is told.",

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+from . import icmp
 from .flight import Flight
 from .l3 import learn_path_mtu, path_mtu, route_output
 from .links import Link, VxlanOptions
 from .namespace import FdbEntry, Namespace
-from .packet import BROADCAST, Arp, Frame, Packet, Udp, Vxlan
-from .walk import Successor, Walk, stage
+from .packet import BROADCAST, Arp, Frame, Icmp, Packet, Udp, Vxlan
+from .walk import Ending, Successor, Walk, stage
 
 __all__ = ["device_for", "encapsulate", "largest_mtu"]
 
@@ -50,7 +51,9 @@ def encapsulate(w: Walk, f: Flight, ns: Namespace, link: Link) -> Iterable[Succe
         inner = Vxlan(link.vxlan.vni, Frame(f.smac, f.dmac, f.packet))
         udp = Udp(flow_source_port(f.packet, f.smac, f.dmac), link.vxlan.port, inner)
         outer = Packet(link.vxlan.local, e.dst, "UDP", udp, ttl=64, df=_outer_df(link.vxlan, f.packet, e.dst))
-        _check_pmtu(w, f, ns, outer)
+        if (told := _check_pmtu(w, f, ns, link, outer)) is not None:
+            out.append(told)
+            continue
         g = f
         if isinstance(f.packet, Packet):
             more = outer.size - f.packet.size
@@ -69,21 +72,33 @@ def _outer_df(options: VxlanOptions, inner: Packet | Arp, remote: str) -> bool:
     return options.df == "set" or (options.df == "inherit" and isinstance(inner, Packet) and inner.family == 4 and inner.df)
 
 
-def _check_pmtu(w: Walk, f: Flight, ns: Namespace, outer: Packet) -> None:
-    """skb_tunnel_check_pmtu: the route of a packet that does not fit into one outer packet learns what would fit.
+def _check_pmtu(w: Walk, f: Flight, ns: Namespace, link: Link, outer: Packet) -> Successor | None:
+    """skb_tunnel_check_pmtu: does the packet fit into one outer packet on the path that is known?
 
-    Only the node's own sockets go by that: a packet that is forwarded is cut or refused by the device's MTU. So the pods
-    behind a node do not hear of it.
+    If not, its route learns what would fit. Only the node's own sockets go by that: a packet that is forwarded is cut or
+    refused by the device's MTU, so the pods behind a node do not hear of it. A device that is a bridge's port has no route;
+    there the packet is taken out, and its sender is told in the name of its destination.
     """
     inner = f.packet
-    if not isinstance(inner, Packet) or f.route is None:
-        return
+    if not isinstance(inner, Packet) or (f.route is None and not link.master):
+        return None
     way, _, problem = route_output(ns, outer.dst, outer.src, f.mark)
     if problem or way is None or way.dev not in ns.links:
-        return
+        return None
     mtu = path_mtu(w, ns, outer.dst, way) - (outer.size - inner.size)
-    if inner.size > mtu and mtu < path_mtu(w, ns, inner.dst, f.route):
+    if inner.size <= mtu:
+        return None
+    if f.route is not None and mtu < path_mtu(w, ns, inner.dst, f.route):
         learn_path_mtu(w, ns, inner.dst, mtu)
+    four = inner.family == 4
+    if not link.master or mtu < (576 if four else 1280) or (four and not inner.df) or icmp.is_error(inner):
+        return None
+    f = w.note(f, "mtu.tunnel", failed=True, dev=link.name, size=inner.size, mtu=mtu, remote=outer.dst)
+    w.endings.append(Ending(w.now, "mtu.tunnel", f))
+    message = Icmp(3, 4, mtu=mtu, quote=inner) if four else Icmp(2, 0, mtu=mtu, quote=inner)
+    answer = Packet(inner.dst, inner.src, "ICMP" if four else "ICMPv6", message, ttl=64)
+    g = Flight("rx", ns.id, link.name, answer, f.dmac, f.smac, cause=f.trail, label="icmp frag-needed")
+    return 0.0, w.note(g, "icmp.error", kind="frag-needed", about=inner.dst, mtu=mtu)
 
 
 def device_for(ns: Namespace, packet: Packet) -> Link | None:

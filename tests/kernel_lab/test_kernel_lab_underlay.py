@@ -110,6 +110,33 @@ def test_ipv6_underlay_is_a_black_hole_for_pods_whatever_df_says(real: Real) -> 
         assert both.ask("n0", POD, TCP_PORT, size=5000)["verdict"] == "delivered"
 
 
+@pytest.mark.parametrize("df", ["unset", "set", "inherit"])
+def test_a_bridged_vxlan_device_tells_the_pod_in_the_name_of_the_other_one(real: Real, df: str) -> None:
+    with Racks(real, middle=1400, df=df) as both:
+        for i in (0, 1):
+            node, pod, far = f"n{i}", f"p{i}", both.at[f"n{1 - i}"]
+            both.run(node, f"ip link add br0 address 02:00:00:00:00:b{i} type bridge")
+            for line in (f"ip addr del 10.244.{i}.1/24 dev v0", f"ip addr del 10.244.{i}.0/32 dev flannel.1", "ip link set v0 master br0",
+                         "ip link set flannel.1 master br0", "ip link set br0 up", "sysctl -w net.bridge.bridge-nf-call-iptables=0",
+                         f"bridge fdb append 00:00:00:00:00:00 dev flannel.1 dst {far} self permanent"):  # fmt: skip
+                both.run(node, line)
+            both.run(pod, f"ip addr del 10.244.{i}.2/24 dev eth0")
+            both.run(pod, f"ip addr add 10.9.0.{i + 2}/24 dev eth0")
+        there = "10.9.0.3"
+        assert both.ask("p0", there, 0, "ICMP", size=100)["verdict"] == "delivered"
+        if df == "unset":
+            assert both.ping("p0", there, 1450) == "delivered" and both.known("n0", "n1") == 0
+            both.ask("n0", "n1", size=5000)
+        else:
+            assert both.ping("p0", there, 1450) == "timeout"
+        assert both.known("n0", "n1") == 1400
+        told = both.ask("p0", there, 0, "ICMP", size=1422)
+        assert (told["verdict"], told["icmp"]) == ("too-big", [3, 4, there, 1350])
+        assert both.known("p0", there) == 1350
+        assert both.ping("p0", there, 1350) == "delivered"
+        assert both.ask("p0", there, TCP_PORT, size=20000)["verdict"] == "delivered"
+
+
 # -------------------------------------------------------------------------------------------------- an MTU per link
 def test_a_jumbo_nic_on_an_ordinary_wire_loses_what_is_larger_in_silence(real: Real) -> None:
     with Racks(real, mtus=(1500, 1500), nics={"n1": 9000}) as both:
