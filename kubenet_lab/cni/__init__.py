@@ -18,6 +18,7 @@ from .result import CniError, Result
 from .runtime import CniRuntime
 from .static import Static
 from .tuning import Tuning
+from .unmodelled import UNMODELLED, Unmodelled
 
 __all__ = [
     "PLUGINS", "CniError", "CniRuntime", "Conflist", "Flannel", "Lease", "NetworkList", "Operation", "Plugin", "PluginCall", "PluginHost",
@@ -28,3 +29,4 @@ __all__ = [
 PLUGINS: dict[str, Plugin] = {
     p.type: p for p in (Bridge(), FlannelPlugin(), HostLocal(), Loopback(), PointToPoint(), PortMap(), Static(), Tuning())
 }
+PLUGINS |= {type: Unmodelled(type) for type in UNMODELLED}

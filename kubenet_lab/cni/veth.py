@@ -80,5 +80,5 @@ def delete_pair(call: Call) -> list[str]:
 
 
 def interface_of(link: Link, sandbox: str = "") -> Interface:
-    """A link as a result lists it."""
-    return Interface(link.name, link.mac, sandbox=sandbox)
+    """A link as a result lists it; its MTU is told from version 1.1.0 on."""
+    return Interface(link.name, link.mac, link.mtu, sandbox)
