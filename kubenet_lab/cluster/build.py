@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
-from ..cni import PLUGINS
+from ..cni import INSTALLED
 from ..cni.live import LiveHost
 from ..cni.rules import RuleStep, replay, restore_text
 from ..dns import Upstream, Zones, parse_resolv_conf
@@ -104,7 +104,7 @@ class Build:
     def live_host(self, node: str, kept: MutableMapping[str, str], state: State) -> LiveHost:
         """A node for CNI by hand. `kept`: what is on its disk beside what the agents left there."""
         if node not in self.hosts:
-            self.hosts[node] = LiveHost(self.network, node, PLUGINS, NodeDisk(kept, self.files.get(node, {})), state=state)
+            self.hosts[node] = LiveHost(self.network, node, INSTALLED, NodeDisk(kept, self.files.get(node, {})), state=state)
         return self.hosts[node]
 
     # --------------------------------------------------------------------------------------------------- machines

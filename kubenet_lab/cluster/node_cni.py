@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..cni import PLUGINS, CniRuntime, NetworkList, Operation, Runtime
+from ..cni import INSTALLED, CniRuntime, NetworkList, Operation, Runtime
 from ..cni.live import LiveHost
 from ..errors import KubenetError, NotFound
 from ..kernel.network import Network
@@ -50,7 +50,7 @@ class CniEdit:
         if conf is None:  # the pod's namespace was taken away
             network.remove_namespace(a["netns"])
             return
-        runtime = Runtime(LiveHost(network, self.namespace, PLUGINS, dict(self.before)))
+        runtime = Runtime(LiveHost(network, self.namespace, INSTALLED, dict(self.before)))
         try:
             if o.command == "ADD":
                 if a["netns"] not in network.namespaces:

@@ -21,12 +21,13 @@ from .tuning import Tuning
 from .unmodelled import UNMODELLED, Unmodelled
 
 __all__ = [
-    "PLUGINS", "CniError", "CniRuntime", "Conflist", "Flannel", "Lease", "NetworkList", "Operation", "Plugin", "PluginCall", "PluginHost",
-    "Result", "Runtime", "StateChange", "problems",
+    "INSTALLED", "PLUGINS", "CniError", "CniRuntime", "Conflist", "Flannel", "Lease", "NetworkList", "Operation", "Plugin", "PluginCall",
+    "PluginHost", "Result", "Runtime", "StateChange", "problems",
 ]  # fmt: skip
 
-#: the plugins in CNI_PATH, by type
+#: the plugins that are modelled, by type
 PLUGINS: dict[str, Plugin] = {
     p.type: p for p in (Bridge(), FlannelPlugin(), HostLocal(), Loopback(), PointToPoint(), PortMap(), Static(), Tuning())
 }
-PLUGINS |= {type: Unmodelled(type) for type in UNMODELLED}
+#: the plugins in CNI_PATH of a node: those, and the ones that say that they are not
+INSTALLED: dict[str, Plugin] = PLUGINS | {type: Unmodelled(type) for type in UNMODELLED}

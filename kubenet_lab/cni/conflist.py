@@ -189,9 +189,9 @@ def problems(source: str | Mapping[str, Any], plugins: Mapping[str, Plugin] | No
     what the plugins themselves refuse at once (a VLAN of 5000, a subnet with host bits).
     """
     if plugins is None:
-        from . import PLUGINS
+        from . import INSTALLED
 
-        plugins = PLUGINS
+        plugins = INSTALLED
     text = source if isinstance(source, str) else json.dumps(source, indent=2)
     try:
         conf = NetworkList.parse(text)

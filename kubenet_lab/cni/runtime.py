@@ -71,9 +71,9 @@ class CniRuntime:
         `host` may be a function, for a node that is built anew when the cluster changes.
         """
         if host is None:
-            from . import PLUGINS
+            from . import INSTALLED
 
-            host = LiveHost(empty_node(), "node", PLUGINS)
+            host = LiveHost(empty_node(), "node", INSTALLED)
         self._host = host
         self._naming, self._shell, self._done = naming, shell, done
         self._lists: dict[tuple[str, str], NetworkList] = {}  # what ADD was called with: DEL may be repeated

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..cni import CniError, CniRuntime, NetworkList, Operation
+from ..cni import CniError, CniRuntime, NetworkList, Operation, problems
 from ..cni.record import PluginCall
 from ..errors import KubenetError
 from ..kernel.namespace import Namespace
@@ -31,7 +31,7 @@ def problems_of(text: str) -> list[dict[str, Any]]:
         return [{"line": getattr(e, "line", None) or _line_of(text, str(e)), "code": e.code, "message": str(e)}]
     except KubenetError as e:
         return [{"line": 1, "code": 7, "message": str(e)}]
-    return []
+    return [{"line": p.line, "code": 1, "message": p.message} for p in problems(text) if p.path == "cniVersion"]
 
 
 def _line_of(text: str, message: str) -> int:

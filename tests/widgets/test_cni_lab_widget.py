@@ -65,7 +65,6 @@ def test_add_shows_the_calls_and_what_is_there(lab):
     [
         ('{\n  "cniVersion": "1.0.0",\n  "name" "x"\n}', 3, 6),
         ('{"cniVersion": "1.0.0",\n "name": 7,\n "plugins": []}', 2, 7),
-        ('{"cniVersion": "9.0.0",\n "name": "x",\n "plugins": [{"type": "bridge"}]}', 1, 1),
         ("[1, 2]", 1, 7),
         ("", 1, 6),
     ],
@@ -76,6 +75,12 @@ def test_an_error_stands_at_its_line(lab, text, line, code):
     assert (problem["line"], problem["code"]) == (line, code) and lab.view["problems"] == [problem]
     assert lab.add() is None and lab.view["said"] and lab.view["attached"] == []
     assert "Traceback" not in lab.text
+
+
+def test_a_version_that_no_plugin_speaks(lab):
+    lab.conflist = '{\n"cniVersion": "9.0.0",\n "name": "x",\n "plugins": [{"type": "bridge"}]}'
+    (problem,) = problems_of(lab.conflist)
+    assert (problem["line"], problem["code"]) == (2, 1) and not lab.add() and lab.operation.error.code == 1
 
 
 def test_a_plugins_error_stands_at_its_plugin(lab):
