@@ -9,24 +9,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from . import hooks
+from . import hooks, macvlan
 from .arp import arp_input
 from .flight import Flight
 from .links import Link
 from .namespace import FdbEntry, Namespace
 from .neighbours import resolve
-from .packet import BROADCAST, Arp, Packet
+from .packet import Arp, Packet, is_group
 from .port_filter import passes
+from .stacked import owns, promiscuity
 from .walk import Successor, Walk, stage
 
 __all__ = ["learned_fdb", "lookup_fdb"]
 
 Successors = Iterable[Successor]
-
-
-def is_group(mac: str) -> bool:
-    """Broadcast or multicast: the lowest bit of the first byte."""
-    return mac == BROADCAST or int(mac[:2], 16) & 1 == 1
 
 
 # ------------------------------------------------------------------------------------------------------- sending
@@ -48,6 +44,8 @@ def xmit(w: Walk, f: Flight) -> Successors:
         from .vxlan import encapsulate
 
         return encapsulate(w, f, ns, link)
+    if link.kind == "macvlan":
+        return macvlan.send(w, f, ns, link)
     if link.kind == "wireguard":
         from .wireguard import encrypt
 
@@ -75,32 +73,39 @@ def veth_xmit(w: Walk, f: Flight, link: Link) -> Successors:
 
 
 def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
-    segment = w.net.segments[link.segment]
+    """A switch that knows who is where: to the port that has the address, or to all that want everything.
+
+    A frame does not go back by the port it came in by, unless that port reflects.
+    """
+    segment, here = w.net.segments[link.segment], (f.ns, f.dev)
     if f.packet.size > segment.mtu + 4:  # a switch takes a tagged frame: four bytes more than it promises
         return w.end(f, "mtu.wire", size=f.packet.size, mtu=segment.mtu, segment=segment.name)
-    if (at := segment.filters.get((f.ns, f.dev))) is not None and (rule := passes(w, f, at, f"{f.ns}/{f.dev}", "egress")) is not None:
+    if not segment.foreign_macs and f.smac != link.mac:
+        return w.end(f, "wire.foreign_mac", mac=f.smac, own=link.mac, segment=segment.name)
+    if (at := segment.filters.get(here)) is not None and (rule := passes(w, f, at, f"{f.ns}/{f.dev}", "egress")) is not None:
         return w.end(f, "group.denied", entry=rule, group=at.name, rule=str(rule), way="egress")
+    ports = [(p, w.ns(p[0]), nic) for p in segment.ports if (nic := w.ns(p[0]).links.get(p[1])) is not None and nic.up]
+    if is_group(f.dmac):
+        takers = [p for p in ports if p[0] != here or here in segment.hairpin]
+    else:
+        takers = [p for p in ports if (owns(p[1], p[2], f.dmac) if segment.foreign_macs else p[2].mac == f.dmac)]
+        if here not in segment.hairpin and any(p[0] == here for p in takers):
+            return w.end(f, "wire.same_port", mac=f.dmac, segment=segment.name)
+        if not takers and segment.foreign_macs:
+            takers = [p for p in ports if p[0] != here and promiscuity(p[1], p[2])]
+        if not takers:
+            return w.end(f, "wire.nobody", mac=f.dmac, segment=segment.name)
     out: list[Successor] = []
-    group, reached = is_group(f.dmac), False
-    for ns_id, name in segment.ports:
-        if (ns_id, name) == (f.ns, f.dev):
-            continue
-        nic = w.ns(ns_id).links.get(name)
-        if nic is None or not nic.up or not (group or nic.mac == f.dmac or nic.promisc):
-            continue
-        g = w.note(f, "wire.cross", to_host=w.ns(ns_id).host, to_ns=ns_id, to_dev=name, segment=segment.name)
+    for (ns_id, name), ns, nic in takers:
+        g = w.note(f, "wire.cross", to_host=ns.host, to_ns=ns_id, to_dev=name, segment=segment.name)
         if f.packet.size > nic.mtu + 4:  # a NIC's receive buffer holds its MTU and a VLAN tag
             w.end(g.to("rx", ns=ns_id, dev=name), "mtu.nic", size=f.packet.size, mtu=nic.mtu, segment=segment.name)
-            reached = True
             continue
         at = segment.filters.get((ns_id, name))
         if at is not None and (rule := passes(w, f, at, f"{ns_id}/{name}", "ingress")) is not None:
             w.end(g.to("rx", ns=ns_id, dev=name), "group.denied", entry=rule, group=at.name, rule=str(rule), way="ingress")
-            reached = True
             continue
         out.append((segment.delay, g.anew("rx", ns=ns_id, dev=name, mark=0)))
-    if not out and not group and not reached:
-        return w.end(f, "wire.nobody", mac=f.dmac, segment=segment.name)
     return out
 
 
@@ -116,8 +121,16 @@ def rx(w: Walk, f: Flight) -> Successors:
         w.tap(f)
         if link.master:
             return bridge_input(w, f, ns, link)
-        if f.dmac != link.mac and not is_group(f.dmac):
-            return w.end(f, "rx.other_host", mac=link.mac)
+        if link.name in ns.macvlans:
+            taken, passed = macvlan.handle(w, f, ns, link)
+            return [*taken, *own_rx(w, f, link)] if passed else taken
+    return own_rx(w, f, link)
+
+
+def own_rx(w: Walk, f: Flight, link: Link) -> Successors:
+    """The device's own stack: it ignores frames for somebody else."""
+    if link.kind != "loopback" and f.dmac != link.mac and not is_group(f.dmac):
+        return w.end(f, "rx.other_host", mac=link.mac)
     return to_protocol(w, f)
 
 
@@ -212,8 +225,13 @@ def bridge_finish(w: Walk, f: Flight) -> Successors:
         up = f.to("bridge_up", dev=bridge.name)
         return [*_flood(w, f, ns, bridge, port.name), (0.0, up)]
     found = lookup_fdb(w, ns, bridge, f.dmac)
+    above: Successors = ()
+    if promiscuity(ns, bridge) and (found is None or found[0] != "local"):
+        w.tap(f.to("rx", dev=bridge.name))  # a promiscuous bridge takes in a copy of what it passes on
+        above = macvlan.handle(w, f.to("rx", dev=bridge.name), ns, bridge)[0] if bridge.name in ns.macvlans else ()
     if found is None:
-        return _flood(w, w.note(f, "bridge.flood", major=False, dev=bridge.name, bridge=bridge.name), ns, bridge, port.name)
+        f = w.note(f, "bridge.flood", major=False, dev=bridge.name, bridge=bridge.name)
+        return [*above, *_flood(w, f, ns, bridge, port.name)]
     if found[0] == "local":
         f = (
             w.note(f, "bridge.up", entry=found[1], dev=bridge.name, bridge=bridge.name, port=port.name)
@@ -221,21 +239,26 @@ def bridge_finish(w: Walk, f: Flight) -> Successors:
             else f
         )
         return ((0.0, f.to("bridge_up", dev=bridge.name)),)
-    return _to_port(w, f, ns, bridge, ns.links[found[0]], found[1])
+    return [*above, *_to_port(w, f, ns, bridge, ns.links[found[0]], found[1])]
 
 
 @stage("bridge_up")
 def bridge_up(w: Walk, f: Flight) -> Successors:
+    ns = w.ns(f.ns)
     w.tap(f)
-    return to_protocol(w, f.to("rx"))
+    f = f.to("rx")
+    if f.dev in ns.macvlans:
+        taken, passed = macvlan.handle(w, f, ns, ns.links[f.dev])
+        return [*taken, *(to_protocol(w, f) if passed else ())]
+    return to_protocol(w, f)
 
 
 def _flood(w: Walk, f: Flight, ns: Namespace, bridge: Link, ingress: str) -> list[Successor]:
+    """br_flood: out of every port but the one it came by, and out of that one too where its hairpin flag is on."""
     out: list[Successor] = []
     for p in ns.ports(bridge.name):
-        # the flood flag stops unknown unicast only; a group address never goes back where it came from
-        group = is_group(f.dmac)
-        if p.up and (p.name != ingress if group else p.port.flood and (p.name != ingress or p.port.hairpin)):
+        # the flood flag stops unknown unicast only
+        if p.up and (p.port.flood or is_group(f.dmac)) and (p.name != ingress or p.port.hairpin):
             out += _to_port(w, f, ns, bridge, p, None)
     return out
 

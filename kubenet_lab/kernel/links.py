@@ -1,7 +1,7 @@
 """Links (interfaces) and their addresses, as values.
 
 A link is replaced, never changed: `Namespace.set_link` is the door. Kinds: "loopback", "physical"
-(a NIC on a `Segment`), "veth", "bridge", "vxlan", "wireguard", "tun". Options carry the names iproute2 gives them.
+(a NIC on a `Segment`), "veth", "bridge", "vxlan", "wireguard", "tun", "macvlan". Options carry the names iproute2 gives them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Literal
 from .address import family, number, prefix
 
 __all__ = [
-    "RAW", "Address", "BridgeOptions", "BridgePort", "Link", "LinkKind", "TunOptions", "VxlanOptions", "WireguardOptions", "WireguardPeer",
-    "is_secondary", "mac_of",
+    "RAW", "Address", "BridgeOptions", "BridgePort", "Link", "LinkKind", "MacvlanMode", "MacvlanOptions", "TunOptions", "VxlanOptions",
+    "WireguardOptions", "WireguardPeer", "is_secondary", "mac_of",
 ]  # fmt: skip
 
-LinkKind = Literal["loopback", "physical", "veth", "bridge", "vxlan", "wireguard", "tun"]
+LinkKind = Literal["loopback", "physical", "veth", "bridge", "vxlan", "wireguard", "tun", "macvlan"]
+MacvlanMode = Literal["private", "vepa", "bridge", "passthru"]
 #: devices that carry IP packets without a frame around them: they have no hardware address and ask for none
 RAW: frozenset[str] = frozenset(("wireguard", "tun"))
 
@@ -146,6 +147,20 @@ class TunOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class MacvlanOptions:
+    """`lower` is (namespace id, link name) of the device below, the parent, which is often another namespace's.
+
+    `nopromisc`: a passthru child does not make its parent promiscuous. `lower_mac`: the parent's own address, which it
+    gets back when a passthru child that changed it goes away.
+    """
+
+    lower: tuple[str, str]
+    mode: MacvlanMode = "vepa"
+    nopromisc: bool = False
+    lower_mac: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """One interface of one namespace. `peer` is (namespace id, link name) of a veth's other end; `segment` names a NIC's wire."""
 
@@ -164,6 +179,7 @@ class Link:
     vxlan: VxlanOptions | None = None
     wireguard: WireguardOptions | None = None
     tun: TunOptions | None = None
+    macvlan: MacvlanOptions | None = None
     promisc: bool = False
     allmulti: bool = False
     opened: bool = False  # it was up before it went down: it keeps its queueing discipline

@@ -7,12 +7,13 @@ stored and handed back, never read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import CommandError
 from .address import canonical, family, number, prefix
+from . import stacked
 from .links import (
     RAW,
     Address,
@@ -20,6 +21,7 @@ from .links import (
     BridgePort,
     Link,
     LinkKind,
+    MacvlanOptions,
     TunOptions,
     VxlanOptions,
     WireguardOptions,
@@ -142,7 +144,9 @@ class Namespace:
     def __init__(self, id: str, host: str, origin: str = "", label: str = ""):
         self.id, self.host, self.origin = id, host, origin
         self.label = label or id  # who speaks from here, in a trace's words: "shop/web-0", "node:worker-1"
+        self.around: Mapping[str, Namespace] = {id: self}  # every namespace of the network, by id
         self.links: dict[str, Link] = {}
+        self.macvlans: dict[str, tuple[tuple[str, str], ...]] = {}  # device -> (namespace id, link) of its children, oldest first
         self.routes: list[Route] = []  # of every table but `local`, which is made from the addresses
         self.rules: list[RoutingRule] = [*default_rules(4), *default_rules(6)]
         self.neighbours: dict[tuple[str, str], Neighbour] = {}  # (dev, ip)
@@ -176,6 +180,7 @@ class Namespace:
         vxlan: VxlanOptions | None = None,
         wireguard: WireguardOptions | None = None,
         tun: TunOptions | None = None,
+        macvlan: MacvlanOptions | None = None,
         master: str = "",
         port: BridgePort | None = None,
         bridge: BridgeOptions | None = None,
@@ -186,7 +191,7 @@ class Namespace:
             raise CommandError("RTNETLINK answers: File exists")
         link = Link(
             name, kind, self._next_index, "" if kind in RAW else mac or mac_of(f"{self.id}/{name}"), mtu, up, master, peer, segment, (),
-            port or BridgePort(), bridge or BridgeOptions(), vxlan, wireguard, tun, arp=kind not in RAW, origin=origin,
+            port or BridgePort(), bridge or BridgeOptions(), vxlan, wireguard, tun, macvlan, arp=kind not in RAW, origin=origin,
         )  # fmt: skip
         if kind == "bridge" and mac:
             link = replace(link, bridge=replace(link.bridge, mac_set=True))
@@ -206,6 +211,7 @@ class Namespace:
         """
         old = self.link(name)
         new = replace(old, **changes)
+        stacked.check(self, old, new)
         if new.kind == "bridge" and "mtu" in changes:
             new = replace(new, bridge=replace(new.bridge, mtu_set=True, nf_mtu=new.mtu if new.mtu != old.mtu else old.bridge.nf_mtu))
         self.links[name] = new
@@ -227,10 +233,11 @@ class Namespace:
             for a in new.addresses:
                 self._connect(name, a)
         self._changed()
-        return new
+        stacked.follow(self, old, new)
+        return self.links[name]
 
     def remove_link(self, name: str) -> Link:
-        """Remove a link with its addresses, routes, neighbours, FDB entries and sysctls. The other end of a veth is the caller's."""
+        """Remove a link with all that is its own, and its macvlan children. The other end of a veth is the caller's."""
         link = self.link(name)
         del self.links[name]
         own = tuple(f"net.{fam}.{part}.{name}." for fam in ("ipv4", "ipv6") for part in ("conf", "neigh"))
@@ -245,6 +252,7 @@ class Namespace:
             self.links[other] = replace(self.links[other], master="")
         self._adjust_bridge(link.master)
         self._changed()
+        stacked.detach(self, link)
         return link
 
     def _adjust_bridge(self, name: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ..errors import KubenetError
 from .address import family, prefix
+from . import stacked
 from .links import Link
 from .namespace import Namespace
 from .port_filter import PortFilter
@@ -38,6 +39,8 @@ class Segment:
     delay: float = WIRE_DELAY
     ports: list[tuple[str, str]] = field(default_factory=list)  # (namespace id, link name)
     filters: dict[tuple[str, str], PortFilter] = field(default_factory=dict)  # at these ports
+    hairpin: set[tuple[str, str]] = field(default_factory=set)  # ports to which a frame goes back where it came from (802.1Qbg)
+    foreign_macs: bool = True  # False: each port carries its NIC's own address only, as in clouds and on Wi-Fi
 
 
 @dataclass(slots=True)
@@ -71,6 +74,7 @@ class Network:
         if name in self.namespaces:
             raise KubenetError(f"host {name!r} exists")
         root = Namespace(name, name)
+        root.around = self.namespaces
         self.hosts[name] = Host(name, role, root)
         self.namespaces[name] = root
         return self.hosts[name]
@@ -80,15 +84,17 @@ class Network:
         if id in self.namespaces:
             raise KubenetError(f"namespace {id!r} exists")
         ns = Namespace(id, host, origin)
+        ns.around = self.namespaces
         self.hosts[host].pods[id] = ns
         self.namespaces[id] = ns
         return ns
 
     def remove_namespace(self, id: str) -> None:
-        """Take a pod's namespace away with both ends of its veth pairs."""
+        """Take a pod's namespace away with both ends of its veth pairs and what stands on its devices."""
         ns = self.namespaces.pop(id)
         self.hosts[ns.host].pods.pop(id, None)
-        for link in ns.links.values():
+        for link in list(ns.links.values()):
+            stacked.detach(ns, link)
             if link.peer and link.peer[0] in self.namespaces and link.peer[1] in self.namespaces[link.peer[0]].links:
                 self.namespaces[link.peer[0]].remove_link(link.peer[1])
 

@@ -17,9 +17,16 @@ from .address import family
 
 __all__ = [
     "BROADCAST", "EMPTY", "Arp", "Enclosed", "Filler", "Frame", "Icmp", "Packet", "Payload", "Raw", "Tcp", "Udp", "Vxlan", "WireGuard",
+    "is_group",
 ]  # fmt: skip
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+
+
+def is_group(mac: str) -> bool:
+    """Broadcast or multicast: the lowest bit of the first byte."""
+    return mac == BROADCAST or int(mac[:2], 16) & 1 == 1
+
 
 
 class Payload(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from .devices import flags, netnsid, operstate, peer_of, qdisc
+from .devices import flags, iflink, netnsid, operstate, qdisc
 
 if TYPE_CHECKING:
     from ..links import Link
@@ -35,12 +35,11 @@ def link(t: Terminal, k: Link, details: bool = False, mode: bool = True) -> dict
     if details:
         raise NotModelled("ip -d -j link")
     out: dict[str, Any] = {"ifindex": k.index}
-    peer = peer_of(t.network, k)
-    if k.kind == "veth" and peer is not None and k.peer is not None:
-        if k.peer[0] == t.ns.id:
-            out["link"] = k.peer[1]
-        else:
-            out["link_index"] = peer.index
+    other = iflink(t.network, k)
+    if other is not None and other[0] is t.ns:
+        out["link"] = other[1].name
+    elif other is not None:
+        out["link_index"] = other[1].index
     out |= {"ifname": k.name, "flags": flags(t.network, t.ns, k), "mtu": k.mtu, "qdisc": qdisc(k)}
     if k.master:
         out["master"] = k.master

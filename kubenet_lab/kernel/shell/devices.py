@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .. import stacked
 from ..links import Link
 from ..namespace import Namespace
 from ..network import Network
 
-__all__ = ["by_index", "carrier", "flags", "netnsid", "operstate", "peer_of", "port_cost", "qdisc", "shown_name"]
+__all__ = ["by_index", "carrier", "flags", "iflink", "netnsid", "operstate", "peer_of", "port_cost", "qdisc", "shown_name"]
 
 
 def by_index(ns: Namespace) -> list[Link]:
@@ -25,24 +26,31 @@ def peer_of(net: Network, link: Link) -> Link | None:
     return net.namespaces[link.peer[0]].links.get(link.peer[1])
 
 
+def iflink(net: Network, link: Link) -> tuple[Namespace, Link] | None:
+    """The device that a link names as its own other one (IFLA_LINK): a veth's peer, a macvlan child's parent; and its namespace."""
+    place = link.macvlan.lower if link.macvlan is not None else link.peer
+    there = net.namespaces.get(place[0]) if place is not None else None
+    other = there.links.get(place[1]) if there is not None and place is not None else None
+    return (there, other) if there is not None and other is not None else None
+
+
 def carrier(net: Network, ns: Namespace, link: Link) -> bool:
-    """Is there someone at the other end? A veth asks its peer, a bridge its ports."""
-    if link.kind == "veth":
-        peer = peer_of(net, link)
-        return peer is not None and peer.up
-    if link.kind == "bridge":
-        return any(p.up and carrier(net, ns, p) for p in ns.ports(link.name))
-    return True
+    """Is there someone at the other end? A veth asks its peer, a bridge its ports, a macvlan child its parent."""
+    return stacked.carrier(ns, link)
 
 
 def operstate(net: Network, ns: Namespace, link: Link) -> str:
+    """Without carrier: LOWERLAYERDOWN if the device of that index in this namespace has none either (link_watch.c default_operstate)."""
     if not link.up:
         return "DOWN"
     if link.kind in ("loopback", "vxlan", "wireguard"):
         return "UNKNOWN"
-    if not carrier(net, ns, link):
-        return "LOWERLAYERDOWN" if link.kind == "veth" else "DOWN"
-    return "UP"
+    if carrier(net, ns, link):
+        return "UP"
+    other = iflink(net, link)
+    # the index is looked up here, even when the other device is in another namespace
+    here = next((k for k in ns.links.values() if other is not None and k.index == other[1].index), None)
+    return "LOWERLAYERDOWN" if here is not None and here is not link and not (here.up and carrier(net, ns, here)) else "DOWN"
 
 
 def flags(net: Network, ns: Namespace, link: Link) -> list[str]:
@@ -61,10 +69,9 @@ def flags(net: Network, ns: Namespace, link: Link) -> list[str]:
         out.append("UP")
     if on:
         out.append("LOWER_UP")
-    if link.kind == "veth" and link.peer is not None and link.peer[0] == ns.id:
-        peer = peer_of(net, link)
-        if peer is not None and not peer.up:
-            out.append("M-DOWN")
+    other = iflink(net, link)
+    if other is not None and other[0] is ns and not other[1].up:
+        out.append("M-DOWN")
     return out
 
 
@@ -81,24 +88,24 @@ def port_cost(link: Link) -> int:
 
 
 def shown_name(net: Network, ns: Namespace, link: Link) -> str:
-    """`eth0@if7` when the peer is in another namespace, `d0@d1` in the same."""
-    if link.kind != "veth" or link.peer is None:
+    """`eth0@if7` when the other device is in another namespace, `d0@d1` in the same."""
+    other = iflink(net, link)
+    if other is None:
         return link.name
-    peer = peer_of(net, link)
-    if peer is None:
-        return link.name
-    return f"{link.name}@{link.peer[1]}" if link.peer[0] == ns.id else f"{link.name}@if{peer.index}"
+    return f"{link.name}@{other[1].name}" if other[0] is ns else f"{link.name}@if{other[1].index}"
 
 
 def netnsid(net: Network, ns: Namespace, link: Link) -> int | None:
-    """The number this namespace has given to the namespace of the peer: in order of first use."""
-    if peer_of(net, link) is None or link.peer is None or link.peer[0] == ns.id:
+    """The number this namespace has given to the namespace of the other device: in order of first use."""
+    mine = iflink(net, link)
+    if mine is None or mine[0] is ns:
         return None
     seen: dict[str, int] = {}
     for k in by_index(ns):
-        if k.peer is not None and k.peer[0] != ns.id and k.peer[0] in net.namespaces:
-            seen.setdefault(k.peer[0], len(seen))
-    return seen[link.peer[0]]
+        other = iflink(net, k)
+        if other is not None and other[0] is not ns:
+            seen.setdefault(other[0].id, len(seen))
+    return seen[mine[0].id]
 
 
 def lines(parts: Iterable[str], oneline: bool) -> str:
