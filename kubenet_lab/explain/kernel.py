@@ -198,6 +198,31 @@ def _fdb_miss(p: P) -> str:
     )  # fmt: skip
 
 
+def _sibling(p: P) -> str:
+    mine, other = p["modes"]
+    text = f"{p['child_label']} has {p['ip']}, and both stand on {p['parent']} of {p['parent_label']}. "
+    if "private" in (mine, other):
+        return text + f"Frames between siblings pass only if both are in mode bridge; these are in {mine} and {other}, and private keeps siblings apart."
+    return text + (
+        f"Frames between siblings pass only if both are in mode bridge; these are in {mine} and {other}. vepa sends all to the switch and "
+        "counts on it to send them back, which this one does not."
+    )
+
+
+def _same_port(p: P) -> str:
+    return (
+        f"The switch knows {p['mac']} behind the port that this frame came in by, and never sends a frame back where it came from. "
+        "A macvlan child and its parent share one port; only a port that reflects (hairpin) would join them."
+    )
+
+
+def _foreign(p: P) -> str:
+    return (
+        f"{_wire(p)} carries only the MAC addresses that it gave out: {p['own']} here, as clouds and Wi-Fi do. {p['mac']} belongs to "
+        "a device that stands on that NIC, so every frame from it is dropped."
+    )
+
+
 PHRASES: dict[str, Phrase] = {
     # sockets
     "socket.send": Phrase(_send_title, _send, "ip route get {dst}", documented("Linux net/ipv4/route.c, ip_route_output_key")),
@@ -240,10 +265,29 @@ PHRASES: dict[str, Phrase] = {
                          documented("veth(4)")),
     "wire.cross": Phrase("{device} puts it on the wire to {to_host}", lambda p: f"The frame leaves {p['host']} by {p['device']} and crosses {_wire(p)} to {p['to_host']}.", "tcpdump -eni {device}",
                          measured(f"{_KERNEL}: frames on eth0 equal frames on flannel.1")),
+    "wire.same_port": Phrase("the switch does not send it back", _same_port, "bridge -d link show", measured(f"{_KERNEL}: macvlan in mode vepa, hairpin off and on at the switch")),
+    "wire.foreign_mac": Phrase("the network does not know {mac}", _foreign, "ip -d link show {device}",
+                               documented("docs.docker.com, macvlan network driver: clouds and wireless interfaces allow one MAC address per port")),
     "wire.nobody": Phrase("nobody on the wire has {mac}", "The frame is on the network {segment}, but no interface there has the MAC address {mac}.", "ip neigh",
                           documented("IEEE 802.3")),
     "rx.other_host": Phrase("{device} ignores a frame for somebody else", "The frame's MAC address is not {device}'s ({mac}).", "ip link show {device}",
                             documented("Linux PACKET_OTHERHOST")),
+    # macvlan
+    "macvlan.out": Phrase("{device} sends it for {child_label}", "{child} of {child_label} is a macvlan child of {device}: its frame leaves by {device} as it is, under its own MAC address. "
+                          "The routes, rules and addresses of {host} itself are not on the way.", "ip -d link show {child}", measured(f"{_KERNEL}: macvlan, children to other nodes and outside")),
+    "macvlan.in": Phrase("{device} hands it up to {child_label}", "{device} knows {child_mac} as the address of its child {child} and hands the frame up to it, before the stack of {host} itself looks at it.",
+                         "ip -d link show {child}", measured(f"{_KERNEL}: macvlan, other nodes to children")),
+    "macvlan.switch": Phrase("{device} switches it to {child_label}", "{child} of {child_label} stands on {device} too, and both are in mode bridge: the frame goes over at once. It is not seen on the wire, and no TTL is spent.",
+                             "ip -d link show {child}", measured(f"{_KERNEL}: macvlan, child to child in mode bridge")),
+    "macvlan.parent": Phrase("{parent_label} does not hear its own macvlan children", "{ip} is an address of {parent_label}, whose {parent} this {device} stands on. What a child sends goes out of {parent}'s wire, "
+                             "never up into {parent_label} itself, and the switch does not send it back by the port it came in by. So the question never arrived.",
+                             "ip -d link show {device}", measured(f"{_KERNEL}: macvlan, host and own child: EHOSTUNREACH in every mode")),
+    "macvlan.child": Phrase("{child_label} does not hear the node below it", "{ip} is the address of {child_label}, whose {child} stands on {parent}. What {host} itself sends by {parent} goes out of the wire, "
+                            "never up to a macvlan child. A macvlan device of the node's own on {parent}, and a route to {ip} by it, would join them.",
+                            "ip -d link show type macvlan", measured(f"{_KERNEL}: macvlan, host and own child: EHOSTUNREACH in every mode; a shim repairs it")),
+    "macvlan.sibling": Phrase("{child_label} does not hear its sibling", _sibling, "ip -d link show {device}", measured(f"{_KERNEL}: macvlan, child to child by mode")),
+    "macvlan.parent_down": Phrase("{parent} under {device} is down", "{device} stands on {parent} of {parent_label}, which is down or has no carrier. So it has none either, and nothing leaves, to siblings neither.",
+                                  "ip link show {device}", measured(f"{_KERNEL}: macvlan, parent down")),
     # tunnel
     "vxlan.encap": Phrase("{device} wraps it in VXLAN for {remote}", "The forwarding database says that this MAC address lives at {remote}. {device} puts the whole frame into a UDP packet "
                           "to port {port} of that node, with VNI {vni}: {more} bytes more.", "bridge fdb show dev {device}", measured(f"{_KERNEL}: overhead exactly 50 bytes, outer DF clear, VNI 1")),
@@ -315,6 +359,8 @@ PHRASES: dict[str, Phrase] = {
                        "ip link show {device}", measured(f"{_KERNEL}: a NIC of 9000 on a wire of 1500: silence")),
     "mtu.nic": Phrase("too big for {device} of {host}: {size} of {mtu} bytes", "The frame reaches {host}, but {device} takes at most {mtu} bytes and drops it. Nobody is told.",
                       "ip -s link show {device}", measured(f"{_KERNEL}: a NIC of 1400 on a wire of 1500: silence")),
+    "mtu.macvlan": Phrase("too big for {parent}: {size} of {mtu} bytes", "The frame passes by {parent}, on which both devices stand, and that takes {mtu} bytes. It disappears without a word.",
+                          "ip link show {device}", documented("Linux dev_forward_skb, is_skb_forwardable")),
     "ip.fragment": Phrase("cut into fragments of up to {mtu} bytes", "The packet has {size} bytes and may be fragmented; each piece travels on its own.", "ip link show {device}",
                           documented("RFC 791, 2.3")),
     "ip.reassembled": Phrase("put together from its fragments", "All pieces are here.", "nstat -az IpReasmOKs", documented("RFC 815")),

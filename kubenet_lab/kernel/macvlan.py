@@ -1,13 +1,15 @@
 """macvlan: devices with MAC addresses of their own on one NIC. What such a device sends, and what its parent hands up to it.
 
 A child's frame goes to a sibling (bridge mode) or out of the parent's wire, never to the parent itself; what comes in by
-the parent is handed to the child that has the address before the parent's own stack looks at it.
+the parent is handed to the child that has the address before the parent's own stack looks at it. `unheard` says why a question
+for an address never reached the one who has it.
 Source: Linux drivers/net/macvlan.c (macvlan_queue_xmit, macvlan_handle_frame, macvlan_multicast_rx); measured on Linux 6.18.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from .flight import Flight
 from .links import Link, MacvlanMode
@@ -16,7 +18,7 @@ from .packet import Packet, is_group
 from .stacked import carrier, children, lower_of
 from .walk import Successor, Walk, stage
 
-__all__ = ["handle", "send"]
+__all__ = ["handle", "send", "unheard"]
 
 Successors = Iterable[Successor]
 _EVERYONE: tuple[MacvlanMode, ...] = ("private", "vepa", "bridge", "passthru")
@@ -29,7 +31,7 @@ def send(w: Walk, f: Flight, ns: Namespace, link: Link) -> Successors:
         return w.end(f, "link.gone")
     below, lower = found
     if not carrier(ns, link):
-        return w.end(f, "macvlan.parent_down", parent=lower.name, parent_ns=below.id)
+        return w.end(f, "macvlan.parent_down", parent=lower.name, parent_label=below.label)
     w.tap(f)
     out: list[Successor] = []
     if link.macvlan is not None and link.macvlan.mode == "bridge":
@@ -48,7 +50,7 @@ def send(w: Walk, f: Flight, ns: Namespace, link: Link) -> Successors:
 def _switch(w: Walk, f: Flight, below: Namespace, lower: Link, upper: Namespace, child: Link) -> Successors:
     """To a sibling by way of the parent, where captures see it (dev_forward_skb)."""
     if f.packet.size > lower.mtu + 4 and not f.gso:
-        return w.end(f, "mtu.macvlan", size=f.packet.size, mtu=lower.mtu, parent=lower.name, parent_ns=below.id)
+        return w.end(f, "mtu.macvlan", size=f.packet.size, mtu=lower.mtu, parent=lower.name)
     g = f.anew("macvlan_rx", ns=below.id, dev=lower.name, mark=f.mark if f.ns == below.id else 0)
     w.tap(g)
     if isinstance(f.packet, Packet):
@@ -108,3 +110,44 @@ def macvlan_rx(w: Walk, f: Flight) -> Successors:
         return w.end(f, "link.down")
     w.tap(f)
     return bridge_input(w, f, ns, link) if link.master else to_protocol(w, f.to("rx"))
+
+
+# -------------------------------------------------------------------------------------------------------------- the why
+def unheard(w: Walk, ns: Namespace, link: Link, ip: str) -> tuple[str, dict[str, Any]] | None:
+    """(code, parameters): why a question for `ip` by `link` does not reach the one who has it, where macvlan or its wire is the reason."""
+    found = lower_of(ns, link)
+    if found is not None:
+        below, lower = found
+        here = {"parent": lower.name, "parent_label": below.label, "ip": ip}
+        if not carrier(ns, link):
+            return "macvlan.parent_down", here
+        if below.local_device(ip) not in (None, "lo"):
+            return "macvlan.parent", here
+        wire = lower
+    else:
+        below, wire = ns, link
+        here = {"parent": link.name, "parent_label": ns.label, "ip": ip}
+    for upper, child in children(below, wire.name):
+        if (upper.id, child.name) == (ns.id, link.name) or not any(a.ip == ip for a in child.addresses):
+            continue
+        modes = [k.macvlan.mode for k in (link, child) if k.macvlan is not None]
+        if found is None:
+            return "macvlan.child", {**here, "child": child.name, "child_label": upper.label}
+        if modes != ["bridge", "bridge"]:
+            return "macvlan.sibling", {**here, "child": child.name, "child_label": upper.label, "modes": tuple(modes)}
+    return _foreign(w, link, wire, ip)
+
+
+def _foreign(w: Walk, link: Link, wire: Link, ip: str) -> tuple[str, dict[str, Any]] | None:
+    """The wire drops what carries another address than its NIC's: the question's, or the answer's."""
+    segment = w.net.segments.get(wire.segment)
+    if segment is None or segment.foreign_macs:
+        return None
+    if link is not wire and link.mac != wire.mac:
+        return "wire.foreign_mac", {"mac": link.mac, "own": wire.mac, "segment": segment.name}
+    owner = w.net.owner_of(ip)
+    held = next((k for k in owner.links.values() if any(a.ip == ip for a in k.addresses)), None) if owner is not None else None
+    far = lower_of(owner, held) if owner is not None and held is not None else None
+    if held is not None and far is not None and far[1].segment == segment.name and far[1].mac != held.mac:
+        return "wire.foreign_mac", {"mac": held.mac, "own": far[1].mac, "segment": segment.name}
+    return None

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import CommandError
-from .address import canonical, family, number, prefix
 from . import stacked
+from .address import canonical, family, number, prefix
 from .links import (
     RAW,
     Address,
@@ -190,12 +190,11 @@ class Namespace:
         if name in self.links:
             raise CommandError("RTNETLINK answers: File exists")
         link = Link(
-            name, kind, self._next_index, "" if kind in RAW else mac or mac_of(f"{self.id}/{name}"), mtu, up, master, peer, segment, (),
+            name, kind, self._free_index(), "" if kind in RAW else mac or mac_of(f"{self.id}/{name}"), mtu, up, master, peer, segment, (),
             port or BridgePort(), bridge or BridgeOptions(), vxlan, wireguard, tun, macvlan, arp=kind not in RAW, origin=origin,
         )  # fmt: skip
         if kind == "bridge" and mac:
             link = replace(link, bridge=replace(link.bridge, mac_set=True))
-        self._next_index += 1
         self.links[name] = link
         if (inherited := self.sysctls.get("net.ipv4.conf.default.forwarding")) is not None:
             self.sysctls[f"net.ipv4.conf.{name}.forwarding"] = inherited
@@ -238,6 +237,27 @@ class Namespace:
 
     def remove_link(self, name: str) -> Link:
         """Remove a link with all that is its own, and its macvlan children. The other end of a veth is the caller's."""
+        link = self.release_link(name)
+        stacked.detach(self, link)
+        return link
+
+    def adopt_link(self, link: Link) -> Link:
+        """A link that comes from another namespace. It keeps its index if that is free here."""
+        taken = {k.index for k in self.links.values()}
+        new = replace(link, index=self._free_index()) if link.index in taken else link
+        self.links[new.name] = new
+        self._changed()
+        return new
+
+    def _free_index(self) -> int:
+        """Numbers are not used again (dev_index_reserve)."""
+        while any(k.index == self._next_index for k in self.links.values()):
+            self._next_index += 1
+        self._next_index += 1
+        return self._next_index - 1
+
+    def release_link(self, name: str) -> Link:
+        """Take a link out of this namespace with all that was its own here. What it stands on, and what stands on it, is the caller's."""
         link = self.link(name)
         del self.links[name]
         own = tuple(f"net.{fam}.{part}.{name}." for fam in ("ipv4", "ipv6") for part in ("conf", "neigh"))
@@ -252,7 +272,6 @@ class Namespace:
             self.links[other] = replace(self.links[other], master="")
         self._adjust_bridge(link.master)
         self._changed()
-        stacked.detach(self, link)
         return link
 
     def _adjust_bridge(self, name: str) -> None:

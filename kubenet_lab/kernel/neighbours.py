@@ -12,6 +12,7 @@ from . import icmp
 from .address import family, prefix
 from .flight import Flight, Timer
 from .links import Link
+from .macvlan import unheard
 from .namespace import Namespace, Neighbour
 from .packet import BROADCAST, Arp, Packet
 from .walk import Ending, Successor, Walk, stage
@@ -91,8 +92,11 @@ def neigh_timer(w: Walk, t: Timer) -> Successors:
     del w.asking[t.ns, dev, ip]
     out: list[Successor] = []
     silence = w.silences.get(ip)
+    why = unheard(w, ns, link, ip) if link is not None else None
     for f in waiting:
         f = w.note(f, "neigh.failed", dev=dev, failed=True, ip=ip, seconds=ASKS * ASK_AGAIN, silence=silence)
+        if why is not None:
+            f = w.note(f, why[0], dev=dev, failed=True, **why[1])
         w.endings.append(Ending(w.now, "neigh.failed", f))
         if isinstance(f.packet, Packet):
             out += icmp.error(w, f, "host-unreachable")

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import KubenetError
-from .address import family, prefix
 from . import stacked
+from .address import family, prefix
 from .links import Link
 from .namespace import Namespace
 from .port_filter import PortFilter

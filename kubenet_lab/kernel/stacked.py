@@ -16,9 +16,11 @@ from .links import Link, MacvlanMode, MacvlanOptions
 if TYPE_CHECKING:
     from .namespace import Namespace
 
-__all__ = ["add_macvlan", "carrier", "check", "children", "detach", "follow", "lower_of", "move", "owns", "promiscuity"]
+__all__ = ["add_macvlan", "allmulti", "carrier", "check", "children", "detach", "follow", "lower_of", "move", "owns", "promiscuity"]
 
-_INVALID, _BUSY, _IN_USE = (f"RTNETLINK answers: {text}" for text in ("Invalid argument", "Device or resource busy", "Address already in use"))
+_INVALID = "RTNETLINK answers: Invalid argument"
+_BUSY = "RTNETLINK answers: Device or resource busy"
+_IN_USE = "RTNETLINK answers: Address already in use"
 
 
 # ---------------------------------------------------------------------------------------------------------- who is whose
@@ -66,10 +68,20 @@ def promiscuity(ns: Namespace, link: Link) -> int:
 
     A veth or a bridge has no filter for further unicast addresses, so children that are up make it promiscuous once.
     """
-    up = [k for _, k in children(ns, link.name) if k.up] if link.name in ns.macvlans else []
-    own = [k for k in up if k.macvlan is not None and k.macvlan.mode != "passthru"]
-    wanted = sum(k.promisc for k in own) + sum(not k.macvlan.nopromisc for k in up if k not in own and k.macvlan is not None)
-    return int(bool(link.master)) + int(link.promisc) + wanted + int(bool(own) and link.kind in ("veth", "bridge"))
+    count = int(bool(link.master)) + int(link.promisc)
+    own = False
+    for upper, child in children(ns, link.name) if link.name in ns.macvlans else ():
+        if child.up and child.macvlan is not None and child.macvlan.mode == "passthru":
+            count += not child.macvlan.nopromisc
+        elif child.up:
+            own = True
+            count += promiscuity(upper, child) > 0
+    return count + (own and link.kind in ("veth", "bridge"))
+
+
+def allmulti(ns: Namespace, link: Link) -> int:
+    """How many want every multicast: the device's bridge, and those of its children."""
+    return int(bool(link.master)) + sum(k.up and bool(k.master) for _, k in (children(ns, link.name) if link.name in ns.macvlans else ()))
 
 
 # --------------------------------------------------------------------------------------------------------------- making

@@ -25,7 +25,7 @@ LAYER_OF: dict[str, Layer] = {
     "socket": "pod", "tcp": "pod", "icmp": "node", "bridge": "bridge", "vxlan": "tunnel", "fdb": "tunnel", "wire": "wire", "veth": "pod",
     "wireguard": "tunnel", "tun": "tunnel", "mss": "node",
     "route": "node", "ttl": "node", "nat": "nat", "conntrack": "nat", "filter": "policy", "neigh": "node", "mtu": "node", "link": "node",
-    "group": "policy", "rx": "wire", "martian": "node", "rp_filter": "node", "forward": "node", "ip": "node",
+    "group": "policy", "rx": "wire", "martian": "node", "rp_filter": "node", "forward": "node", "ip": "node", "macvlan": "wire",
 }  # fmt: skip
 
 
@@ -179,17 +179,7 @@ def trace_of(
     if result.verdict != "delivered":
         trail = next((t for t in (result.forward, result.reply) if t is not None and t.failed), None) or result.forward
         if trail is not None:
-            params = {
-                "host": trail.ns,
-                "device": trail.dev,
-                "namespace": trail.ns,
-                "label": net.namespaces[trail.ns].label,
-                **_packet_params(trail.before),
-                **_new_params(trail.after),
-                **trail.params,
-            }
-            params["host"] = net.namespaces[trail.ns].host
-            own.append(Reason(trail.code, params, str(trail.params.get("origin", "") or "")))
+            own += _reasons(net, trail)
     listening = _assumed(result)
     return Trace(
         question=question or question_of(result, net), verdict=result.verdict, phase=result.phase, error=result.error,
@@ -197,6 +187,19 @@ def trace_of(
         answered_by=result.answered_by, source_seen=result.source_seen, build=build, frames=frames, reasons=own, stages=stages,
         answer=result.answer, facts=facts or {}, assumptions=(*assumptions, *listening),
     )  # fmt: skip
+
+
+def _reasons(net: Network, trail: Trail) -> list[Reason]:
+    """What ended it: the last event, after those right before it that say so too (nobody answered; and this is why)."""
+    ends = [trail]
+    while ends[0].parent is not None and ends[0].failed and ends[0].parent.failed:
+        ends.insert(0, ends[0].parent)
+    out = []
+    for e in ends:
+        ns = net.namespaces[e.ns]
+        params = {"device": e.dev, "namespace": e.ns, "label": ns.label, **_packet_params(e.before), **_new_params(e.after), **e.params}
+        out.append(Reason(e.code, params | {"host": ns.host}, str(e.params.get("origin", "") or "")))
+    return out
 
 
 def _assumed(result: Result) -> tuple[str, ...]:

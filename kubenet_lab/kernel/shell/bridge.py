@@ -342,7 +342,7 @@ def _on(value: bool) -> str:
 
 def _link_line(t: Terminal, k: Link, o: Options) -> str:
     state = "forwarding" if k.up and t.ns.links[k.master].up and "LOWER_UP" in flags(t.network, t.ns, k) else "disabled"
-    text = f"{k.index}: {shown_name(t.network, t.ns, k)}: <{','.join(flags(t.network, t.ns, k))}> mtu {k.mtu} master {k.master} state {state} priority 32 cost {port_cost(k)} "
+    text = f"{k.index}: {shown_name(t.network, t.ns, k)}: <{','.join(flags(t.network, t.ns, k))}> mtu {k.mtu} master {k.master} state {state} priority 32 cost {port_cost(t.ns, k)} "
     if o.details:
         p = k.port
         text += ("\\" if o.oneline else "\n") + (

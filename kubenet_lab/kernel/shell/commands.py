@@ -114,6 +114,14 @@ def _link(ns: Namespace, k: Link, done: set[str]) -> list[str]:
     if k.kind == "bridge":
         ageing = round(k.bridge.ageing * 100)
         return [head + (f" ageing_time {ageing}" if ageing != 30000 else "")]
+    if k.macvlan is not None:
+        m = k.macvlan
+        if m.lower[0] != ns.id:
+            made = f"# {k.name} is a macvlan child of {m.lower[1]} in {m.lower[0]}, mode {m.mode}"
+            return [made, f"ip link set dev {k.name} address {k.mac} mtu {k.mtu}"]
+        flag = " nopromisc" if m.nopromisc else ""
+        own = "" if m.mode == "passthru" else f" address {k.mac}"
+        return [f"ip link add link {m.lower[1]} name {k.name}{own} mtu {k.mtu} type macvlan mode {m.mode}{flag}"]
     v = k.vxlan
     assert v is not None
     local = f" local {v.local}" if v.local else ""

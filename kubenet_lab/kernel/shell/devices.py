@@ -82,9 +82,10 @@ def qdisc(link: Link) -> str:
     return "fq_codel" if link.kind in ("physical", "tun") else "noqueue"
 
 
-def port_cost(link: Link) -> int:
-    """A bridge port's path cost: a veth says that it is a 10 Gbit/s link, others do not say (br_if.c, port_cost)."""
-    return 2 if link.kind == "veth" else 100
+def port_cost(ns: Namespace, link: Link) -> int:
+    """A bridge port's path cost: a veth, and what stands on one, say that they are 10 Gbit/s links, others do not say (br_if.c, port_cost)."""
+    below = stacked.lower_of(ns, link)
+    return 2 if (below[1] if below is not None else link).kind == "veth" else 100
 
 
 def shown_name(net: Network, ns: Namespace, link: Link) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...errors import NotModelled
+from ...errors import CommandError, NotModelled
 from ..links import RAW, BridgeOptions, BridgePort, Link, VxlanOptions
 from ..namespace import Namespace
+from ..stacked import allmulti, children, move, promiscuity
 from ..vxlan import largest_mtu
-from . import as_json
+from . import as_json, ip_macvlan
 from .devices import by_index, flags, netnsid, operstate, peer_of, port_cost, qdisc, shown_name
+from .ip_link_netns import move_to, namespace_named
 from .terminal import Terminal, ToolError
 from .words import Words, address, begins, garbage, integer, invalid, mac_address
 
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["find_device", "head", "link_lines", "run", "selected"]
 
-_KINDS = ("bridge", "veth", "vxlan")
+_KINDS = ("bridge", "veth", "vxlan", "macvlan")
 _BRIDGE_SLAVE = {"hairpin": "hairpin", "isolated": "isolated", "learning": "learning", "flood": "flood"}
 _SIZES = "gso_max_size 65536 gso_max_segs 65535 tso_max_size 524280 tso_max_segs 65535 gro_max_size 65536 "
 
@@ -113,12 +117,12 @@ def link_lines(t: Terminal, link: Link, o: Options, *, mode: bool) -> list[str]:
 def _details(ns: Namespace, link: Link, line: str) -> list[str]:
     low, high = (0, 0) if link.kind == "loopback" else (68, 65535)
     port = bool(link.master)
-    line += f" promiscuity {int(port or link.promisc)}  allmulti {int(port)} minmtu {low} maxmtu {high} "
+    line += f" promiscuity {promiscuity(ns, link)}  allmulti {allmulti(ns, link)} minmtu {low} maxmtu {high} "
     queues = 2 if link.kind == "veth" else 1
     tail = f"addrgenmode none numtxqueues {queues} numrxqueues {queues} {_SIZES}"
     kind = {
         "veth": "veth ", "bridge": _bridge_details(ns, link), "vxlan": _vxlan_details(link), "wireguard": "wireguard ",
-        "tun": "tun type tun pi off vnet_hdr off persist off ",
+        "tun": "tun type tun pi off vnet_hdr off persist off ", "macvlan": ip_macvlan.details(link),
     }.get(link.kind, "")  # fmt: skip
     if port:
         # the slave's line ends the record; the kind's own ends where it ends
@@ -139,7 +143,7 @@ def _vxlan_details(link: Link) -> str:
 
 
 def _bridge_id(ns: Namespace, bridge: Link) -> str:
-    return f"8000.{bridge.mac}"
+    return "8000." + ":".join(f"{int(byte, 16):x}" for byte in bridge.mac.split(":"))
 
 
 def _bridge_details(ns: Namespace, link: Link) -> str:
@@ -169,7 +173,7 @@ def _port_details(ns: Namespace, link: Link) -> str:
     p = link.port
     state = "forwarding" if link.up and ns.links[link.master].up else "disabled"
     return (
-        f"bridge_slave state {state} priority 32 cost {port_cost(link)} hairpin {_on(p.hairpin)} guard off root_block off fastleave off learning {_on(p.learning)} "
+        f"bridge_slave state {state} priority 32 cost {port_cost(ns, link)} hairpin {_on(p.hairpin)} guard off root_block off fastleave off learning {_on(p.learning)} "
         f"flood {_on(p.flood)} port_id {0x8000 + number:#x} port_no {number:#x} designated_port {0x8000 + number} designated_cost 0 "
         f"designated_bridge {me} designated_root {me} hold_timer    0.00 message_age_timer    0.00 forward_delay_timer    0.00 "
         "topology_change_ack 0 config_pending 0 proxy_arp off proxy_arp_wifi off mcast_router 1 mcast_fast_leave off mcast_flood on bcast_flood on "
@@ -211,15 +215,16 @@ def _check_mtu(kind: str, mtu: int) -> None:
 
 
 def _add(t: Terminal, words: Words) -> str:
-    name = kind = mac = ""
+    name = kind = mac = parent = ""
     mtu = 0
     master = ""
     up = False
+    target = t.ns
     while words:
         word = words.take()
         if begins(word, "link"):
-            raise NotModelled("ip link add link: vlan, macvlan and ipvlan devices")
-        if begins(word, "name") or begins(word, "dev"):
+            parent = words.take()
+        elif begins(word, "name") or begins(word, "dev"):
             name = words.take()
         elif begins(word, "mtu"):
             mtu = _mtu(words.take())
@@ -233,7 +238,9 @@ def _add(t: Terminal, words: Words) -> str:
             break
         elif word == "master":
             master = words.take()
-        elif word in ("index", "txqueuelen", "txqlen", "numtxqueues", "numrxqueues", "group", "netns", "alias"):
+        elif word == "netns":
+            target = namespace_named(t, words.take())
+        elif word in ("index", "txqueuelen", "txqlen", "numtxqueues", "numrxqueues", "group", "alias"):
             raise NotModelled(f"ip link add ... {word}")
         elif not name:
             name = word
@@ -242,10 +249,19 @@ def _add(t: Terminal, words: Words) -> str:
     if not kind:
         raise ToolError('Not enough information: "type" argument is required', 1)
     if kind not in _KINDS:
-        if kind in ("dummy", "vlan", "macvlan", "ipvlan", "bond", "ipip", "gre", "geneve", "wireguard", "vrf", "tun", "ifb", "macvtap"):
+        if kind in ("dummy", "vlan", "ipvlan", "bond", "ipip", "gre", "geneve", "wireguard", "vrf", "tun", "ifb", "macvtap"):
             raise NotModelled(f"links of type {kind}; kubenet-lab knows {', '.join(_KINDS)}")
         raise ToolError("Error: Unknown device type.", 2)
-    if kind == "veth":
+    if kind != "macvlan" and (parent or target is not t.ns):
+        raise NotModelled(f"ip link add {'link' if parent else 'netns'} ... type {kind}")
+    options: dict[str, Any] = {}
+    if kind == "macvlan":
+        name = name or _free(target, "macvlan")
+        if mtu:
+            _check_mtu(kind, mtu)
+        with netlink():
+            ip_macvlan.add(t, words, _checked_name(name), parent, target, mac=mac, mtu=mtu)
+    elif kind == "veth":
         _add_veth(t, words, name, mac, mtu)
         name = name or _free(t.ns, "veth")
     else:
@@ -269,8 +285,8 @@ def _add(t: Terminal, words: Words) -> str:
     if master:
         _enslave(t, name, master)
     if up:
-        _raise(t, name)
-    return str(options.get("warning", "")) if kind != "veth" else ""
+        _raise(t if target is t.ns else replace(t, ns=target), name)
+    return str(options.get("warning", ""))
 
 
 def _free(ns: Namespace, stem: str) -> str:
@@ -280,12 +296,27 @@ def _free(ns: Namespace, stem: str) -> str:
     return f"{stem}{i}"
 
 
-def _new_name(ns: Namespace, name: str) -> None:
+@contextmanager
+def netlink() -> Iterator[None]:
+    """What the kernel refuses makes the tool end with status 2."""
+    try:
+        yield
+    except ToolError:
+        raise
+    except CommandError as e:
+        raise ToolError(str(e), 2) from None
+
+
+def _checked_name(name: str) -> str:
     if len(name.encode()) > 15:
         raise ToolError("Error: Attribute failed policy validation.", 2)
     if not name or "/" in name or any(c.isspace() for c in name) or name in (".", ".."):
         raise ToolError(f'Error: argument "{name}" is wrong: "name" not a valid ifname', 255)
-    if name in ns.links:
+    return name
+
+
+def _new_name(ns: Namespace, name: str) -> None:
+    if _checked_name(name) in ns.links:
         raise ToolError("RTNETLINK answers: File exists", 2)
 
 
@@ -425,8 +456,10 @@ def _delete(t: Terminal, words: Words) -> str:
 
 
 def _remove(t: Terminal, ns: Namespace, name: str) -> None:
-    """A device goes, and the VXLAN devices that stand on it."""
+    """A device goes, and the VXLAN and macvlan devices that stand on it."""
     _forget(t, ns, name)
+    for upper, child in children(ns, name):
+        _forget(t, upper, child.name)
     ns.remove_link(name)
     for k in [k.name for k in ns.links.values() if k.vxlan is not None and k.vxlan.dev == name]:
         _remove(t, ns, k)
@@ -470,7 +503,8 @@ def _raise(t: Terminal, name: str) -> None:
     link = t.ns.links[name]
     if link.up:
         return
-    t.ns.set_link(name, up=True)
+    with netlink():
+        t.ns.set_link(name, up=True)
     if link.kind == "loopback" and not any(a.ip == "::1" for a in link.addresses):
         t.ns.add_address(name, "::1/128", scope="host")
     t.changed = True
@@ -487,8 +521,9 @@ def _enslave(t: Terminal, name: str, master: str) -> None:
         raise ToolError("Error: Can not enslave a bridge to a bridge.", 2)
     if link.kind == "loopback":
         raise ToolError("RTNETLINK answers: Invalid argument", 2)
+    with netlink():
+        ns.set_link(name, master=master, port=BridgePort())
     _forget(t, ns, name)
-    ns.set_link(name, master=master, port=BridgePort())
     t.changed = True
 
 
@@ -519,10 +554,15 @@ def _set(t: Terminal, words: Words) -> str:
             steps.append(("master", ""))
         elif word == "type":
             kind = words.take()
+            if kind == "macvlan":
+                steps.append(("macvlan", ip_macvlan.options(words)))
+                continue
             if kind != "bridge_slave":
-                raise NotModelled(f"ip link set ... type {kind}; kubenet-lab knows type bridge_slave")
+                raise NotModelled(f"ip link set ... type {kind}; kubenet-lab knows type bridge_slave and macvlan")
             steps.append(("port", _slave_options(words)))
-        elif word in ("netns", "addrgenmode", "txqueuelen", "txqlen", "qlen", "group", "alias", "multicast", "allmulticast", "vf", "xdp", "state", "mode",
+        elif word == "netns":
+            steps.insert(0, ("netns", namespace_named(t, words.take())))
+        elif word in ("addrgenmode", "txqueuelen", "txqlen", "qlen", "group", "alias", "multicast", "allmulticast", "vf", "xdp", "state", "mode",
                       "protodown", "carrier", "trailers", "dynamic", "gso_max_size", "vrf"):  # fmt: skip
             raise NotModelled(f"ip link set ... {word}")
         else:
@@ -544,7 +584,7 @@ def _set(t: Terminal, words: Words) -> str:
                 raise NotModelled("an MTU below 1280, which takes IPv6 from a device")
         if what == "name" and value != name:
             _new_name(t.ns, value)
-        if what == "port" and not link.master:
+        if (what == "port" and not link.master) or (what == "macvlan" and link.macvlan is None):
             raise ToolError("RTNETLINK answers: Operation not supported", 2)
     for what, value in steps:
         match what:
@@ -562,12 +602,22 @@ def _set(t: Terminal, words: Words) -> str:
             case "port":
                 t.ns.set_link(name, port=replace(t.ns.links[name].port, **value))
                 t.changed = True
+            case "macvlan":
+                with netlink():
+                    t.ns.set_link(name, macvlan=replace(t.ns.links[name].macvlan, **value))  # type: ignore[type-var]
+                t.changed = True
+            case "netns":
+                _forget(t, t.ns, name)
+                move_to(t, name, value)
+                t.ns = value
             case "name":
                 name = _rename(t, name, value)
             case _:
-                if what in ("mac", "arp") and getattr(t.ns.links[name], what) != value:
+                forgets = what in ("mac", "arp") and getattr(t.ns.links[name], what) != value
+                with netlink():
+                    t.ns.set_link(name, **{what: value})
+                if forgets:
                     _forget_neighbours(t, name)
-                t.ns.set_link(name, **{what: value})
                 t.changed = True
     return ""
 
@@ -607,6 +657,7 @@ def _rename(t: Terminal, old: str, new: str) -> str:
     link = ns.links[new]
     if link.peer is not None and peer_of(t.network, link) is not None:
         t.network.namespaces[link.peer[0]].set_link(link.peer[1], peer=(ns.id, new))
+    move(ns, replace(link, name=old), ns, link)
     _forget(t, ns, old)
     ns.set_link(new)
     t.changed = True
