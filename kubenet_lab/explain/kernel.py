@@ -217,8 +217,9 @@ def _same_port(p: P) -> str:
 
 
 def _foreign(p: P) -> str:
+    wire = _wire(p)
     return (
-        f"{_wire(p)} carries only the MAC addresses that it gave out: {p['own']} here, as clouds and Wi-Fi do. {p['mac']} belongs to "
+        f"{wire[0].upper()}{wire[1:]} carries only the MAC addresses that it gave out: {p['own']} here, as clouds and Wi-Fi do. {p['mac']} belongs to "
         "a device that stands on that NIC, so every frame from it is dropped."
     )
 

@@ -38,6 +38,8 @@ class Silence:
 def arp_input(w: Walk, f: Flight, arp: Arp) -> Successors:
     ns = w.ns(f.ns)
     link = ns.links[f.dev]
+    if not link.arp and ":" not in arp.target_ip:
+        return ()  # a device without ARP hears none (arp_rcv)
     if arp.op == "reply":
         if arp.target_mac != link.mac and f.dmac != link.mac:
             return ()
@@ -120,13 +122,15 @@ def arp_redo(w: Walk, f: Flight) -> Successors:
 
 
 def _unanswered(w: Walk, ns: Namespace, link: Link, arp: Arp, why: str) -> Successors:
-    """No answer. What is known of the sender already is still brought up to date."""
+    """No answer. What is known of the sender already is still brought up to date, and who was just asking for it has its answer."""
     if link.kind == "veth" and not link.master:
         w.silences[arp.target_ip] = Silence(ns.label, link.name, why)
     known = w.state.read("neigh", ns.id).get((link.name, arp.sender_ip))
     gratuitous = arp.sender_ip == arp.target_ip
     if known is not None and (gratuitous or (known[0] != arp.sender_mac and w.now - known[1] > LOCKTIME)):
         w.state.write("neigh", ns.id)[link.name, arp.sender_ip] = (arp.sender_mac, w.now)
+    if known is None and (ns.id, link.name, arp.sender_ip) in w.asking:
+        return learn(w, ns, link.name, arp.sender_ip, arp.sender_mac)
     return ()
 
 

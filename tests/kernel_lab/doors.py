@@ -36,15 +36,31 @@ def apply(net: Network, lines: list[Line]) -> None:
     """Run the lines in order. An error of the shell is an error here: no line is lost in silence."""
     nowhere = State()
     for space, line in lines:
+        if space.startswith("underlay"):
+            if space == "underlay":  # with a mark: about the real switch only
+                _switch(net, line.split())
+            continue
         ns = net.namespaces[space]
         words = line.split()
         if words[0] == "sysctl" and "/" in words[-1]:
             key, _, value = words[-1].partition("=")
             ns.set_sysctl(key.replace("/", "."), int(value))
-        elif "netns" in words:
+        elif "netns" in words and "veth" in words:
             _veth(net, ns, words)
         else:
-            Shell(net, nowhere, space).run(line)
+            Shell(net, nowhere, space).run(line.replace("netns @", "netns "))
+
+
+def _switch(net: Network, words: list[str]) -> None:
+    """bridge link set dev uN hairpin on|off; locked on: the port takes no frame from an address that the switch was not told of."""
+    port, flag, value = words[4], words[5], words[6]
+    lan, nic = net.segments["lan"], (f"n{port[1:]}", "eth0")
+    if flag == "locked":
+        lan.foreign_macs = False
+    elif value == "on":
+        lan.hairpin.add(nic)
+    else:
+        lan.hairpin.discard(nic)
 
 
 def _veth(net: Network, ns: Namespace, words: list[str]) -> None:

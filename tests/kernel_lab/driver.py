@@ -40,6 +40,7 @@ class Machine:
         self.spaces: dict[str, Space] = {}
         self.lock = f"{driver.tmp}/xtables"
         self.backend = spec.get("iptables", "legacy")
+        self.forgetful = spec.get("forgetful", False)
         for name in ["underlay", *spec["spaces"]]:
             self.spaces[name] = Space(name)
             for key, value in QUIET.items():
@@ -98,7 +99,7 @@ class Machine:
         return out
 
     def _batch(self, name: str, tool: str, lines: list[str]) -> str:
-        space = self.spaces[name]
+        space = self.spaces[name.removesuffix("!")]
         if tool in ("ip", "bridge"):
             lines = [" ".join(self.spaces[w[1:]].path if w.startswith("@") else w for w in line.split()) for line in lines]
             return space.run(tool, "-batch", "-", stdin="\n".join(lines) + "\n")
@@ -129,9 +130,11 @@ class Machine:
         return json.loads(out) if out.strip() else {}
 
     def flush(self) -> None:
-        """Forget learned path MTUs."""
+        """Forget learned path MTUs; where neighbours decide what is answered, those too."""
         for space in self.spaces.values():
             space.sysctl("net.ipv4.route.flush", 1)
+            if self.forgetful:
+                space.run("ip", "neigh", "flush", "all")
 
     def close(self) -> None:
         self.driver.servers.close(self.id)

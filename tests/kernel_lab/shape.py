@@ -1,8 +1,10 @@
-"""A small cluster as a JSON-able value, and the command lines that program it: bridge + VXLAN as flannel does, or routed as Calico.
+"""A small cluster as a JSON-able value, and the command lines that program it: bridge + VXLAN as flannel, routed as Calico, macvlan.
 
 The same lines program the real namespaces (`driver`) and the model (`doors`). Every hardware address is set
 explicitly, so both sides have the same. Nodes are 192.168.50.11+. Bridge mode: pod networks 10.244.N.0/24, cni0 .1, flannel.1 .0.
 Routed mode: blocks 10.244.N.0/26, a /32 per pod, the gateway 169.254.1.1 that is answered by proxy ARP.
+macvlan mode: pods are children of their node's eth0, with addresses of the node network. Lines of the space "underlay" are about the
+switch, whose port uN leads to node N ("underlay!": of the real one only).
 """
 
 from __future__ import annotations
@@ -33,6 +35,17 @@ def routed(nodes: int = 2, pods: int = 2, *, under_mtu: int = 1500, rp_filter: i
     for node in spec["nodes"]:
         node["cidr"] = node["cidr"].replace("/24", "/26")
     return {**spec, "mode": "routed", "rp_filter": rp_filter, "proxy_delay": proxy_delay}
+
+
+def macvlan(nodes: int = 2, pods: int = 2, mode: str = "bridge", *, under_mtu: int = 1500) -> Spec:
+    """As `cluster`, each pod a macvlan child: pNI has 192.168.50.(110 + 10 N + I)."""
+    spec = cluster(nodes, 0, under_mtu=under_mtu)
+    return {**spec, "mode": "macvlan", "pods": [macvlan_pod(i, j, mode, under_mtu) for i in range(nodes) for j in range(2, 2 + pods)]}
+
+
+def macvlan_pod(node: int, number: int, mode: str, mtu: int) -> dict[str, Any]:
+    ip = f"192.168.50.{110 + 10 * node + number}"
+    return {"name": f"p{node}{number}", "node": f"n{node}", "ip": ip, "mtu": mtu, "macvlan": mode}
 
 
 def cluster(nodes: int = 2, pods: int = 2, *, pod_mtu: int = 0, under_mtu: int = 1500, hairpin: bool = True) -> Spec:
@@ -86,10 +99,24 @@ def routed_lines(spec: Spec, node: dict[str, Any]) -> list[str]:
     return lines
 
 
+def macvlan_lines(spec: Spec, node: dict[str, Any], plugins: bool) -> list[str]:
+    """What the macvlan plugin does on a node."""
+    lines = ["sysctl -w net.ipv4.ip_forward=1"]
+    for p in (p for p in spec["pods"] if p["node"] == node["name"] and not plugins):
+        name = port_of(p)
+        lines += [
+            f"ip link add link eth0 name {name} address {mac_of(p['ip'])} mtu {p['mtu']} type macvlan mode {p['macvlan']}",
+            f"ip link set {name} netns @{p['name']} name eth0",
+        ]
+    return lines
+
+
 def node_lines(spec: Spec, node: dict[str, Any], plugins: bool = False) -> list[str]:
     """`plugins`: without what the CNI plugins do (cni0 and the pods' veth pairs)."""
     if spec.get("mode") == "routed":
         return routed_lines(spec, node)
+    if spec.get("mode") == "macvlan":
+        return macvlan_lines(spec, node, plugins)
     mine = [p for p in spec["pods"] if p["node"] == node["name"]]
     mtu = spec["under_mtu"] - OVERHEAD
     cni_mtu = min((p["mtu"] for p in mine), default=mtu)
@@ -131,7 +158,8 @@ def base_lines(spec: Spec, plugins: bool = False) -> list[Line]:
         ]
     for node in spec["nodes"]:
         lines += [[node["name"], line] for line in node_lines(spec, node, plugins)]
-        lines.append(["ext", f"ip route add {node['cidr']} via {node['ip']}"])
+        if spec.get("mode") != "macvlan":
+            lines.append(["ext", f"ip route add {node['cidr']} via {node['ip']}"])
     for p in spec["pods"] if spec.get("mode") == "routed" else ():
         lines += [
             [p["name"], "ip link set eth0 up"],
@@ -143,7 +171,7 @@ def base_lines(spec: Spec, plugins: bool = False) -> list[Line]:
         lines += [
             [p["name"], "ip link set eth0 up"],
             [p["name"], f"ip addr add {p['ip']}/24 dev eth0"],
-            [p["name"], f"ip route add default via {gateway_of(p)}"],
+            [p["name"], f"ip route add default via {GATEWAY if spec.get('mode') == 'macvlan' else gateway_of(p)}"],
         ]
     return lines
 
@@ -163,9 +191,18 @@ def listeners(spec: Spec) -> list[list[Any]]:
 
 
 def plugin_calls(spec: Spec) -> list[dict[str, Any]]:
-    """ADD for each pod, by the real `bridge` and `host-local`, configured as flannel delegates to them."""
+    """ADD for each pod, by the real `bridge` (or `macvlan`) and `host-local`, configured as flannel delegates to them."""
     calls = []
     for p in spec["pods"]:
+        if spec.get("mode") == "macvlan":
+            subnet = {"subnet": f"{GATEWAY}/{PREFIX}".replace(".1/", ".0/"), "gateway": GATEWAY}
+            conf = {
+                "cniVersion": "1.0.0", "name": "lan", "type": "macvlan", "master": "eth0", "mode": p["macvlan"], "mtu": p["mtu"],
+                "runtimeConfig": {"mac": mac_of(p["ip"])},
+                "ipam": {"type": "host-local", "dataDir": f"@tmp-{p['node']}", "ranges": [[subnet]], "routes": [{"dst": "0.0.0.0/0"}]},
+            }  # fmt: skip
+            calls.append({"at": p["node"], "pod": p["name"], "ip": p["ip"], "command": "ADD", "conf": conf})
+            continue
         conf = {
             "cniVersion": "1.0.0", "name": "cbr0", "type": "bridge", "bridge": "cni0", "mtu": p["mtu"], "isGateway": True,
             "isDefaultGateway": True, "hairpinMode": p["hairpin"], "ipMasq": False,
@@ -188,4 +225,5 @@ def real_spec(spec: Spec, plugins: bool = False) -> Spec:
         "cni": plugin_calls(spec) if plugins else [],
         "listen": listeners(spec),
         "iptables": spec.get("iptables", "legacy"),
+        "forgetful": spec.get("mode") == "macvlan",
     }  # fmt: skip

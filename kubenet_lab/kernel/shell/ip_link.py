@@ -582,7 +582,7 @@ def _set(t: Terminal, words: Words) -> str:
                 raise ToolError("RTNETLINK answers: Invalid argument", 2)
             if value < 1280 and any(a.family == 6 for a in link.addresses):
                 raise NotModelled("an MTU below 1280, which takes IPv6 from a device")
-        if what == "name" and value != name:
+        if what == "name" and value != name and steps[0][0] != "netns":
             _new_name(t.ns, value)
         if (what == "port" and not link.master) or (what == "macvlan" and link.macvlan is None):
             raise ToolError("RTNETLINK answers: Operation not supported", 2)
@@ -611,6 +611,8 @@ def _set(t: Terminal, words: Words) -> str:
                 move_to(t, name, value)
                 t.ns = value
             case "name":
+                if value != name:
+                    _new_name(t.ns, value)
                 name = _rename(t, name, value)
             case _:
                 forgets = what in ("mac", "arp") and getattr(t.ns.links[name], what) != value
