@@ -240,7 +240,5 @@ def _probes(rng: Random, spec: Spec, touch: list[str], sizes: list[int]) -> list
         seen.add(frozenset((a["name"], b["name"])))
         proto = rng.choice(["UDP", "ICMP", "TCP"])
         size = 4000 if proto == "TCP" else rng.choice(sizes) - 28 + rng.choice([0, 0, 1, -1, 60])
-        if proto != "TCP" and a.get("node", a["name"]) != b.get("node", b["name"]):
-            size = min(size, min(sizes) - 28)  # a veth in the place of a NIC takes in no more than its own MTU
         add(a["name"], b["ip"], proto, port(b, proto), size=size, df=rng.random() < 0.6)
     return out

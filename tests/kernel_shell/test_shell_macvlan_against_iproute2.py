@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -75,9 +76,16 @@ class Two:
         )  # fmt: skip
 
     def everything(self, shows: list[str] = SHOWS) -> None:
-        for line in shows:
-            self.node.same(line)
-            self.pod.same(line)
+        for place in (self.node, self.pod):
+            for line in shows:
+                for _ in range(12):  # the kernel tells of carrier a little later
+                    try:
+                        place.same(line)
+                        break
+                    except AssertionError:
+                        time.sleep(0.15)
+                else:
+                    place.same(line)
 
     def close(self) -> None:
         self.pair.close()
