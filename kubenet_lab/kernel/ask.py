@@ -235,7 +235,7 @@ def close(net: Network, state: State, opened: Result, reset: bool = False) -> Re
     w.settle()
     # a reset is not answered: the other end has heard it when it has
     heard = (e for e in w.events if (e.what == "error" if reset else e.what == "closed" and e.key == key))
-    event = next((replace(e, what="closed") for e in heard), None)
+    event = next((e.but(what="closed") for e in heard), None)
     w.heard = event.time if event is not None else w.now
     done = _so_far(w, opened, event, start)
     done.error = None

@@ -7,13 +7,13 @@ net/netfilter/nf_conntrack_core.c, nf_conntrack_proto_tcp.c, nf_nat_core.c.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .conntrack_tcp import TIMEOUTS as TCP_TIMEOUTS
 from .conntrack_tcp import UNACKNOWLEDGED, follow
 from .packet import Icmp, Packet, Tcp, Udp
 from .state import State
+from .value import Value, value
 
 __all__ = ["TCP_TIMEOUTS", "Conntrack", "Entry", "Tuple", "apply_nat", "invert", "tuple_of"]
 
@@ -28,8 +28,8 @@ class Tuple(NamedTuple):
     proto: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+@value
+class Entry(Value):
     """A tracked connection. `orig` as first seen, `reply` as answers will look: NAT is where they are not mirrors."""
 
     id: int
@@ -109,7 +109,7 @@ class Conntrack:
             other = table.get(t)
             if other is not None and other[0] != entry.id and self.find(t) is not None:
                 return None
-        entry = replace(entry, confirmed=True)
+        entry = entry.but(confirmed=True)
         refs = self.state.write("ct", self.ns)
         # the reply first: a connection to itself has one tuple, and its first packet is the original direction
         refs[entry.reply] = (entry.id, True)
@@ -157,7 +157,7 @@ class Conntrack:
             life = 120 if stream else 30
         else:
             life = 30 if packet.proto in ("ICMP", "ICMPv6") else 600
-        changed = replace(entry, seen_reply=seen, tcp_state=tcp, assured=assured, unacked=unacked, expires=self.state.clock + life)
+        changed = entry.but(seen_reply=seen, tcp_state=tcp, assured=assured, unacked=unacked, expires=self.state.clock + life)
         if dead:
             self.delete(entry)
         elif entry.confirmed:
@@ -199,8 +199,8 @@ class Conntrack:
                 chosen = with_port(port)
         changed = invert(chosen) != entry.reply
         if manip == "src":
-            return replace(entry, reply=invert(chosen), src_bound=True, snat=entry.snat or changed)
-        return replace(entry, reply=invert(chosen), dst_bound=True, dnat=entry.dnat or changed)
+            return entry.but(reply=invert(chosen), src_bound=True, snat=entry.snat or changed)
+        return entry.but(reply=invert(chosen), dst_bound=True, dnat=entry.dnat or changed)
 
 
 def _unacknowledged(known: tuple[int, int] | None, l4: Tcp, direction: int) -> tuple[int, int] | None:
@@ -238,16 +238,16 @@ def rewrite(packet: Packet, manip: str, target: Tuple) -> Packet:
     l4 = packet.l4
     if manip == "dst":
         if isinstance(l4, Tcp | Udp) and l4.dport != target.dport:
-            l4 = replace(l4, dport=target.dport)
+            l4 = l4.but(dport=target.dport)
         elif isinstance(l4, Icmp) and l4.quote is None and l4.id != target.sport:
-            l4 = replace(l4, id=target.sport)
+            l4 = l4.but(id=target.sport)
         if packet.dst == target.dst and l4 is packet.l4:
             return packet
         return packet.but(dst=target.dst, l4=l4)
     if isinstance(l4, Tcp | Udp) and l4.sport != target.sport:
-        l4 = replace(l4, sport=target.sport)
+        l4 = l4.but(sport=target.sport)
     elif isinstance(l4, Icmp) and l4.quote is None and l4.id != target.sport:
-        l4 = replace(l4, id=target.sport)
+        l4 = l4.but(id=target.sport)
     if packet.src == target.src and l4 is packet.l4:
         return packet
     return packet.but(src=target.src, l4=l4)

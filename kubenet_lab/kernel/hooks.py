@@ -8,7 +8,7 @@ nf_nat_proto.c, nf_nat_masquerade.c.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from . import icmp
@@ -34,6 +34,15 @@ _TABLES = {
     "filter": (0, ("input", "forward", "output")),
     "security": (50, ("input", "forward", "output")),
 }
+#: (ctinfo, DNAT, SNAT) -> what rules see
+_CTSTATE = {
+    (info, dnat, snat): frozenset((name, *(("DNAT",) if dnat else ()), *(("SNAT",) if snat else ())))
+    for info, name in (
+        ("new", "NEW"), ("established", "ESTABLISHED"), ("reply", "ESTABLISHED"), ("related", "RELATED"), ("related-reply", "RELATED"),
+        ("untracked", "UNTRACKED"), ("invalid", "INVALID"), ("", "INVALID"),
+    ) for dnat in (False, True) for snat in (False, True)
+}  # fmt: skip
+_NEVER = (0, 0)
 _DEFRAG, _CONNTRACK, _NAT_DST, _NAT_SRC, _CONFIRM = -400, -200, -100, 100, 1 << 30
 
 Stop = Iterable[Successor]
@@ -119,7 +128,7 @@ class Skb:
     """A packet inside a hook: what matches and targets see and change (`iptables.Context`)."""
 
     __slots__ = (
-        "_start", "ct", "ctinfo", "hook", "indev", "mark", "now", "ns", "outdev", "packet", "path", "physin", "physout",
+        "_start", "ct", "ctinfo", "hit", "hook", "indev", "mark", "now", "ns", "outdev", "packet", "path", "physin", "physout",
         "pkttype", "trail_flight", "w",
     )  # fmt: skip
 
@@ -133,6 +142,7 @@ class Skb:
         self.mark, self.ct, self.ctinfo = f.mark, f.ct, f.ctinfo
         self.pkttype, self.now = "unicast", w.now
         self.path: list[Rule] = []
+        self.hit: Callable[[Rule], None]
 
     # ------------------------------------------------------------------------------------- what rules see and do
 
@@ -143,17 +153,14 @@ class Skb:
     @connmark.setter
     def connmark(self, value: int) -> None:
         if self.ct:
-            self.ct = replace(self.ct, mark=value)
+            self.ct = self.ct.but(mark=value)
             if self.ct.confirmed:
                 Conntrack(self.w.state, self.ns.id).save(self.ct)
 
     @property
     def ctstate(self) -> frozenset[str]:
-        name = {
-            "new": "NEW", "established": "ESTABLISHED", "reply": "ESTABLISHED", "related": "RELATED", "related-reply": "RELATED",
-            "untracked": "UNTRACKED",
-        }.get(self.ctinfo, "INVALID")  # fmt: skip
-        return frozenset((name,)) | (self.ct.status if self.ct else frozenset())
+        ct = self.ct
+        return _CTSTATE[self.ctinfo, ct is not None and ct.dnat, ct is not None and ct.snat]
 
     @property
     def ct_original(self) -> tuple[str, int, str, int, str] | None:
@@ -176,7 +183,7 @@ class Skb:
             value = mtu - (40 if self.packet.family == 4 else 60)
         if value < l4.mss:
             rule = self.path[-1] if self.path else None
-            self.note("mss.lowered", self.packet.but(l4=replace(l4, mss=value)), entry=rule, mss=value, was=l4.mss)
+            self.note("mss.lowered", self.packet.but(l4=l4.but(mss=value)), entry=rule, mss=value, was=l4.mss)
 
     def addrtype(self, address: str, dev: str | None = None) -> str:
         found = self.ns.local_device(address)
@@ -200,18 +207,19 @@ class Skb:
     def ipset(self, name: str) -> Any:
         return self.ns.ipsets.get(name) if self.ns.ipsets is not None else None
 
-    def hit(self, rule: Rule) -> None:
-        hits = self.w.state.write("hits", self.ns.id)
-        n, size = hits.get(rule.uid, (0, 0))
-        hits[rule.uid] = (n + 1, size + self.packet.size)
-        self.path.append(rule)
-
     # ------------------------------------------------------------------------------------------------- the walk's
     def evaluate(self, table: str) -> Verdict:
-        self.path = []
+        """Ask a table. The rules that matched are `path`, and count the packet and its bytes."""
+        self.path = path = []
+        self.hit = path.append
         program = self.ns.ruleset(self.packet.family).program(table)
         assert program is not None
-        return evaluate(program, _CHAIN[self.hook], self)
+        verdict = evaluate(program, _CHAIN[self.hook], self)
+        hits, size = self.w.state.write("hits", self.ns.id), self.packet.size
+        for rule in path:
+            n, total = hits.get(rule.uid, _NEVER)
+            hits[rule.uid] = (n + 1, total + size)
+        return verdict
 
     @property
     def flight(self) -> Flight:
@@ -271,10 +279,10 @@ class Skb:
 # ------------------------------------------------------------------------------------------------------ conntrack
 def defrag(skb: Skb) -> Stop | None:
     """Where conntrack works, packets pass PREROUTING whole (nf_defrag_ipv4.c): fragments wait for the last one of them."""
-    from .l3 import reassemble
-
     if not skb.packet.is_fragment or skb.packet.family == 6:
         return None
+    from .l3 import reassemble
+
     done = reassemble(skb.w, skb.flight, skb.packet, "conntrack")
     if done is None:
         return ()

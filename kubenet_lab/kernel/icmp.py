@@ -5,7 +5,6 @@ Sources: Linux net/ipv4/icmp.c (icmp_send, icmp_err_convert), net/ipv6/icmp.c, n
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .address import number
@@ -76,7 +75,7 @@ def error(w: Walk, f: Flight, kind: str, *, mtu: int = 0) -> list[Successor]:
     source = packet.dst if ns.local_device(packet.dst) not in (None,) else ""
     kind4, kind6 = ERRORS[kind]
     type_, code = kind4 if fam == 4 else kind6
-    quote = packet if packet.whole is None else replace(packet.whole, ttl=packet.ttl)
+    quote = packet if packet.whole is None else packet.whole.but(ttl=packet.ttl)
     message = Icmp(type_, code, mtu=mtu, quote=quote)
     answer = Packet(source, packet.src, "ICMP" if fam == 4 else "ICMPv6", message, ttl=64, tos=0xC0 if fam == 4 else 0, df=False)
     g = Flight("output", ns.id, "", answer, cause=f.trail, label=f"icmp {kind}", **_attached(f))

@@ -6,7 +6,6 @@ Sources: Linux net/ipv4/{ip_input,ip_forward,ip_output,ip_fragment,route,fib_fro
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from . import hooks, icmp
 from .address import family, number
@@ -121,7 +120,7 @@ def reassemble(w: Walk, f: Flight, packet: Packet, user: str) -> tuple[Packet, i
         if not got[offset][1]:
             table.pop(key, None)
             assert packet.whole is not None
-            whole = replace(packet.whole, src=packet.src, dst=packet.dst, ttl=packet.ttl, df=False)
+            whole = packet.whole.but(src=packet.src, dst=packet.dst, ttl=packet.ttl, df=False)
             return whole, packet.header_size + max(size for size, _ in got.values())
     table[key] = tuple(got.items())
     return None
@@ -160,7 +159,7 @@ def route_output(ns: Namespace, dst: str, src: str = "", mark: int = 0, oif: str
         return None, src, "ENETUNREACH"
     if route.type == "local":
         # traffic to oneself goes over lo, from the address it is sent to
-        return replace(route, dev="lo"), src or (route.src if route.src and not dst.startswith("127.") else dst), ""
+        return route.but(dev="lo"), src or (route.src if route.src and not dst.startswith("127.") else dst), ""
     if route.type == "unreachable" and route.proto == "rule":
         return route, src, "ENETUNREACH"
     if route.type != "unicast":
@@ -301,10 +300,9 @@ def fragments(packet: Packet, mtu: int) -> list[Packet]:
         size = min(room, total - start)
         last = start + size >= total
         out.append(
-            replace(
-                packet,
+            packet.but(
                 l4=Raw(Filler(size)),
-                whole=replace(whole, ident=ident),
+                whole=whole.but(ident=ident),
                 frag=packet.frag + start,
                 more=packet.more or not last,
                 ident=ident,

@@ -6,7 +6,6 @@ Sources: Linux net/netfilter/nf_nat_core.c, nf_nat_proto.c, nf_nat_masquerade.c.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .address import number
@@ -42,7 +41,7 @@ def nat(skb: Skb) -> Stop | None:
     is_reply = skb.ctinfo in ("reply", "related-reply")
     before = skb.packet
     changed = apply_nat(before, skb.ct, is_reply, manip)
-    if changed == before:
+    if changed is before:
         return None
     if verdict is not None and verdict.kind not in ("ACCEPT", "RETURN"):
         code = {"DNAT": "nat.dnat", "REDIRECT": "nat.dnat", "SNAT": "nat.snat", "MASQUERADE": "nat.masquerade"}[verdict.kind]
@@ -116,5 +115,5 @@ def _translate_error(packet: Packet, entry: Entry, is_reply: bool, manip: str) -
     other = entry.orig if is_reply else entry.reply
     quote = rewrite(packet.l4.quote, "dst" if manip == "src" else "src", other)
     outer = invert(other)
-    changed = packet.but(l4=replace(packet.l4, quote=quote))
+    changed = packet.but(l4=packet.l4.but(quote=quote))
     return changed.but(src=outer.src) if manip == "src" else changed.but(dst=outer.dst)

@@ -9,11 +9,10 @@ keep every stage without copying. Addresses are canonical strings
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 from .address import family
+from .value import Value, derived, value
 
 __all__ = [
     "BROADCAST", "EMPTY", "Arp", "Enclosed", "Filler", "Frame", "Icmp", "Packet", "Payload", "Raw", "Tcp", "Udp", "Vxlan", "WireGuard",
@@ -36,8 +35,8 @@ class Payload(Protocol):
     def __bytes__(self) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Filler:
+@value
+class Filler(Value):
     """`size` bytes that carry no meaning (probe data), not stored byte by byte."""
 
     size: int = 0
@@ -52,8 +51,8 @@ class Filler:
 EMPTY = Filler(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Tcp:
+@value
+class Tcp(Value):
     """A TCP segment. `flags` is a subset of "FSRPA" in that order; `mss` only on SYN segments."""
 
     sport: int
@@ -74,8 +73,8 @@ class Tcp:
         return self.header_size + len(self.payload)
 
 
-@dataclass(frozen=True, slots=True)
-class Udp:
+@value
+class Udp(Value):
     sport: int
     dport: int
     payload: Payload = EMPTY
@@ -89,8 +88,8 @@ class Udp:
         return 8 + len(self.payload)
 
 
-@dataclass(frozen=True, slots=True)
-class Icmp:
+@value
+class Icmp(Value):
     """ICMP (or ICMPv6, by the packet's family). `quote` is the packet that an error is about."""
 
     type: int
@@ -100,6 +99,9 @@ class Icmp:
     mtu: int = 0
     quote: Packet | None = None
     payload: Payload = EMPTY
+
+    sport: ClassVar[None] = None  # no ports
+    dport: ClassVar[None] = None
 
     @property
     def header_size(self) -> int:
@@ -114,11 +116,14 @@ class Icmp:
         return 8 + len(self.payload)
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+@value
+class Raw(Value):
     """Any other transport, or a fragment that carries no transport header."""
 
     payload: Payload = EMPTY
+
+    sport: ClassVar[None] = None
+    dport: ClassVar[None] = None
 
     @property
     def header_size(self) -> int:
@@ -130,10 +135,11 @@ class Raw:
 
 
 Transport: TypeAlias = Tcp | Udp | Icmp | Raw
+_HEADER = {4: 20, 6: 40}
 
 
-@dataclass(frozen=True)  # no slots: `but` copies the instance dictionary
-class Packet:
+@value
+class Packet(Value):
     """An IP packet. `proto` is "TCP", "UDP", "ICMP", "ICMPv6", "SCTP" or a number as text.
 
     `frag` is the fragment offset in bytes, `more` the more-fragments bit; `whole` is kept on
@@ -152,46 +158,29 @@ class Packet:
     more: bool = False
     whole: Packet | None = None
 
-    @cached_property
-    def family(self) -> int:
-        return family(self.dst)
+    family: int = derived(lambda p: 6 if ":" in p.dst else 4)
+    size: int = derived(lambda p: _HEADER[p.family] + p.l4.size if p.whole is None or p.family == 4 else 48 + p.l4.size)
+    """Bytes of the IP packet: what an MTU is compared with. An IPv6 fragment has an extension header."""
 
     @property
     def header_size(self) -> int:
-        return 20 if self.family == 4 else 40
-
-    @cached_property
-    def size(self) -> int:
-        """Bytes of the IP packet: what an MTU is compared with."""
-        if self.whole is not None and self.family == 6:
-            return 48 + self.l4.size  # fragment extension header
-        return self.header_size + self.l4.size
+        return _HEADER[self.family]
 
     @property
     def sport(self) -> int | None:
-        return self.l4.sport if isinstance(self.l4, Tcp | Udp) else None
+        return self.l4.sport
 
     @property
     def dport(self) -> int | None:
-        return self.l4.dport if isinstance(self.l4, Tcp | Udp) else None
+        return self.l4.dport
 
     @property
     def is_fragment(self) -> bool:
         return self.whole is not None
 
-    def but(self, **changes: object) -> Packet:
-        """This packet with some fields replaced."""
-        other = object.__new__(Packet)
-        fields = other.__dict__
-        fields.update(self.__dict__)
-        if "l4" in changes or "whole" in changes:
-            fields.pop("size", None)  # measured anew
-        fields.update(changes)
-        return other
 
-
-@dataclass(frozen=True, slots=True)
-class Arp:
+@value
+class Arp(Value):
     """ARP, and for IPv6 the neighbour solicitation and advertisement that do its work."""
 
     op: str  # "request" | "reply"
@@ -205,8 +194,8 @@ class Arp:
         return 28 if family(self.target_ip) == 4 else 72
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+@value
+class Frame(Value):
     src: str
     dst: str
     body: Packet | Arp
@@ -216,8 +205,8 @@ class Frame:
         return 14 + self.body.size
 
 
-@dataclass(frozen=True, slots=True)
-class Vxlan:
+@value
+class Vxlan(Value):
     """A VXLAN payload: 8 bytes of header and a whole inner frame."""
 
     vni: int
@@ -232,8 +221,8 @@ class Vxlan:
         return bytes([8, 0, 0, 0]) + (self.vni << 8).to_bytes(4, "big") + frame_bytes(self.frame)
 
 
-@dataclass(frozen=True, slots=True)
-class WireGuard:
+@value
+class WireGuard(Value):
     """A WireGuard data message: type, index and counter (16 bytes), the packet in `padded` bytes, the authentication tag (16 bytes).
 
     `sender` is the sender's public key: in reality the receiver finds it by the index.
@@ -254,8 +243,8 @@ class WireGuard:
         return b"\4\0\0\0" + index + bytes(8) + hashlib.shake_128(packet_bytes(self.packet)).digest(self.padded + 16)
 
 
-@dataclass(frozen=True, slots=True)
-class Enclosed:
+@value
+class Enclosed(Value):
     """A whole IP packet as a datagram's payload, without a header of its own."""
 
     packet: Packet

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .address import Prefix, number, prefix
+from .value import Value, value
 
 __all__ = ["TABLES", "Fib", "Route", "RouteType", "RoutingRule", "default_rules"]
 
@@ -19,8 +20,8 @@ TABLES = {"local": 255, "main": 254, "default": 253}
 _TABLE_NAMES = {v: k for k, v in TABLES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+@value
+class Route(Value):
     """One route. `dst` is a CIDR ("0.0.0.0/0" and "::/0" are default); `mtu` 0 means the device's."""
 
     dst: str

@@ -5,8 +5,6 @@ Sources: Linux net/ipv4/{udp,ping,icmp}.c; RFC 1191.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from . import icmp
 from .flight import Flight
 from .l3 import learn_path_mtu, path_mtu, route_output
@@ -63,7 +61,7 @@ def _icmp_in(w: Walk, f: Flight, ns: Namespace, packet: Packet, l4: Icmp) -> Suc
             return w.end(f, "icmp.ignored")
         f = w.note(f, "icmp.echoed", label=ns.label)
         w.tell(f, ns.id, ("icmp", l4.id), "echoed", (ns.label, packet.src))
-        return ((0.0, _reply(f, packet, replace(l4, type=0 if l4.type == 8 else 129), "echo-reply")),)
+        return ((0.0, _reply(f, packet, l4.but(type=0 if l4.type == 8 else 129), "echo-reply")),)
     if l4.type in (0, 129):
         if ("icmp", l4.id) in w.state.read("sockets", ns.id):
             f = w.note(f, "socket.answer", label=ns.label)

@@ -6,7 +6,6 @@ net/ipv4/{tcp_input,tcp_ipv4,tcp_output,tcp_timer}.c; RFC 9293, RFC 1191, RFC 48
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from .flight import Flight, Timer
@@ -38,8 +37,8 @@ def open_tcp(w: Walk, ns: Namespace, key: Key, ttl: int = 64) -> Successors:
 def write(w: Walk, ns: Namespace, key: Key, conn: Conn, payload: Payload) -> Successors:
     """write(): a message goes out, behind one that is still on its way."""
     if conn.out is None:
-        return send_data(w, ns, key, replace(conn, out=payload, done=0))
-    keep(w.state, ns.id, key, replace(conn, out=Queue((Slice(conn.out, conn.done, len(conn.out)), payload)), done=0))
+        return send_data(w, ns, key, conn.but(out=payload, done=0))
+    keep(w.state, ns.id, key, conn.but(out=Queue((Slice(conn.out, conn.done, len(conn.out)), payload)), done=0))
     return ()
 
 
@@ -51,8 +50,8 @@ def send_data(w: Walk, ns: Namespace, key: Key, conn: Conn, again: bool = False,
     start = conn.done
     stop = min(len(out), start + space)
     if not again:
-        conn = replace(conn, tries=0, probed=len(out) - start > space)
-    conn = replace(conn, epoch=w.state.next_serial(), last=stop - start)
+        conn = conn.but(tries=0, probed=len(out) - start > space)
+    conn = conn.but(epoch=w.state.next_serial(), last=stop - start)
     keep(w.state, ns.id, key, conn)
     flags = "PA" if stop == len(out) else "A"
     f = segment(w, ns, key, conn, flags, "data" if conn.role == "client" else "answer", Slice(out, start, stop), cause)
@@ -80,13 +79,13 @@ def tcp_timer(w: Walk, t: Timer) -> Successors:
         ours = conn.state == "SYN_SENT"
         if conn.tries >= (ns.sysctl("net.ipv4.tcp_syn_retries") if ours else SYNACK_TRIES):
             return drop(w, ns, key, "ETIMEDOUT" if ours else "")
-        conn = replace(conn, tries=conn.tries + 1, epoch=w.state.next_serial())
+        conn = conn.but(tries=conn.tries + 1, epoch=w.state.next_serial())
         keep(w.state, t.ns, key, conn)
         return [(0.0, segment(w, ns, key, conn, *(("S", "syn") if ours else ("SA", "syn-ack")))), timer(ns, key, conn)]
     if conn.unsent or conn.state in WITH_FIN:
         if conn.tries >= (ORPHAN_TRIES if conn.closed else TRIES):
             return drop(w, ns, key, "" if conn.closed else "ETIMEDOUT")
-        conn = replace(_smaller(ns, conn), tries=conn.tries + 1) if conn.probed else replace(conn, probed=True)
+        conn = _smaller(ns, conn).but(tries=conn.tries + 1) if conn.probed else conn.but(probed=True)
         return send_data(w, ns, key, conn, again=True, alone=True) if conn.unsent else fin_again(w, ns, key, conn)
     return ()
 
@@ -100,8 +99,8 @@ def _smaller(ns: Namespace, conn: Conn) -> Conn:
         return conn
     base = ns.sysctl("net.ipv4.tcp_base_mss")
     if not conn.probe_mss:
-        return replace(conn, probe_mss=base)
-    return replace(conn, probe_mss=max(min(base, conn.probe_mss // 2), ns.sysctl("net.ipv4.tcp_mtu_probe_floor")))
+        return conn.but(probe_mss=base)
+    return conn.but(probe_mss=max(min(base, conn.probe_mss // 2), ns.sysctl("net.ipv4.tcp_mtu_probe_floor")))
 
 
 @stage("app", lasting=lambda w, t: find(w.state, t.ns, t.args[0]) is not None)
@@ -111,11 +110,11 @@ def app(w: Walk, t: Timer) -> Successors:
     conn = find(w.state, t.ns, key)
     if conn is None:
         return ()
-    conn, ns = replace(conn, busy=False), w.ns(t.ns)
+    conn, ns = conn.but(busy=False), w.ns(t.ns)
     if payload is None or not len(payload):
         keep(w.state, t.ns, key, conn)
         return finish(w, ns, key, conn) if conn.state == "CLOSE_WAIT" else ()
-    return send_data(w, ns, key, replace(conn, out=payload, done=0), cause=cause)
+    return send_data(w, ns, key, conn.but(out=payload, done=0), cause=cause)
 
 
 # --------------------------------------------------------------------------------------------------- from the net
@@ -138,7 +137,7 @@ def tcp_in(w: Walk, f: Flight, ns: Namespace, packet: Packet, l4: Tcp) -> Succes
     if conn.state == "SYN_RECV":
         if l4.flags == "S":
             return ((0.0, segment(w, ns, key, conn, "SA", "syn-ack", cause=f.trail)),)
-        conn = replace(conn, state="ESTABLISHED", tries=0, epoch=w.state.next_serial())
+        conn = conn.but(state="ESTABLISHED", tries=0, epoch=w.state.next_serial())
         keep(w.state, ns.id, key, conn)
         assert conn.listener is not None
         w.tell(f, ns.id, key, "accepted", (conn.listener.owner, packet.src))
@@ -195,7 +194,7 @@ def _connecting(w: Walk, f: Flight, ns: Namespace, packet: Packet, l4: Tcp, key:
     """What comes back for our SYN. An ACK of something else is a stale connection at the other end: a reset ends it."""
     if l4.flags != "SA":
         return ((0.0, _answer(w, f, key, reset_for(key, l4))),) if "A" in l4.flags else ()
-    conn = replace(conn, state="ESTABLISHED", peer_isn=l4.seq, peer_mss=l4.mss or 536, tries=0, epoch=w.state.next_serial())
+    conn = conn.but(state="ESTABLISHED", peer_isn=l4.seq, peer_mss=l4.mss or 536, tries=0, epoch=w.state.next_serial())
     keep(w.state, ns.id, key, conn)
     f = w.note(f, "socket.connected", mss=l4.mss)
     w.tell(f, ns.id, key, "connected")
@@ -208,9 +207,9 @@ def _acked(w: Walk, f: Flight, ns: Namespace, l4: Tcp, key: Key, conn: Conn) -> 
     if not 0 < gain <= conn.unsent + (conn.state in WITH_FIN):
         return conn, ()
     whole = gain > conn.unsent
-    conn = replace(conn, sent=conn.sent + gain, done=conn.done + gain - whole, last=0, tries=0, probed=False, epoch=w.state.next_serial())
+    conn = conn.but(sent=conn.sent + gain, done=conn.done + gain - whole, last=0, tries=0, probed=False, epoch=w.state.next_serial())
     if conn.out is not None and conn.done >= len(conn.out):
-        conn = replace(conn, out=None, done=0)
+        conn = conn.but(out=None, done=0)
         w.tell(f, ns.id, key, "acked")
     if whole:
         return all_acked(w, f, ns, key, conn)
@@ -234,7 +233,7 @@ def _data_in(
         return conn, ((0.0, segment(w, ns, key, conn, "A", "ack", cause=f.trail)),)
     complete = part.stop == len(part.whole)
     answers = complete and conn.role == "server" and conn.listener is not None
-    conn = replace(conn, received=conn.received + len(part) - known, busy=conn.busy or answers)
+    conn = conn.but(received=conn.received + len(part) - known, busy=conn.busy or answers)
     keep(w.state, ns.id, key, conn)
     f = w.note(f, "socket.data", size=len(part), total=len(part.whole), label=ns.label)
     out: list[Successor] = [(0.0, segment(w, ns, key, conn, "A", "ack", cause=f.trail))]

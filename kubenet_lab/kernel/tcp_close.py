@@ -7,8 +7,6 @@ answers any more. Sources: Linux net/ipv4/tcp.c (__tcp_close), tcp_input.c (tcp_
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .flight import Flight, Timer
 from .namespace import Namespace
 from .packet import Tcp
@@ -47,7 +45,7 @@ def close_tcp(w: Walk, ns: Namespace, key: Key, conn: Conn, reset: bool = False)
 def finish(w: Walk, ns: Namespace, key: Key, conn: Conn, f: Flight | None = None) -> Successors:
     """Our FIN. What was written goes first: all of it is under way if it is no more than a first window, and nothing was lost."""
     state = "LAST_ACK" if conn.state == "CLOSE_WAIT" else "FIN_WAIT1"
-    conn = replace(conn, state=state, closed=True)
+    conn = conn.but(state=state, closed=True)
     if not conn.unsent:
         return fin_again(w, ns, key, conn, f)
     keep(w.state, ns.id, key, conn)
@@ -58,7 +56,7 @@ def finish(w: Walk, ns: Namespace, key: Key, conn: Conn, f: Flight | None = None
 
 def fin_again(w: Walk, ns: Namespace, key: Key, conn: Conn, f: Flight | None = None) -> Successors:
     """The FIN, and the timer that repeats it."""
-    conn = replace(conn, epoch=w.state.next_serial())
+    conn = conn.but(epoch=w.state.next_serial())
     keep(w.state, ns.id, key, conn)
     return [(0.0, segment(w, ns, key, conn, "FA", "fin", cause=f.trail if f is not None else None)), timer(ns, key, conn)]
 
@@ -81,7 +79,7 @@ def all_acked(w: Walk, f: Flight, ns: Namespace, key: Key, conn: Conn) -> tuple[
     if conn.state == "CLOSING":
         conn = _time_wait(w, f, ns, key, conn)
     else:
-        conn = replace(conn, state="FIN_WAIT2", expires=w.now + TIME_WAIT)
+        conn = conn.but(state="FIN_WAIT2", expires=w.now + TIME_WAIT)
         keep(w.state, ns.id, key, conn)
     return conn, ()
 
@@ -91,14 +89,14 @@ def fin_in(w: Walk, f: Flight, ns: Namespace, l4: Tcp, key: Key, conn: Conn) -> 
     if (l4.seq + len(l4.payload)) & 0xFFFFFFFF != (conn.peer_isn + 1 + conn.received) & 0xFFFFFFFF:
         return ((0.0, segment(w, ns, key, conn, "A", "ack", cause=f.trail)),)  # a repetition, or something before it is missing
     f = w.note(f, "tcp.fin", label=ns.label, state=conn.state)
-    conn = replace(conn, received=conn.received + 1)
+    conn = conn.but(received=conn.received + 1)
     if conn.state == "ESTABLISHED":
-        conn = replace(conn, state="CLOSE_WAIT")
+        conn = conn.but(state="CLOSE_WAIT")
         if conn.role == "server" and not conn.busy and conn.out is None:
             return finish(w, ns, key, conn, f)  # the FIN is in time to carry the acknowledgement (inet_csk_enter_pingpong_mode)
         keep(w.state, ns.id, key, conn)
     elif conn.state == "FIN_WAIT1":
-        conn = replace(conn, state="CLOSING")
+        conn = conn.but(state="CLOSING")
         keep(w.state, ns.id, key, conn)
     else:
         conn = _time_wait(w, f, ns, key, conn)
@@ -106,7 +104,7 @@ def fin_in(w: Walk, f: Flight, ns: Namespace, l4: Tcp, key: Key, conn: Conn) -> 
 
 
 def _time_wait(w: Walk, f: Flight, ns: Namespace, key: Key, conn: Conn) -> Conn:
-    conn = replace(conn, state="TIME_WAIT", expires=w.now + TIME_WAIT)
+    conn = conn.but(state="TIME_WAIT", expires=w.now + TIME_WAIT)
     keep(w.state, ns.id, key, conn)
     w.tell(f, ns.id, key, "closed")
     return conn
@@ -117,5 +115,5 @@ def time_wait_in(w: Walk, f: Flight, ns: Namespace, l4: Tcp, key: Key, conn: Con
     if l4.flags == "A" and not len(l4.payload):
         return ()
     if "F" in l4.flags:
-        keep(w.state, ns.id, key, replace(conn, expires=w.now + TIME_WAIT))
+        keep(w.state, ns.id, key, conn.but(expires=w.now + TIME_WAIT))
     return ((0.0, segment(w, ns, key, conn, "A", "ack", cause=f.trail)),)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from .flight import Flight, Timer
@@ -15,6 +14,7 @@ from .l3 import path_mtu, route_output
 from .namespace import Listener, Namespace
 from .packet import EMPTY, Packet, Payload, Tcp
 from .state import State
+from .value import Value, value
 from .walk import Successor, Walk
 
 __all__ = ["ORPHAN_TRIES", "Conn", "Key", "Queue", "Slice", "Successors", "find", "forget", "keep", "reset_for", "room", "segment", "timer"]
@@ -30,8 +30,8 @@ ORPHAN_TRIES = 8
 TIMESTAMPS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+@value
+class Slice(Value):
     """Bytes [start, stop) of a message: what one segment carries."""
 
     whole: Payload
@@ -45,8 +45,8 @@ class Slice:
         return bytes(self.whole)[self.start : self.stop]
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+@value
+class Queue(Value):
     """What was written while an earlier message was still on its way: TCP carries a stream, and does not keep them apart."""
 
     parts: tuple[Payload, ...]
@@ -58,8 +58,8 @@ class Queue:
         return b"".join(bytes(p) for p in self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Conn:
+@value
+class Conn(Value):
     """One end of a TCP connection."""
 
     role: str  # "client" | "server"

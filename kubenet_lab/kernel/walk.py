@@ -11,7 +11,6 @@ import hashlib
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import KubenetError
@@ -20,6 +19,7 @@ from .namespace import Namespace
 from .network import Network
 from .packet import Arp, Packet
 from .state import State
+from .value import Value, value
 
 if TYPE_CHECKING:
     from .arp import Silence
@@ -50,8 +50,8 @@ def stage(name: str, lasting: Callable[[Walk, Timer], bool] | None = None) -> Ca
     return register
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+@value
+class Event(Value):
     """Something a socket's owner hears of: "connected", "answer", "acked", "reset", "error", "reply"..."""
 
     time: float
@@ -62,8 +62,8 @@ class Event:
     value: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+@value
+class Ending(Value):
     """A packet that came to its end without being taken by anyone who expected it."""
 
     time: float
@@ -142,25 +142,45 @@ class Walk:
             heapq.heappush(self._later, (self.state.clock + delay, self._sequence, item))
 
     def run(self, until: Callable[[], bool], deadline: float) -> None:
-        """Until `until()` holds, nothing is left to happen, or the lab's clock would pass `deadline`."""
-        while not until():
-            if self._now:
-                item = self._now.popleft()
-            elif self._later and self._later[0][0] <= deadline:
-                self.state.clock, _, item = heapq.heappop(self._later)
-            else:
+        """Until `until()` holds, nothing is left to happen, or the lab's clock would pass `deadline`.
+
+        `until` is about what has been told: it is asked at the beginning, and when there is more of that.
+        """
+        told = -1
+        while True:
+            if told != len(self.events):
+                told = len(self.events)
+                if until():
+                    return
+            if not self._step(deadline):
                 self.state.clock = max(self.state.clock, deadline)  # the one who asked waits to the end
                 return
-            self.steps += 1
-            if self.steps > STEP_LIMIT:
-                raise KubenetError(f"the walk does not end: {STEP_LIMIT} steps; a forwarding loop without TTL?")
-            handler = _STAGES[item.stage if isinstance(item, Flight) else item.handler]
-            for delay, successor in handler(self, item):
-                self.send(successor, delay)
 
     def settle(self) -> None:
         """Let what is under way arrive (the last ACK, say); who asked has gone on at `heard`."""
-        self.run(lambda: not self._now and not any(isinstance(item, Flight) for _, _, item in self._later), self.state.clock + FLIGHT_TIME)
+        deadline = self.state.clock + FLIGHT_TIME
+        while self._now or any(isinstance(item, Flight) for _, _, item in self._later):
+            if not self._step(deadline):
+                self.state.clock = max(self.state.clock, deadline)
+                return
+
+    def _step(self, deadline: float) -> bool:
+        """Let the next thing happen; False if there is none before the deadline."""
+        if self._now:
+            item = self._now.popleft()
+        elif self._later and self._later[0][0] <= deadline:
+            self.state.clock, _, item = heapq.heappop(self._later)
+        else:
+            return False
+        self.steps += 1
+        if self.steps > STEP_LIMIT:
+            raise KubenetError(f"the walk does not end: {STEP_LIMIT} steps; a forwarding loop without TTL?")
+        for delay, successor in _STAGES[item.stage](self, item):
+            if delay <= 0.0:
+                self._now.append(successor)
+            else:
+                self.send(successor, delay)
+        return True
 
     def take(self, items: Iterable[tuple[float, int, Flight | Timer]]) -> None:
         """Things that have yet to happen, from another walk."""
@@ -181,7 +201,7 @@ class Walk:
         if isinstance(item, Flight):
             going_on = not item.aux
         else:
-            lasting = _LASTING.get(item.handler)
+            lasting = _LASTING.get(item.stage)
             going_on = lasting is not None and lasting(self, item)
         if going_on:
             self.state.at(when, item)

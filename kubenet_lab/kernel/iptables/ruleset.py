@@ -59,13 +59,13 @@ class Ruleset:
 
     def program(self, table: str) -> Program | None:
         """The compiled table, None if it does not exist (every packet passes)."""
-        from .evaluate import Program
-
         found = self._tables.get(table)
         if found is None:
             return None
         program = self._programs.get(table)
         if program is None or program.table is not found:
+            from .evaluate import Program
+
             program = self._programs[table] = Program(found)
         return program
 
