@@ -52,6 +52,8 @@ class Party:
 
 def as_ip(text: str) -> str | None:
     """The canonical address if the text is one ("[::1]" too), else None."""
+    if "/" in text:
+        return None
     try:
         return canonical(text.strip("[]"))
     except ValueError:

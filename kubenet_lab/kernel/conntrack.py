@@ -48,15 +48,14 @@ class Entry(Value):
     expires: float = 0.0
     born: float = 0.0  # lab time of the first packet
 
-    @property
-    def status(self) -> frozenset[str]:
-        return frozenset(n for n, on in (("DNAT", self.dnat), ("SNAT", self.snat)) if on)
+
+_WITH_PORTS = (Tcp, Udp)
 
 
 def tuple_of(packet: Packet) -> Tuple | None:
     """The packet's tuple; None for a protocol without one that is tracked (ICMP errors among them)."""
     l4 = packet.l4
-    if isinstance(l4, Tcp | Udp):
+    if isinstance(l4, _WITH_PORTS):
         return Tuple(packet.src, l4.sport, packet.dst, l4.dport, packet.proto)
     if isinstance(l4, Icmp):
         if l4.quote is not None:
@@ -69,10 +68,12 @@ _ECHO = {8: 0, 0: 8, 128: 129, 129: 128, 13: 14, 14: 13}
 
 
 def invert(t: Tuple) -> Tuple:
-    if t.proto in ("ICMP", "ICMPv6"):
-        kind = _ECHO.get(t.dport >> 8, t.dport >> 8)
-        return Tuple(t.dst, t.sport, t.src, kind << 8 | t.dport & 0xFF, t.proto)
-    return Tuple(t.dst, t.dport, t.src, t.sport, t.proto)
+    src, sport, dst, dport, proto = t
+    if proto in ("ICMP", "ICMPv6"):
+        kind = _ECHO.get(dport >> 8, dport >> 8)
+        return Tuple(dst, sport, src, kind << 8 | dport & 0xFF, proto)
+    return Tuple(dst, dport, src, sport, proto)
+
 
 UDP_STREAM_AFTER = 2.0  # seconds
 
@@ -164,6 +165,14 @@ class Conntrack:
             self.save(changed)
         return changed
 
+    def null_binding(self, entry: Entry, manip: str, seed: int) -> Entry:
+        """No rule asks for a change: the tuple stays as it is, but its source moves if somebody else has the same answers."""
+        if manip == "dst":
+            return entry.but(dst_bound=True)
+        if not self.taken(entry.reply, entry.id):
+            return entry.but(src_bound=True)
+        return self.unique_reply(entry, manip, entry.reply.dst, None, False, seed)
+
     def unique_reply(self, entry: Entry, manip: str, address: str, ports: tuple[int, int] | None, scatter: bool, seed: int) -> Entry:
         """A binding: the reply tuple after the source ("src") or destination ("dst") is rewritten.
 
@@ -224,27 +233,23 @@ def apply_nat(packet: Packet, entry: Entry, is_reply: bool, manip: str) -> Packe
     if is_reply:
         # a reply's destination is undone where SNAT was, its source where DNAT was
         wanted = entry.snat if manip == "dst" else entry.dnat
-        target = invert(entry.orig)
     else:
         wanted = entry.dnat if manip == "dst" else entry.snat
-        target = invert(entry.reply)
-    if not wanted:
-        return packet
-    return rewrite(packet, manip, target)
+    return rewrite(packet, manip, invert(entry.orig if is_reply else entry.reply)) if wanted else packet
 
 
 def rewrite(packet: Packet, manip: str, target: Tuple) -> Packet:
     """One side (address and port or ICMP id) of a packet as `target` has it."""
     l4 = packet.l4
     if manip == "dst":
-        if isinstance(l4, Tcp | Udp) and l4.dport != target.dport:
+        if isinstance(l4, _WITH_PORTS) and l4.dport != target.dport:
             l4 = l4.but(dport=target.dport)
         elif isinstance(l4, Icmp) and l4.quote is None and l4.id != target.sport:
             l4 = l4.but(id=target.sport)
         if packet.dst == target.dst and l4 is packet.l4:
             return packet
         return packet.but(dst=target.dst, l4=l4)
-    if isinstance(l4, Tcp | Udp) and l4.sport != target.sport:
+    if isinstance(l4, _WITH_PORTS) and l4.sport != target.sport:
         l4 = l4.but(sport=target.sport)
     elif isinstance(l4, Icmp) and l4.quote is None and l4.id != target.sport:
         l4 = l4.but(id=target.sport)

@@ -8,7 +8,6 @@ nf_nat_proto.c, nf_nat_masquerade.c.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from . import icmp
@@ -16,7 +15,7 @@ from .address import number
 from .conntrack import Conntrack, invert, tuple_of
 from .conntrack_tcp import begins
 from .flight import Flight
-from .iptables import Rule, Verdict, evaluate
+from .iptables import Program, Rule, Verdict, evaluate, looks
 from .namespace import Namespace
 from .nat import nat
 from .packet import Icmp, Packet, Tcp
@@ -43,41 +42,58 @@ _CTSTATE = {
     ) for dnat in (False, True) for snat in (False, True)
 }  # fmt: skip
 _NEVER = (0, 0)
+_KEPT = 4096  # answers per table and hook
 _DEFRAG, _CONNTRACK, _NAT_DST, _NAT_SRC, _CONFIRM = -400, -200, -100, 100, 1 << 30
 
 Stop = Iterable[Successor]
 Handler = Callable[["Skb"], "Stop | None"]
 
 
-@dataclass(slots=True)
 class Passed:
-    """What came out of a hook: the flight as the handlers left it, and what happens instead if it was stopped."""
+    """What came out of a hook: the packet and its flight as the handlers left them, and what happens instead if it was `stopped`.
 
-    flight: Flight
-    stopped: Stop | None
+    This is the one that met no handlers; the others are `Skb`.
+    """
+
+    __slots__ = ("flight", "stopped")
+
+    def __init__(self, flight: Flight):
+        self.flight = flight
+        self.stopped: Stop | None = None
+
+    @property
+    def packet(self) -> Packet:
+        assert isinstance(self.flight.packet, Packet)
+        return self.flight.packet
+
+    @property
+    def mark(self) -> int:
+        return self.flight.mark
+
+    def to(self, stage: str, **changes: Any) -> Flight:
+        return self.flight.to(stage, **changes)
 
 
-def run(w: Walk, f: Flight, hook: str, *, indev: str = "", outdev: str = "", physin: str = "", physout: str = "") -> Passed:
+def run(w: Walk, f: Flight, hook: str, *, indev: str = "", outdev: str = "", physin: str = "", physout: str = "") -> Passed | Skb:
     """Run one hook's handlers on a packet."""
     ns = w.ns(f.ns)
     packet = f.packet
     assert isinstance(packet, Packet)
     handlers = _handlers(ns, packet.family, hook)
     if not handlers:
-        return Passed(f, None)
+        return Passed(f)
     skb = Skb(w, ns, f, hook, indev, outdev, physin, physout)
     for handle in handlers:
-        stop = handle(skb)
-        if stop is not None:
-            return Passed(skb.flight, stop)
-    return Passed(skb.flight, None)
+        skb.stopped = handle(skb)
+        if skb.stopped is not None:
+            break
+    return skb
 
 
 def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
-    found = ns._hooks.get((fam, hook))
+    found: Sequence[Handler] | None = ns.derived.get((fam, hook))
     if found is None:
         rules = ns.ruleset(fam)
-        found = ns._hooks.get((fam, hook))  # filling the rulesets for the first time cleared the list
         listed: list[tuple[int, Handler]] = []
         for name, (priority, on) in _TABLES.items():
             if hook in on and _has_rules(rules, name, _CHAIN[hook]):
@@ -91,8 +107,18 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
                 listed += [(_NAT_SRC, nat)] if hook != "forward" else []
                 listed += [(_CONFIRM, confirm)] if hook != "forward" else []
         found = tuple(h for _, h in sorted(listed, key=lambda x: x[0]))
-        ns._hooks[fam, hook] = found
+        ns.derived[fam, hook] = found
     return found
+
+
+def _answers(ns: Namespace, table: str, fam: int, hook: str) -> tuple[Program, dict[tuple[Any, ...], tuple[Verdict, list[Rule], int]]]:
+    """A table ready to run, and what it has answered at a hook, by the packets' looks."""
+    program = ns.ruleset(fam).program(table)
+    assert program is not None
+    found: Any = ns.derived.get((table, fam, hook))
+    if found is None or found[0] is not program:
+        found = ns.derived[table, fam, hook] = (program, {})
+    return found  # type: ignore[no-any-return]
 
 
 def _has_rules(rules: Any, table: str, chain: str) -> bool:
@@ -129,7 +155,7 @@ class Skb:
 
     __slots__ = (
         "_start", "ct", "ctinfo", "hit", "hook", "indev", "mark", "now", "ns", "outdev", "packet", "path", "physin", "physout",
-        "pkttype", "trail_flight", "w",
+        "pkttype", "plain", "stopped", "trail_flight", "w",
     )  # fmt: skip
 
     def __init__(self, w: Walk, ns: Namespace, f: Flight, hook: str, indev: str, outdev: str, physin: str, physout: str):
@@ -141,7 +167,9 @@ class Skb:
         self.packet: Packet = f.packet
         self.mark, self.ct, self.ctinfo = f.mark, f.ct, f.ctinfo
         self.pkttype, self.now = "unicast", w.now
+        self.stopped: Stop | None = None
         self.path: list[Rule] = []
+        self.plain = False
         self.hit: Callable[[Rule], None]
 
     # ------------------------------------------------------------------------------------- what rules see and do
@@ -210,11 +238,20 @@ class Skb:
     # ------------------------------------------------------------------------------------------------- the walk's
     def evaluate(self, table: str) -> Verdict:
         """Ask a table. The rules that matched are `path`, and count the packet and its bytes."""
-        self.path = path = []
-        self.hit = path.append
-        program = self.ns.ruleset(self.packet.family).program(table)
-        assert program is not None
-        verdict = evaluate(program, _CHAIN[self.hook], self)
+        program, known = _answers(self.ns, table, self.packet.family, self.hook)
+        look = looks(self)
+        found = known.get(look)
+        if found is None:
+            path: list[Rule] = []
+            self.path, self.hit = path, path.append
+            verdict = evaluate(program, _CHAIN[self.hook], self)
+            if self.plain:
+                if len(known) >= _KEPT:
+                    known.clear()
+                known[look] = verdict, path, self.mark
+        else:
+            verdict, path, self.mark = found
+        self.path = path
         hits, size = self.w.state.write("hits", self.ns.id), self.packet.size
         for rule in path:
             n, total = hits.get(rule.uid, _NEVER)
@@ -225,8 +262,12 @@ class Skb:
     def flight(self) -> Flight:
         f = self.trail_flight
         if f.packet is not self.packet or f.mark != self.mark or f.ct is not self.ct or f.ctinfo != self.ctinfo:
-            f = f.to(f.stage, packet=self.packet, mark=self.mark, ct=self.ct, ctinfo=self.ctinfo)
+            f = f.but(packet=self.packet, mark=self.mark, ct=self.ct, ctinfo=self.ctinfo)
         return f
+
+    def to(self, stage: str, **changes: Any) -> Flight:
+        """The flight as it is now, at another stage."""
+        return self.trail_flight.to(stage, packet=self.packet, mark=self.mark, ct=self.ct, ctinfo=self.ctinfo, **changes)
 
     @property
     def where(self) -> str:
@@ -235,8 +276,7 @@ class Skb:
 
     def note(self, code: str, after: Packet, *, entry: Any = None, major: bool = True, **params: Any) -> None:
         """A change of the packet, as an event."""
-        f = self.flight.to(self._start.stage, packet=self.packet)
-        self.trail_flight = self.w.note(f, code, after=after, entry=entry, major=major, dev=self.where, hook=self.hook, **params)
+        self.trail_flight = self.w.note(self.flight, code, after=after, entry=entry, major=major, dev=self.where, hook=self.hook, **params)
         self.packet = after
 
     def refuse(self, verdict: Verdict, table: str) -> Stop:

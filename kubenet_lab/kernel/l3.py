@@ -26,29 +26,28 @@ Successors = Iterable[Successor]
 def ip_rcv(w: Walk, f: Flight) -> Successors:
     """PREROUTING, then the routing decision: for this namespace, or to be forwarded?"""
     ns = w.ns(f.ns)
-    if not f.bridged:
-        link = ns.links[f.dev]
-        loop = link.kind == "loopback"
+    if f.bridged:
+        passed: hooks.Passed | hooks.Skb = hooks.Passed(f)
+    else:
         # over lo the skb keeps its conntrack reference: PREROUTING sees what OUTPUT decided
-        if not loop:
+        if f.ctinfo and ns.links[f.dev].kind != "loopback":
             f = f.to("ip_rcv", ct=None, ctinfo="")
         passed = hooks.run(w, f, "prerouting", indev=f.indev, physin=f.physin)
         if passed.stopped is not None:
             return passed.stopped
-        f = passed.flight
-    packet = f.packet
-    assert isinstance(packet, Packet)
+    packet = passed.packet
     fam = packet.family
     problem = martian(ns, f.indev, packet.src, packet.dst)
     if problem:
-        return w.end(f, problem, dev=f.indev)
-    route = ns.fib(fam).lookup(packet.dst, src=packet.src, mark=f.mark, iif=f.indev)
+        return w.end(passed.flight, problem, dev=f.indev)
+    route = ns.fib(fam).lookup(packet.dst, src=packet.src, mark=passed.mark, iif=f.indev)
+    if route is not None and route.type == "local":
+        return local_in(w, passed.to("local_in", route=route))
+    f = passed.flight
     if route is None:
         if not ns.forwards(fam, f.indev):
             return w.end(f, "forward.disabled", dev=f.indev)
         return _unroutable(w, f, "net-unreachable", None)
-    if route.type == "local":
-        return ((0.0, f.to("local_in", route=route)),)
     if route.type == "broadcast":
         return w.end(f, "route.broadcast", entry=route, dev=f.indev)
     if not ns.forwards(fam, f.indev):
@@ -59,7 +58,7 @@ def ip_rcv(w: Walk, f: Flight) -> Successors:
         # a route says "no host" (fib_props), a rule "no network" (fib4_rule_action)
         unreachable = "net-unreachable" if route.proto == "rule" else "host-unreachable"
         return _unroutable(w, f, unreachable if route.type == "unreachable" else "admin-prohibited", route)
-    return forward(w, f.to("forward", route=route), ns, packet, route)
+    return forward(w, f, ns, packet, route)
 
 
 def _unroutable(w: Walk, f: Flight, kind: str, route: Route | None) -> Successors:
@@ -70,17 +69,16 @@ def _unroutable(w: Walk, f: Flight, kind: str, route: Route | None) -> Successor
 
 def martian(ns: Namespace, dev: str, src: str, dst: str) -> str:
     """Packets that cannot be real where they come in (fib_validate_source), and rp_filter."""
-    if ns.links[dev].kind == "loopback":
+    if family(dst) == 6 or ns.links[dev].kind == "loopback":
         return ""
-    if family(dst) == 6:
-        return ""
-    if dst.startswith("127.") and not ns.dev_sysctl(dev, "route_localnet"):
-        return "martian.destination"
-    if src.startswith("127.") and not ns.dev_sysctl(dev, "route_localnet"):
+    localnet, accept_local, mode = _input_checks(ns, dev)
+    if not localnet:
+        if dst.startswith("127."):
+            return "martian.destination"
+        if src.startswith("127."):
+            return "martian.source"
+    if not accept_local and ns.local_device(src) not in (None, "lo"):
         return "martian.source"
-    if ns.local_device(src) not in (None, "lo") and not ns.dev_sysctl(dev, "accept_local"):
-        return "martian.source"
-    mode = ns.dev_sysctl(dev, "rp_filter")
     if mode:
         back = ns.fib(4).lookup(src, src=dst, mark=0)
         if back is None or back.type != "unicast":
@@ -91,7 +89,15 @@ def martian(ns: Namespace, dev: str, src: str, dst: str) -> str:
     return ""
 
 
-@stage("local_in")
+def _input_checks(ns: Namespace, dev: str) -> tuple[int, int, int]:
+    """route_localnet, accept_local and rp_filter of a device."""
+    found: tuple[int, int, int] | None = ns.derived.get(("checks", dev))
+    if found is None:
+        localnet, accept, mode = (ns.dev_sysctl(dev, name) for name in ("route_localnet", "accept_local", "rp_filter"))
+        found = ns.derived["checks", dev] = (localnet, accept, mode)
+    return found
+
+
 def local_in(w: Walk, f: Flight) -> Successors:
     """ip_local_deliver: put fragments together, INPUT, then the sockets."""
     packet = f.packet
@@ -104,7 +110,7 @@ def local_in(w: Walk, f: Flight) -> Successors:
     passed = hooks.run(w, f, "input", indev=f.indev, physin=f.physin)
     if passed.stopped is not None:
         return passed.stopped
-    return ((0.0, passed.flight.to("deliver")),)
+    return w.go("deliver", passed.flight)
 
 
 def reassemble(w: Walk, f: Flight, packet: Packet, user: str) -> tuple[Packet, int] | None:
@@ -138,12 +144,15 @@ def forward(w: Walk, f: Flight, ns: Namespace, packet: Packet, route: Route) -> 
         f = w.note(f, "mtu.forward", entry=route, failed=True, dev=route.dev, size=packet.size, mtu=mtu)
         w.endings.append(Ending(w.now, "mtu.forward", f))
         return icmp.error(w, f, "frag-needed", mtu=mtu)
-    f = w.note(f, "route.forward", after=packet.but(ttl=packet.ttl - 1), entry=route, dev=route.dev, indev=f.indev, via=route.via)
-    f = f.to("forward", dev=route.dev, forwarded=True, nexthop=route.via or packet.dst)
-    passed = hooks.run(w, f, "forward", indev=f.indev, outdev=route.dev, physin=f.physin)
+    physin = f.physin
+    moves = {"dev": route.dev, "route": route, "nexthop": route.via or packet.dst, "forwarded": True, "physin": "", "bridged": False}
+    f = w.note(
+        f, "route.forward", after=packet.but(ttl=packet.ttl - 1), entry=route, dev=route.dev, indev=f.indev, via=route.via, moves=moves
+    )
+    passed = hooks.run(w, f, "forward", indev=f.indev, outdev=route.dev, physin=physin)
     if passed.stopped is not None:
         return passed.stopped
-    return postrouting(w, passed.flight, route.dev)
+    return postrouting(w, passed.flight)
 
 
 # ----------------------------------------------------------------------------------------------------------- send
@@ -228,8 +237,8 @@ def output(w: Walk, f: Flight) -> Successors:
     if not packet.src:
         packet = packet.but(src=src)
         f = f.to("output", packet=packet)
-    f = w.note(f, "route.output", major=False, entry=route, dev=route.dev)
-    f = f.to("output", dev=route.dev, route=route, nexthop=route.via or packet.dst)
+    moves = {"dev": route.dev, "route": route, "nexthop": route.via or packet.dst}
+    f = w.note(f, "route.output", major=False, entry=route, dev=route.dev, moves=moves)
     passed = hooks.run(w, f, "output", outdev=route.dev)
     if passed.stopped is not None:
         return passed.stopped
@@ -247,16 +256,16 @@ def output(w: Walk, f: Flight) -> Successors:
             return w.end(f, "route.none", entry=again, errno=problem)
         if again != route:
             f = w.note(f, "route.again", major=False, entry=again, dev=again.dev)
-        route = again
-        f = f.to("output", dev=route.dev, route=route, nexthop=route.via or changed.dst)
-    return postrouting(w, f, route.dev)
+        f = f.to("output", dev=again.dev, route=again, nexthop=again.via or changed.dst)
+    return postrouting(w, f)
 
 
-def postrouting(w: Walk, f: Flight, dev: str) -> Successors:
-    passed = hooks.run(w, f, "postrouting", outdev=dev, physin="")
+def postrouting(w: Walk, f: Flight) -> Successors:
+    """ip_output."""
+    passed = hooks.run(w, f, "postrouting", outdev=f.dev)
     if passed.stopped is not None:
         return passed.stopped
-    return finish(w, passed.flight.to("finish", dev=dev))
+    return finish(w, passed.flight)
 
 
 def finish(w: Walk, f: Flight) -> Successors:
@@ -273,7 +282,7 @@ def finish(w: Walk, f: Flight) -> Successors:
         mtu = min(mtu, path_mtu(w, ns, packet.dst, route)) if route.dev in ns.links else mtu
     if f.frag_max:  # ip_do_fragment: pieces no larger than those it came in
         mtu = min(mtu, f.frag_max)
-    f = f.to("xmit", physin="", bridged=False, frag_max=0)
+        f = f.to("xmit", frag_max=0)
     if packet.size > mtu and link.kind != "loopback":
         if packet.df and not f.dont_fragment_locally:
             f = w.note(f, "mtu.local", failed=True, size=packet.size, mtu=mtu, entry=route)

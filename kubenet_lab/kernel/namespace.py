@@ -30,6 +30,7 @@ from .links import (
 )
 from .process import Process
 from .routing import Fib, Route, RoutingRule, default_rules
+from .value import Value, value
 
 if TYPE_CHECKING:
     from .ipset import IpSets
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["FdbEntry", "Listener", "Namespace", "Neighbour"]
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+@value
+class Neighbour(Value):
     """An entry of `ip neigh`. State PERMANENT never ages and is never asked for again."""
 
     ip: str
@@ -52,8 +53,8 @@ class Neighbour:
         return f"{self.ip} dev {self.dev}" + (f" lladdr {self.mac}" if self.mac else "") + f" {self.state}"
 
 
-@dataclass(frozen=True, slots=True)
-class FdbEntry:
+@value
+class FdbEntry(Value):
     """An entry of `bridge fdb`. `dst` is the remote address of a VXLAN entry; `self_` is the device's own table, else the bridge's."""
 
     mac: str
@@ -160,7 +161,7 @@ class Namespace:
         self._next_index = 1
         self._fibs: dict[int, Fib] = {}
         self._local: dict[str, str] = {}
-        self._hooks: dict[Any, Any] = {}  # compiled by hooks.py
+        self._derived: tuple[int, dict[Any, Any]] = (0, {})
         self.version = 0
         self.add_link("lo", "loopback", mac="00:00:00:00:00:00", mtu=65536)
         self.add_address("lo", "127.0.0.1/8", scope="host")
@@ -574,7 +575,6 @@ class Namespace:
         self.rules_changed()
 
     def rules_changed(self) -> None:
-        self._hooks.clear()
         self.version += 1
 
     # ---------------------------------------------------------------------------------------------- sockets
@@ -600,6 +600,15 @@ class Namespace:
         return best
 
     # ------------------------------------------------------------------------------------------------- misc
+    @property
+    def derived(self) -> dict[Any, Any]:
+        """A place to keep what follows from what is programmed; empty again after every change."""
+        version, found = self._derived
+        if version != self.version:
+            found = {}
+            self._derived = (self.version, found)
+        return found
+
     def _changed(self) -> None:
         self._fibs.clear()
         self._local.clear()

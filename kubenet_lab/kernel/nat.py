@@ -82,8 +82,7 @@ def _bind(skb: Skb, manip: str, verdict: Verdict | None) -> Entry:
         else:
             address = _pick(wanted.addresses, skb) or (skb.packet.dst if manip == "dst" else skb.packet.src)
         return table.unique_reply(entry, manip, address, wanted.ports, wanted.random or wanted.fully_random, seed)
-    now = invert(entry.reply)
-    return table.unique_reply(entry, manip, now.dst if manip == "dst" else now.src, None, False, seed)
+    return table.null_binding(entry, manip, seed)
 
 
 def _pick(addresses: tuple[str, str] | None, skb: Skb) -> str | None:

@@ -38,18 +38,18 @@ def resolve(w: Walk, f: Flight, ns: Namespace, link: Link, nexthop: str, then: s
     """Give the frame its addresses: from the neighbour table, else by asking; the flight goes on at stage `then`."""
     smac = f.smac if keep_source else link.mac
     if link.kind == "loopback" or not link.arp:
-        return ((0.0, f.to(then, smac=link.mac, dmac=link.mac)),)
+        return w.go(then, f.to(then, smac=link.mac, dmac=link.mac))
     if f.route is not None and f.route.type == "broadcast":
         return ((0.0, f.to(then, smac=smac, dmac=BROADCAST)),)
     fixed = ns.neighbours.get((link.name, nexthop))
     if fixed is not None and fixed.state != "FAILED" and fixed.mac:
-        f = w.note(f, "neigh.use", major=False, entry=fixed, smac=smac, dmac=fixed.mac, dev=link.name)
-        return ((0.0, f.to(then)),)
+        f = w.note(f, "neigh.use", major=False, entry=fixed, smac=smac, dmac=fixed.mac, dev=link.name, moves={"stage": then})
+        return w.go(then, f)
     known = w.state.read("neigh", ns.id).get((link.name, nexthop))
     if known is not None:
         entry = Neighbour(nexthop, link.name, known[0], "REACHABLE" if w.now - known[1] <= REACHABLE else "STALE")
-        f = w.note(f, "neigh.use", major=False, entry=entry, smac=smac, dmac=known[0], dev=link.name)
-        return ((0.0, f.to(then)),)
+        f = w.note(f, "neigh.use", major=False, entry=entry, smac=smac, dmac=known[0], dev=link.name, moves={"stage": then})
+        return w.go(then, f)
     if fixed is not None and fixed.state == "NOARP":
         return ((0.0, f.to(then, smac=smac, dmac=fixed.mac or link.mac)),)
     waiting = w.asking.get((ns.id, link.name, nexthop), ())

@@ -35,7 +35,7 @@ def deliver(w: Walk, f: Flight) -> Successors:
         return tcp_in(w, f, ns, packet, l4)
     if isinstance(l4, Udp):
         if device_for(ns, packet) is not None:
-            return ((0.0, f.to("vxlan_rcv")),)
+            return w.go("vxlan_rcv", f)
         if wireguard_device(ns, packet) is not None:
             return ((0.0, f.to("wireguard_rcv")),)
         if tun_device(ns, packet) is not None:

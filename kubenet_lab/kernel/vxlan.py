@@ -106,7 +106,10 @@ def device_for(ns: Namespace, packet: Packet) -> Link | None:
     l4 = packet.l4
     if not (isinstance(l4, Udp) and isinstance(l4.payload, Vxlan)):
         return None
-    for link in ns.links.values():
+    tunnels: list[Link] | None = ns.derived.get("vxlan")
+    if tunnels is None:
+        tunnels = ns.derived["vxlan"] = [k for k in ns.links.values() if k.vxlan is not None]
+    for link in tunnels:
         v = link.vxlan
         if v is not None and link.up and v.port == l4.dport and v.vni == l4.payload.vni and v.family == packet.family:
             return link

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import KubenetError
@@ -35,6 +35,7 @@ Successor = tuple[float, Flight | Timer]
 Handler = Callable[["Walk", Any], Iterable[Successor]]
 
 _STAGES: dict[str, Handler] = {}
+_NONE: Mapping[str, Any] = {}
 _LASTING: dict[str, Callable[[Walk, Timer], bool]] = {}
 
 
@@ -182,6 +183,10 @@ class Walk:
                 self.send(successor, delay)
         return True
 
+    def go(self, name: str, f: Flight) -> Iterable[Successor]:
+        """What the stage makes of a flight, at once: for the next step of the same stack. Between stacks a flight waits for its turn."""
+        return _STAGES[name](self, f)
+
     def take(self, items: Iterable[tuple[float, int, Flight | Timer]]) -> None:
         """Things that have yet to happen, from another walk."""
         for when, _, item in items:
@@ -237,21 +242,22 @@ class Walk:
         dev: str | None = None,
         major: bool = True,
         failed: bool = False,
+        moves: Mapping[str, Any] = _NONE,
         **params: Any,
     ) -> Flight:
-        """The flight with one more event on its trail, and with the packet and MACs as they are after it."""
-        if self.quiet:
-            if after is None and smac is None and dmac is None:
-                return f
-            changes = {"packet": after, "smac": smac, "dmac": dmac}
-            return f.to(f.stage, **{k: v for k, v in changes.items() if v is not None})
+        """The flight with one more event on its trail, and with the packet and MACs as they are after it.
+
+        `moves`: what else of the flight is different from then on.
+        """
+        if self.quiet and after is None and smac is None and dmac is None:
+            return f.but(**moves) if moves else f
         new = f.packet if after is None else after
         s, d = f.smac if smac is None else smac, f.dmac if dmac is None else dmac
-        trail = Trail(
+        trail = None if self.quiet else Trail(
             f.trail, code, self.state.clock, f.ns, f.dev if dev is None else dev, f.packet, new, (f.smac, s), (f.dmac, d),
             entry, params, major, failed,
         )  # fmt: skip
-        return f.to(f.stage, packet=new, smac=s, dmac=d, trail=trail)
+        return f.but(packet=new, smac=s, dmac=d, trail=trail, **moves)
 
     def end(self, f: Flight, code: str, **options: Any) -> Iterable[Successor]:
         """The packet ends here. Gives no successors."""

@@ -34,6 +34,7 @@ class Fake:
     hits: list[Rule] = field(default_factory=list)
     choices: list[tuple[tuple[int, ...], str]] = field(default_factory=list)
     done: list[Any] = field(default_factory=list)
+    plain: bool = False
 
     def notrack(self) -> None:
         self.ctstate, self.ct_original = frozenset({"UNTRACKED"}), None

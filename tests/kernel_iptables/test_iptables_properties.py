@@ -14,7 +14,8 @@ from iptables_mirror import tidy
 from iptables_random import random_context, random_rules
 
 from kubenet_lab.errors import KubenetError
-from kubenet_lab.kernel.iptables import Program, Ruleset, evaluate, run
+from kubenet_lab.kernel.iptables import Program, Ruleset, evaluate, looks, run
+from kubenet_lab.kernel.packet import Filler, Icmp
 
 
 @pytest.mark.parametrize("backend", ["nft", "legacy"])
@@ -61,6 +62,31 @@ def test_the_index_is_used_at_all() -> None:
     context = random_context(random.Random(1))
     context.packet = context.packet.but(dst="10.96.2.7")
     assert len(program.code("KUBE-SERVICES").candidates(context.packet)) == 1
+
+
+def test_packets_of_one_look_get_the_same_answer(pytestconfig: pytest.Config) -> None:
+    """What the walk relies on when it remembers answers: ports a packet comes from, sizes, TTLs, times play no part if `plain` says so."""
+    plain = others = 0
+    for case in range(60):
+        r = random.Random(f"{pytestconfig.getoption('--seed')} looks {case}")
+        rules = Ruleset()
+        rules.restore(random_rules(r, rules=r.choice([10, 40]), chance=r.random() < 0.5))
+        for name, hooks in (("filter", ("INPUT", "FORWARD", "OUTPUT")), ("nat", ("PREROUTING", "POSTROUTING"))):
+            program = Program(rules.tables[name])
+            for _ in range(20):
+                start, hook = r.getrandbits(32), r.choice(hooks)
+                a, b = random_context(random.Random(start)), random_context(random.Random(start))
+                other = {"type": r.choice([8, 0, 3])} if isinstance(b.packet.l4, Icmp) else {"sport": r.randint(1, 65535)}
+                b.packet = b.packet.but(l4=b.packet.l4.but(payload=Filler(r.choice([0, 3000])), **other), ttl=r.randint(1, 255))
+                b.connmark, b.now, b.draws = r.choice([0, 1, 7]), r.uniform(0, 1000), lambda weights, chooser: len(weights) - 1
+                if b.ct_original is not None:
+                    b.ct_original = ("10.9.9.9", 1, "10.9.9.8", 2, "TCP")
+                assert looks(a) == looks(b)
+                va, vb = evaluate(program, hook, a), evaluate(program, hook, b)
+                plain, others = plain + a.plain, others + (not a.plain)
+                if a.plain:
+                    assert b.plain and va == vb and a.mark == b.mark and [h.uid for h in a.hits] == [h.uid for h in b.hits]
+    assert plain > 200 and others > 200, (plain, others)
 
 
 @pytest.mark.real

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .command import run
-from .context import Context
+from .context import Context, looks
 from .edit import IptablesError
 from .evaluate import Program, Verdict, evaluate
 from .model import BUILTIN, TABLES, Chain, Rule, Table
@@ -16,5 +16,5 @@ from .target_nat import NatRange
 
 __all__ = [
     "BUILTIN", "TABLES", "Chain", "Context", "Counters", "Header", "IptablesError", "NatRange", "Program", "Rule", "Ruleset", "Spec",
-    "Table", "Verdict", "evaluate", "run",
+    "Table", "Verdict", "evaluate", "looks", "run",
 ]  # fmt: skip

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..packet import Packet
+from ..packet import Packet, Tcp
 
 if TYPE_CHECKING:
     from ..ipset import IpSet
     from .model import Rule
 
-__all__ = ["Context", "Place"]
+__all__ = ["Context", "Place", "looks"]
 
 
 class Context(Protocol):
@@ -32,6 +32,7 @@ class Context(Protocol):
     connmark: int
     pkttype: str  # "unicast" | "broadcast" | "multicast" | "otherhost"
     now: float  # lab seconds
+    plain: bool  # set by `evaluate`: were only rules asked whose answer follows from the packet's `looks`?
 
     @property
     def ctstate(self) -> frozenset[str]:
@@ -69,6 +70,16 @@ class Context(Protocol):
     def hit(self, rule: Rule) -> None:
         """The rule matched: count the packet and its bytes. A chain's policy comes as a rule too (its uid is the chain's)."""
         ...
+
+
+def looks(c: Context) -> tuple[Any, ...]:
+    """What plain matches look at: packets of one look get the same answer from them, on one machine as it is programmed."""
+    packet = c.packet
+    l4 = packet.l4
+    flags = l4.flags if isinstance(l4, Tcp) else ""
+    return (
+        packet.src, packet.dst, packet.proto, l4.dport, flags, packet.frag > 0, c.mark, c.ctstate, c.indev, c.outdev, c.physin, c.physout,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

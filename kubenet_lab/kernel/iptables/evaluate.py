@@ -19,6 +19,7 @@ from .match_tracking import PROTO_NAMES
 from .match_transport import MultiPort, Tcp, Udp
 from .model import Chain, Rule, Table
 from .spec import Spec
+from .target_marks import MarkTarget
 from .targets import Effect, Jump, Standard
 from .values import address_text, mask_bits
 
@@ -51,7 +52,7 @@ class Verdict:
 class _Rule:
     """A rule ready to run."""
 
-    __slots__ = ("effect", "number", "op", "rule", "target", "tests", "verdict")
+    __slots__ = ("effect", "number", "op", "plain", "rule", "target", "tests", "verdict")
 
     def __init__(self, rule: Rule, number: int, table: Table):
         place = table.place(rule, number)
@@ -71,6 +72,7 @@ class _Rule:
             if target.kind:
                 self.op = STOP
                 self.verdict = Verdict(target.kind, rule, rule.chain, target.params)
+        self.plain = all(m.plain for m in spec.matches) and (self.effect is None or isinstance(target, MarkTarget))
 
 
 class _Code:
@@ -177,18 +179,20 @@ class Program:
 def evaluate(program: Program, chain: str, ctx: Context) -> Verdict:
     """Run a packet through a built-in chain. Changes go through `ctx` only: marks, hits, lists.
 
+    Whoever remembers what became of a packet may give the same answer to the next one of the same `looks`, if `ctx.plain` says so.
     Raises NotModelled where the packet would meet a match or target that the lab does not model.
     """
     packet = ctx.packet
     hit: Callable[[Rule], None] = ctx.hit
     base = code = program.code(chain)
     rules: Sequence[_Rule] = code.candidates(packet)
-    i, end = 0, len(rules)
+    i, end, plain = 0, len(rules), True
     stack: list[tuple[Sequence[_Rule], int]] = []
     while True:
         while i < end:
             rule = rules[i]
             i += 1
+            plain = plain and rule.plain
             for test in rule.tests:
                 if not test(ctx):
                     break
@@ -201,6 +205,7 @@ def evaluate(program: Program, chain: str, ctx: Context) -> Verdict:
                 elif op == STOP:
                     verdict = rule.verdict
                     assert verdict is not None
+                    ctx.plain = plain
                     return verdict
                 elif op == RETURN:
                     break
@@ -214,6 +219,7 @@ def evaluate(program: Program, chain: str, ctx: Context) -> Verdict:
             policy = base.policy
             assert policy is not None, f"{base.name} is no built-in chain"
             hit(policy)
+            ctx.plain = plain
             return Verdict(policy.policy, policy, base.name)
         rules, i = stack.pop()
         end = len(rules)

@@ -106,6 +106,11 @@ class Match(Extension):
         """A function of the packet's context; None if it matches everything."""
         raise NotImplementedError
 
+    @property
+    def plain(self) -> bool:
+        """Does the answer follow from a packet's `looks` (context.py) and from what is programmed, and from nothing else?"""
+        return False
+
 
 def check_given(cls: type[Extension], given: Given) -> None:
     """What every extension's options go through when the line has ended."""

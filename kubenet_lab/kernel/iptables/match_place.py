@@ -43,6 +43,10 @@ class Comment(Match):
     def compile(self, place: Place) -> None:
         return None
 
+    @property
+    def plain(self) -> bool:
+        return True
+
 
 TYPES = (
     "UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW", "NAT", "XRESOLVE",
@@ -115,6 +119,10 @@ class AddrType(Match):
         if source is None and not limit and dest == frozenset({"LOCAL"}):
             return lambda c: (c.addrtype(c.packet.dst, None) == "LOCAL") is dest_wanted
         return test
+
+    @property
+    def plain(self) -> bool:
+        return True
 
 
 def _types(text: str) -> frozenset[str]:
@@ -271,6 +279,10 @@ class PhysDev(Match):
 
         return test
 
+    @property
+    def plain(self) -> bool:
+        return True
+
 
 def interface_test(pattern: str) -> Callable[[str], bool]:
     """A function of an interface's name; "eth+" stands for every name that begins so."""
@@ -327,6 +339,10 @@ class IpRange(Match):
             return not dest or (dest[0] <= address_number(c.packet.dst) <= dest[1]) is not dest[2]
 
         return test
+
+    @property
+    def plain(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True, slots=True)

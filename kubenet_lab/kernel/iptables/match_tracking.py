@@ -53,6 +53,10 @@ class Mark(Match):
             return lambda c: c.mark & mask != value
         return lambda c: c.mark & mask == value
 
+    @property
+    def plain(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class ConnMark(Match):
@@ -123,6 +127,10 @@ class State(Match):
 
     def compile(self, place: Place) -> Test:
         return _state_test(self.states, not self.inverted)
+
+    @property
+    def plain(self) -> bool:
+        return True
 
 
 def _join(states: frozenset[str]) -> str:
@@ -216,6 +224,10 @@ class Conntrack(Match):
 
     def show(self, numeric: bool = True) -> str:
         return "".join(f" {'! ' if no else ''}{name} {text}" for no, name, text in self._parts())
+
+    @property
+    def plain(self) -> bool:
+        return not (self.protocol or self.tuples or self.statuses or self.expire or self.direction)
 
     def compile(self, place: Place) -> Test:
         tests: list[Test] = []

@@ -105,6 +105,10 @@ class _Ports(Match):
         found = [_sport_test(self.sport, self.sport_inverted), _dport_test(self.dport, self.dport_inverted)]
         return [t for t in found if t] or [_has_ports]
 
+    @property
+    def plain(self) -> bool:
+        return self.sport == ALL and not self.sport_inverted
+
 
 def _given_ports(given: Given) -> tuple[Range, bool, Range, bool]:
     s, d = given.get("source-port"), given.get("destination-port")
@@ -304,6 +308,10 @@ class MultiPort(Match):
 
     def show(self, numeric: bool = True) -> str:
         return f" multiport {self.which} {' !' if self.inverted else ''}{self._list(numeric)}"
+
+    @property
+    def plain(self) -> bool:
+        return self.which == "dports"
 
     def compile(self, place: Place) -> Test:
         ranges, wanted, which = self.ranges, not self.inverted, self.which
