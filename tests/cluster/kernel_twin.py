@@ -24,18 +24,22 @@ from tests.kernel_lab.netns import Space
 
 #: (namespace, protocol, address, port; for ICMP the payload's size instead)
 Question = tuple[str, str, str, int]
-WAIT = 2.5
+#: longer than three ARP requests
+WAIT = 4.0
 
 
 def describe(network: Any, questions: list[Question]) -> dict[str, Any]:
     """Everything that the twin is made from."""
     from kubenet_lab.kernel.shell.commands import commands_for
 
-    spaces, veths, wires = {}, [], {}
+    spaces: dict[str, Any] = {}
+    veths, children, wires = [], [], {}
     for id, ns in network.namespaces.items():
         for link in ns.links.values():
             if link.kind == "veth" and link.peer is not None and (id, link.name) < link.peer:
                 veths.append([id, link.name, *link.peer])
+            elif link.kind == "macvlan" and link.macvlan.lower[0] != id:
+                children.append([id, link.name, *link.macvlan.lower, link.macvlan.mode])
             elif link.kind == "physical":
                 wires.setdefault(link.segment, []).append([id, link.name])
         spaces[id] = {
@@ -44,7 +48,7 @@ def describe(network: Any, questions: list[Question]) -> dict[str, Any]:
             "bridge_nf": [ns.sysctl(f"net.bridge.bridge-nf-call-{t}") for t in ("iptables", "ip6tables")],
             "listen": [[k.protocol, k.port, k.owner] for k in ns.listeners if not k.address],
         }
-    return {"spaces": spaces, "veths": veths, "wires": wires, "questions": questions}
+    return {"spaces": spaces, "veths": veths, "children": children, "wires": wires, "questions": questions}
 
 
 class Servers:
@@ -154,7 +158,12 @@ def build(spec: dict[str, Any]) -> dict[str, Space]:
         for j, (id, name) in enumerate(ports):
             home.run("ip", "link", "add", f"p{i}.{j}", "mtu", "9000", "type", "veth", "peer", "name", name, "netns", spaces[id].path)
             home.run("ip", "link", "set", f"p{i}.{j}", "master", f"wire{i}", "up")
-    for id, space in spaces.items():
+    for i, (id, name, parent, dev, mode) in enumerate(spec["children"]):
+        spaces[parent].run("ip", "link", "add", "link", dev, "name", f"child{i}", "type", "macvlan", "mode", mode)
+        spaces[parent].run("ip", "link", "set", f"child{i}", "netns", spaces[id].path)
+        spaces[id].run("ip", "link", "set", f"child{i}", "name", name)
+    # nodes before pods: a child comes up only where its parent is
+    for id, space in sorted(spaces.items(), key=lambda s: s[0].startswith("pod:")):
         script = "\n".join(f"{line} || {{ echo failed: {line!r} >&2; exit 1; }}" for line in spec["spaces"][id]["commands"])
         space.run("sh", "-c", script)
         for fam, text in spec["spaces"][id]["rules"].items():
