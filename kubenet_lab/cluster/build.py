@@ -78,7 +78,7 @@ class Build:
         for seg in self.plan.segments:
             net.add_segment(seg.name, cidr=seg.cidrs, mtu=under.mtu_of(seg.name), delay=under.delay_of(seg.name))
         sides = {s.name: s.gateways for s in self.plan.segments}
-        net.add_router(sides, mtus={s: under.router_mtu(s) for s in sides})
+        net.add_router(sides, mtus={s: under.router_mtu(s) for s in sides}, uplink_mtu=under.uplink_mtu or 0)
         nodes = [n for n in self.snapshot.list(Node) if node_address(n) or node_address(n, 6)]
         for node in nodes:
             self._node(node)

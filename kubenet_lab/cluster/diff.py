@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import KubenetError, NotFound, NotModelled
 from ..kernel.namespace import Namespace
+from ..kernel.network import PROVIDER, ROUTER
 from ..objects.views import Pod, Service
 from .names import owner_workload
 from .underlay_view import underlay_lines
@@ -144,7 +145,7 @@ def _entries(one: Cluster, other: Cluster) -> list[Change]:
     out = []
     mine, theirs = one.network().namespaces, other.network().namespaces
     for id in sorted(mine.keys() & theirs.keys()):
-        if mine[id] is theirs[id] or id.startswith(("external:", "gateway")):
+        if mine[id] is theirs[id] or id.startswith(("external:", ROUTER, PROVIDER)):
             continue
         for line in difflib.unified_diff(_lines(mine[id]), _lines(theirs[id]), n=0, lineterm=""):
             if line.startswith("-") and not line.startswith("---"):

@@ -81,6 +81,7 @@ def summarise(cluster: Cluster) -> Summary:
 def _node_network(cluster: Cluster) -> str:
     """The node network with its MTU; each segment, where there are several."""
     plan, under = cluster.plan, cluster.options.underlay
+    out = f"; an uplink of MTU {under.uplink_mtu}" if under.uplink_mtu else ""
     if len(plan.segments) == 1:
-        return f"{', '.join(plan.node_cidrs)}, MTU {under.mtu_of(plan.segments[0].name)}"
-    return "; ".join(f"{s.name} {', '.join(s.cidrs)}, MTU {under.mtu_of(s.name)}" for s in plan.segments) + "; a router between them"
+        return f"{', '.join(plan.node_cidrs)}, MTU {under.mtu_of(plan.segments[0].name)}{out}"
+    return "; ".join(f"{s.name} {', '.join(s.cidrs)}, MTU {under.mtu_of(s.name)}" for s in plan.segments) + "; a router between them" + out

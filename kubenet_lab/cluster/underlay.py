@@ -15,7 +15,7 @@ from .filters import EVERY_NODE, ROUTER_KEY, check_place, rules_of
 __all__ = ["Underlay", "UnderlaySegment"]
 
 _NAME = re.compile(r"\A[a-z0-9]([-a-z0-9.]{0,13}[a-z0-9])?\Z")  # it names the router's interface too: at most 15 letters
-_TAKEN = ("lo", "wan", "outside", ROUTER_KEY)
+_TAKEN = ("lo", "wan", "outside", "uplink", ROUTER_KEY)
 
 
 def _bytes(what: str, found: Any) -> int:
@@ -97,6 +97,7 @@ class Underlay:
     `nic_mtu`: the MTU of single NICs: {"worker-1": 9000, "router": 1400} or, of one of the router's, {"router/rack-b": 1400}.
     `filters`: packet filters, by node (its security group), "*" (every node) or "router": {"worker-2": "deny udp 8472",
     "*": kn.SecurityGroup(ingress=["udp 8472", "tcp 10250"])}. `icmp` "blocked": the router neither sends nor forwards any ICMP.
+    `uplink_mtu`: the way to the outside is a link of that MTU, a VPN or PPPoE say, with the provider's router at its far end.
     """
 
     mtu: int = 1500
@@ -105,11 +106,14 @@ class Underlay:
     nic_mtu: Mapping[str, int] = field(default_factory=dict)
     filters: Mapping[str, Any] = field(default_factory=dict)  # a dict of tuples of FilterRule once it is made
     icmp: str = "allowed"
+    uplink_mtu: int | None = None
 
     def __post_init__(self) -> None:
         _bytes("mtu", self.mtu)
         _seconds("delay", self.delay)
         object.__setattr__(self, "segments", _segments(self.segments))
+        if self.uplink_mtu is not None:
+            _bytes("uplink_mtu", self.uplink_mtu)
         names = [n for s in self.segments for n in s.nodes]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise KubenetError(f"Underlay segments: found {twice[0]} in more than one segment, expected a node on one wire")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..kernel.network import ROUTER
+from ..kernel.network import PROVIDER, ROUTER
 from .phrase import Phrase, documented, measured
 
 __all__ = ["PHRASES"]
@@ -90,16 +90,19 @@ def _group_command(p: P) -> str:
 
 def _unknown_outside(p: P) -> bool:
     """The router's last resort: it stands for the networks beyond, which do not say that they know no way."""
-    return p["namespace"] == ROUTER and bool(p.get("default"))
+    return p["namespace"] in (ROUTER, PROVIDER) and bool(p.get("default"))
 
 
 def _swallow_title(p: P) -> str:
-    return f"the router knows no way to {p['packet_dst']}" if _unknown_outside(p) else f"{p['host']} swallows it: blackhole route"
+    who = "the provider" if p["namespace"] == PROVIDER else "the router"
+    return f"{who} knows no way to {p['packet_dst']}" if _unknown_outside(p) else f"{p['host']} swallows it: blackhole route"
 
 
 def _swallow(p: P) -> str:
     if not _unknown_outside(p):
         return "The matching route discards the packet without a word."
+    if p["namespace"] == PROVIDER:
+        return f"Nobody beyond the uplink knows the address {p['packet_dst']}. Nothing comes back."
     return (
         f"The router's table has its own segments, and nothing for {p['packet_dst']}. What it does not know it leaves to the network beyond it, "
         "and nobody there knows the address either. Nothing comes back."
@@ -183,7 +186,7 @@ def _to_port(p: P) -> str:
 
 
 def _wire(p: P) -> str:
-    return {"lan": "the node network", "outside": "the world outside"}.get(p["segment"], f"the segment {p['segment']}")
+    return {"lan": "the node network", "outside": "the world outside", "uplink": "the uplink"}.get(p["segment"], f"the segment {p['segment']}")
 
 
 def _mtu_send(p: P) -> str:

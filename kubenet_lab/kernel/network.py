@@ -15,14 +15,21 @@ from .address import family, prefix
 from .links import Link
 from .namespace import Namespace
 from .port_filter import PortFilter
+from .routing import RoutingRule
 
-__all__ = ["ROUTER", "Host", "Network", "Segment"]
+__all__ = ["PROVIDER", "ROUTER", "Host", "Network", "Segment"]
 
-#: the machine between the segments and the world outside
-ROUTER = "gateway"
+#: the machine between the segments and the world outside, and the one at the far end of its uplink
+ROUTER, PROVIDER = "gateway", "provider"
 
 #: the router's address towards the world outside (RFC 6598 shared space, RFC 4193), where every external machine sends
 OUTSIDE_GATEWAY, OUTSIDE_GATEWAY6 = "100.64.0.1", "fd64::1"
+
+#: the two ends of the uplink, the provider's first
+UPLINK, UPLINK6 = ("100.64.1.1", "100.64.1.2"), ("fd64:1::1", "fd64:1::2")
+
+#: the provider's table for what comes from inside
+FROM_INSIDE = 100
 
 #: one way over a wire, in lab seconds; veth, bridge and local work count as nothing
 WIRE_DELAY = 0.0002
@@ -126,12 +133,12 @@ class Network:
         return self.add_router({segment: tuple(a for a in (address, address6) if a)}, outside=outside)
 
     def add_router(
-        self, sides: Mapping[str, Sequence[str]], *, mtus: Mapping[str, int] | None = None, outside: str = "outside"
+        self, sides: Mapping[str, Sequence[str]], *, mtus: Mapping[str, int] | None = None, outside: str = "outside", uplink_mtu: int = 0
     ) -> Host:  # fmt: skip
         """The router between segments (`sides`: its addresses on each, in CIDR form) and the outside world.
 
         Its interface on a segment has the segment's name and MTU, or what `mtus` says. Outside, every address that nobody
-        has stays silent.
+        has stays silent. `uplink_mtu`: the way out is a link of that MTU to the provider's router, as a VPN or PPPoE has it.
         """
         router = self.add_host(ROUTER, "router")
         self.add_segment(outside, delay=OUTSIDE_DELAY)
@@ -139,14 +146,29 @@ class Network:
             self.plug(ROUTER, segment, segment, mtu=(mtus or {}).get(segment, 0))
             for address in addresses:
                 router.root.add_address(segment, address)
-        self.plug(ROUTER, outside, "wan", address=f"{OUTSIDE_GATEWAY}/32")
-        router.root.add_address("wan", f"{OUTSIDE_GATEWAY6}/128")
-        router.root.set_sysctl("net.ipv4.ip_forward", 1)
-        router.root.set_sysctl("net.ipv6.conf.all.forwarding", 1)
+        edge = self._uplink(uplink_mtu) if uplink_mtu else router
+        self.plug(edge.name, outside, "wan", address=f"{OUTSIDE_GATEWAY}/32")
+        edge.root.add_address("wan", f"{OUTSIDE_GATEWAY6}/128")
+        for machine in {router.name: router, edge.name: edge}.values():
+            machine.root.set_sysctl("net.ipv4.ip_forward", 1)
+            machine.root.set_sysctl("net.ipv6.conf.all.forwarding", 1)
         # a provider's network does not say that it does not know an address: the packet is lost
-        router.root.add_route("0.0.0.0/0", type="blackhole", metric=4278198272)
-        router.root.add_route("::/0", type="blackhole", metric=4278198272)
+        for any_prefix in ("0.0.0.0/0", "::/0"):
+            edge.root.add_route(any_prefix, type="blackhole", metric=4278198272, table=FROM_INSIDE if uplink_mtu else 254)
         return router
+
+    def _uplink(self, mtu: int) -> Host:
+        """The provider's router and the link to it. What comes over it from inside goes outside or is lost; all else goes inside."""
+        provider = self.add_host(PROVIDER, "router")
+        self.add_segment("uplink", mtu=mtu)
+        for (near, far), length, any_prefix in ((UPLINK, 30, "0.0.0.0/0"), (UPLINK6, 64, "::/0")):
+            for name, own, other, dev in ((PROVIDER, near, far, "lan"), (ROUTER, far, near, "wan")):
+                if dev not in self.namespaces[name].links:
+                    self.plug(name, "uplink", dev)
+                self.namespaces[name].add_address(dev, f"{own}/{length}")
+                self.namespaces[name].add_route(any_prefix, via=other, dev=dev)
+            provider.root.add_rule(RoutingRule(1000, FROM_INSIDE, iif="lan", family=6 if ":" in near else 4))
+        return provider
 
     def segment_of(self, address: str) -> Segment | None:
         """The wire whose network holds `address`."""
@@ -175,7 +197,10 @@ class Network:
         host = self.add_host(name, "external")
         self.plug(name, "outside", "eth0", address=f"{address}/{bits}")
         host.root.add_route(any_prefix, dev="eth0", via=OUTSIDE_GATEWAY if bits == 32 else OUTSIDE_GATEWAY6, onlink=True)
-        self.namespaces[ROUTER].add_route(f"{address}/{bits}", dev="wan", scope="link")
+        edge = self.namespaces[PROVIDER if PROVIDER in self.hosts else ROUTER]
+        edge.add_route(f"{address}/{bits}", dev="wan", scope="link")
+        if edge.id == PROVIDER:
+            edge.add_route(f"{address}/{bits}", dev="wan", scope="link", table=FROM_INSIDE)
         return host.root
 
     def gateway_address(self, segment: str, fam: int = 4) -> str | None:

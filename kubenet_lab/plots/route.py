@@ -8,11 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..kernel.network import PROVIDER, ROUTER
 from ..trace import Header, Hop, Trace
 from .layout import TRACK
 from .shapes import Box, Point, Scene
 
 __all__ = ["Step", "focus_of", "leaf", "length", "place", "route", "walks", "wrapped"]
+
+
+#: machines that one box stands for: the router, and the one at the far end of its uplink
+ROUTERS = (ROUTER, PROVIDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,8 @@ def focus_of(trace: Trace) -> tuple[str, ...]:
     seen: dict[str, None] = {}
     for _, walk in walks(trace):
         for hop in (*walk.hops, *walk.reply_hops):
-            if hop.namespace.startswith(("pod:", "external:")) or hop.namespace == "gateway":
-                seen.setdefault(hop.namespace)
+            if hop.namespace.startswith(("pod:", "external:")) or hop.namespace in ROUTERS:
+                seen.setdefault("gateway" if hop.namespace in ROUTERS else hop.namespace)
             else:
                 seen.setdefault(f"node:{hop.host}")
         if walk.answered_by and ":" not in walk.answered_by and "/" in walk.answered_by:
@@ -84,7 +89,9 @@ def _first(scene: Scene, node: str, kind: str) -> str | None:
 def place(scene: Scene, hop: Hop, answered_by: str | None = None) -> str | None:
     """The id of the box where a hop happened; None if the scene does not show it. Asks for code, layer, namespace and device only."""
     where = hop.namespace
-    if where.startswith(("pod:", "external:")) or where == "gateway":
+    if where in ROUTERS:
+        return "gateway" if scene.box("gateway") else None
+    if where.startswith(("pod:", "external:")):
         where = scene.members.get(where, where)
         return where if scene.box(where) else None
     node = where if scene.box(f"node:{where}") else hop.host

@@ -198,7 +198,7 @@ def test_host_routes_across_segments_do_not_exist() -> None:
         ({"segments": {"a": {"mtu": 20}}}, "segments['a'] mtu: found 20"), ({"segments": {"a": {"delay": "x"}}}, "segments['a'] delay"),
         ({"segments": {"a": {"subnet": "10.0.0.0/24"}}}, "expected a CIDR or a dict of cidr, nodes, mtu, delay"),
         ({"segments": {"a": 5}}, "found 5"), ({"segments": 0}, "segments: found 0"), ({"segments": "rack-a"}, "segments: found 'rack-a'"),
-        ({"segments": {"a": "192.168.9.0/30"}}, "too small for its nodes"),
+        ({"segments": {"a": "192.168.9.0/30"}}, "too small for its nodes"), ({"uplink_mtu": 9}, "uplink_mtu: found 9"),
         ({"nic_mtu": {"worker-1": 5}}, "nic_mtu['worker-1']: found 5"), ({"nic_mtu": 1400}, "nic_mtu: found 1400"),
         ({"nic_mtu": {"router/rack-z": 1400}}, "nic_mtu: found 'router/rack-z'"), ({"nic_mtu": {"worker-1/x": 1400}}, "worker-1/x"),
     ],
@@ -419,3 +419,40 @@ def test_the_shell_shows_the_path_mtu_and_forgets_it() -> None:
     cluster.connect("node:worker-1", "node:worker-2", protocol="ICMP", size=1472)
     cluster.tick(601)
     assert "mtu" not in shell.run("ip route get 192.168.51.12"), "ten minutes later it is tried anew"
+
+
+# -------------------------------------------------------------------------------------------------------------- uplink
+def test_a_narrow_uplink_is_found_by_both_ends() -> None:
+    cluster = kn.load(TWO, underlay={"uplink_mtu": 1400})
+    up = cluster.connect("app/client", "external:203.0.113.7", 443, size=5000)
+    assert up.verdict == "delivered" and {"gateway", "provider"} <= set(places(up))
+    assert "mtu 1400" in cluster.pod("app/client").run("ip route get 203.0.113.7"), "the node gave the router's message on to its pod"
+    down = cluster.open("external:203.0.113.7", "node:worker-1", 10250).send(size=5000)
+    assert down.verdict == "delivered"
+    answer = cluster.preview("external:198.51.100.9", "node:worker-1", protocol="ICMP", size=1472)
+    assert (answer.verdict, answer.error) == ("too-big", "EMSGSIZE")
+    assert any(h.namespace == "provider" and h.code == "icmp.error" for h in answer.reply_hops), "the far end of the link says so"
+
+
+def test_a_narrow_uplink_with_icmp_blocked_is_a_black_hole_for_what_leaves() -> None:
+    cluster = kn.load(TWO, underlay={"uplink_mtu": 1400, "icmp": "blocked"})
+    up = cluster.connect("app/client", "external:203.0.113.7", 443, size=5000)
+    assert (up.verdict, up.phase) == ("stalled", "data") and up.hops[-1].code in ("mtu.forward", "filter.drop")
+    assert cluster.connect("app/client", "external:203.0.113.7", 443, size=1000).verdict == "delivered"
+    plain = kn.load(TWO, underlay={"icmp": "blocked"})
+    assert plain.connect("app/client", "external:203.0.113.7", 443, size=5000).verdict == "delivered"
+
+
+@pytest.mark.parametrize("families", [("IPv4",), ("IPv6",)])
+def test_everything_else_is_as_without_an_uplink(families: tuple[str, ...]) -> None:
+    six = families == ("IPv6",)
+    outside, unused = ("external:2001:db8::7", "2001:db8:9::9") if six else ("external:203.0.113.7", "198.18.0.1")
+    for more in ({}, {"segments": 2}):
+        cluster = kn.load(TWO, ip_families=families, underlay={"uplink_mtu": 1400, **more})
+        assert cluster.connect(outside, "svc:app/server", 80, via="worker-1").verdict == "delivered"
+        assert cluster.connect(outside, "node:worker-2", 30080).verdict == "delivered"
+        assert cluster.connect("app/client", outside, 443).verdict == "delivered"
+        lost = cluster.connect(outside, cluster.get("svc", "app/server").spec.cluster_ip, 80)
+        assert (lost.verdict, lost.hops[-1].namespace) == ("timeout", "provider") and "the provider knows no way" in lost.hops[-1].title
+        assert "1 received" not in cluster.node("worker-1").run(f"ping -c 1 -W 1 {unused}")
+        assert "<svg" in cluster.plot.path(cluster.connect("app/client", outside, 443)).svg
