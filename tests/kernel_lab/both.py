@@ -11,7 +11,7 @@ from kubenet_lab.kernel.network import Network
 from kubenet_lab.kernel.shell import Shell
 from kubenet_lab.kernel.state import State
 
-from . import doors, model, shape
+from . import doors, model, modes, shape
 from .compare import SETTLE, same
 from .real import Real
 from .shape import Spec
@@ -35,7 +35,7 @@ class Both:
         self.plugins, self.forgetful = plugins, forgetful
 
     def __enter__(self) -> Both:
-        self.real.ask("build", id=self.id, spec=shape.real_spec(self.spec, plugins=self.plugins))
+        self.real.ask("build", id=self.id, spec=modes.real_spec(self.spec, plugins=self.plugins))
         self.real.ask("run", id=self.id, lines=shape.fault_lines(self.spec))
         time.sleep(SETTLE)
         return self
@@ -100,8 +100,12 @@ class Both:
 
     def way(self, src: str, dst: str, port: int = shape.UDP_PORT, proto: str = "UDP") -> list[str]:
         """The routers of a traceroute, as both sides see them."""
+        return self.way_until(src, dst, 7, port, proto)
+
+    def way_until(self, src: str, dst: str, most: int, port: int = shape.UDP_PORT, proto: str = "UDP") -> list[str]:
+        """No further than `most` hops: behind a silent one every further question is a timeout."""
         seen: list[str] = []
-        for ttl in range(1, 8):
+        for ttl in range(1, most + 1):
             answer = self.ask(src, dst, port, proto, ttl=ttl)
             if answer["verdict"] == "delivered":
                 return seen

@@ -6,8 +6,10 @@ from random import Random
 from typing import Any
 
 from . import shape
+from .draft import FITS, Nothing
 from .faults import FEATURES, NODE_PORT_NUMBER, SERVICE_IP, SERVICE_PORT, SERVICE_UDP, Draft
-from .shape import CLIENT, CLOSED, NODE_PORT, OVERHEAD, TCP_PORT, UDP_PORT, Spec
+from .modes import MODES
+from .shape import CLIENT, CLOSED, NODE_PORT, TCP_PORT, UDP_PORT, Spec
 
 #: how long a probe may wait: three ARP requests and three SYNs. All start together, so ARP gives up for all at once
 PATIENCE = 4.2
@@ -18,20 +20,24 @@ Case = dict[str, Any]
 Probe = dict[str, Any]
 
 
-def draw(seed: int, number: int, only: tuple[str, ...] = ()) -> Case:
-    """Case `number` of a seed. `only` gives the features instead of drawing them (for planted faults and for looking closer)."""
+def draw(seed: int, number: int, only: tuple[str, ...] = (), mode: str = "") -> Case:
+    """Case `number` of a seed. `only` gives the features and `mode` the mode instead of drawing them (for looking closer)."""
     rng = Random(f"kernel-lab/{seed}/{number}")
+    mode = mode or rng.choice([m for m in MODES if all(m in FITS[f] for f in only)])
     nodes = rng.choice([2, 2, 3])
-    under = 9000 if rng.random() < 0.08 else 1500
-    spec = shape.cluster(nodes, 0, under_mtu=under)
-    for i in range(nodes):
-        mtu = rng.choice([under - OVERHEAD] * 4 + [1500, 1400])
+    spec = shape.cluster(nodes, 0, mode=mode, **_wires(rng, mode, nodes))
+    sizes = {shape.pod_mtu_of(spec, n) for n in spec["nodes"]} | {s["mtu"] for s in spec["segments"]}
+    for i, node in enumerate(spec["nodes"]):
+        fits = shape.pod_mtu_of(spec, node)
+        others = [fits, min(1400, fits)] if mode == "macvlan" else [1500, 1400]  # no macvlan is wider than its lower device
+        mtu = rng.choice([fits] * 4 + others)
         for j in range(2, 2 + rng.randint(1, 3)):
-            own = mtu if rng.random() < 0.85 else rng.choice([1400, 1450, 1500])
-            spec["pods"].append({"name": f"p{i}{j}", "node": f"n{i}", "ip": f"10.244.{i}.{j}", "mtu": own, "hairpin": True})
+            own = mtu if rng.random() < 0.85 else rng.choice([1300, 1400, *others])
+            shape.add_pod(spec, i, j, mtu=own)
+            sizes.add(own)
     spec["iptables"] = rng.choice(["legacy", "nft"])
-    sizes = sorted({p["mtu"] for p in spec["pods"]} | {under - OVERHEAD})
-    names = [n for n in FEATURES for _ in range(HEAVY.get(n, 1))]
+    worth = sorted(sizes)
+    names = [n for n in FEATURES if mode in FITS[n] for _ in range(HEAVY.get(n, 1))]
     wanted = rng.choice([0, 1, 1, 2, 2, 2, 3, 3, 4])
     sequence = only or tuple(rng.choice(names) for _ in range(wanted * 3))
     claims: set[str] = set()
@@ -42,18 +48,29 @@ def draw(seed: int, number: int, only: tuple[str, ...] = ()) -> Case:
             break
         draft = Draft(rng, spec)
         before = dict(spec)
-        FEATURES[name](draft)
+        try:
+            FEATURES[name](draft)
+        except Nothing:
+            continue
         if claims & draft.claims or any(c["name"] == name for c in chosen):
             spec.pop("service", None) if "service" not in before else None
             continue
         claims |= draft.claims
         chosen.append({"name": name, "lines": draft.lines, "last": draft.last})
         touch += draft.touch
-        sizes += draft.sizes
+        worth += draft.sizes
     spec["faults"] = sorted(chosen, key=lambda c: c["last"])
     case = {"id": f"{seed}.{number}", "spec": spec}
-    case.update(_probes(rng, spec, touch, sizes))
+    case.update(_probes(rng, spec, touch, worth))
     return case
+
+
+def _wires(rng: Random, mode: str, nodes: int) -> dict[str, Any]:
+    """One segment, or two with a router between; jumbo frames, or one segment that takes less than the other."""
+    if rng.random() < (0.55 if mode in ("direct", "host-gw", "routed") else 0.25):
+        places = (0, *(rng.choice([0, 1]) for _ in range(nodes - 2)), 1)
+        return {"segments": places, "segment_mtus": rng.choice([(1500, 1500), (1500, 1500), (1500, 1400), (1400, 1500), (9000, 1500)])}
+    return {"under_mtu": 9000 if rng.random() < 0.08 else 1500}
 
 
 class _Ends:
@@ -108,8 +125,8 @@ def _probes(rng: Random, spec: Spec, touch: list[str], sizes: list[int]) -> dict
     add("ext", b["ip"].rsplit(".", 1)[0] + ".98", "UDP", UDP_PORT)
     add("ext", a["ip"], "TCP", NODE_PORT)
     add(b["name"], CLIENT, rng.choice(["TCP", "UDP"]), NODE_PORT)
-    add(b["name"], a["cidr"].replace(".0/24", ".1"), "TCP", NODE_PORT)
-    add(b["name"], a["cidr"].replace(".0/24", ".0"), "UDP", NODE_PORT)
+    add(b["name"], f"{shape.vtep(a)[:-1]}1", "TCP", NODE_PORT)
+    add(b["name"], shape.vtep(a), "UDP", NODE_PORT)
     add(a["name"], rng.choice(spec["nodes"])["ip"], "TCP", NODE_PORT)
     add(b["name"], "203.0.113.9", "TCP", 443)
     add(b["name"], b["ip"], "TCP", TCP_PORT)
@@ -153,9 +170,10 @@ def _probes(rng: Random, spec: Spec, touch: list[str], sizes: list[int]) -> dict
         if proto != "TCP" and rng.random() < 0.15:
             size = rng.choice([2000, 3000, 4500])
         add(a["name"], SERVICE_IP if serving else b["ip"], proto, port, size=size, df=rng.random() < 0.6)
+    widest = max(s["mtu"] for s in spec["segments"])
     for _ in range(2):
         a, b = ends.pods_pair()
         if a is not b and frozenset((a["name"], b["name"])) not in seen:
             seen.add(frozenset((a["name"], b["name"])))
-            ways.append(probe(a["name"], b["ip"], "ICMP", 0, size=spec["under_mtu"] - 28 + rng.choice([0, 10]), df=True))
+            ways.append(probe(a["name"], b["ip"], "ICMP", 0, size=widest - 28 + rng.choice([0, 10]), df=True))
     return {"probes": small, "ways": ways}

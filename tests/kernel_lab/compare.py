@@ -17,7 +17,7 @@ from typing import Any
 from kubenet_lab.kernel.network import Network
 from kubenet_lab.kernel.state import State
 
-from . import doors, model, shape
+from . import doors, model, modes, shape
 from .cases import Case, Probe
 from .explained import EXPLAINED
 from .real import Real
@@ -45,7 +45,8 @@ class Difference:
             + (" df" if p.get("df") else "")
         )
         names = [f["name"] for f in self.case["spec"]["faults"]]
-        return f"case {self.case['id']} {names}\n  {asked}\n  model {_short(self.model)}\n  real  {_short(self.real)}"
+        mode = self.case["spec"]["mode"]
+        return f"case {self.case['id']} {mode} {names}\n  {asked}\n  model {_short(self.model)}\n  real  {_short(self.real)}"
 
 
 def _short(answer: dict[str, Any]) -> str:
@@ -70,6 +71,8 @@ class Report:
     verdicts: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
+    modes: Counter[str] = field(default_factory=Counter)
+    wires: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     explained: Counter[str] = field(default_factory=Counter)
 
@@ -78,7 +81,8 @@ class Report:
             return f"{title}: " + ", ".join(f"{k} {v}" for k, v in sorted(counts.items(), key=lambda kv: (-kv[1], kv[0])))
 
         counts = f"{len(self.differences)} unexplained differences, {sum(self.explained.values())} explained"
-        lines = [f"{self.cases} clusters, {self.probes} probes, {counts}", row("probes", self.kinds), row("verdicts", self.verdicts)]
+        lines = [f"{self.cases} clusters, {self.probes} probes, {counts}", row("modes", self.modes), row("wires", self.wires)]
+        lines += [row("probes", self.kinds), row("verdicts", self.verdicts)]
         lines += [row("errors and ICMP", self.errors), row("features", self.features)]
         return "\n".join([*lines, row("explained", self.explained)] if self.explained else lines)
 
@@ -112,7 +116,7 @@ class Comparison:
         try:
             for case in cases:
                 built.append(case)
-                self.real.ask("build", id=case["id"], spec=shape.real_spec(case["spec"]))
+                self.real.ask("build", id=case["id"], spec=modes.real_spec(case["spec"]))
                 self.real.ask("run", id=case["id"], lines=shape.fault_lines(case["spec"]))
             start = time.monotonic()
             nets = {case["id"]: doors.network(case["spec"]) for case in cases}
@@ -139,6 +143,8 @@ class Comparison:
                     pass
         for case in cases:
             self.report.cases += 1
+            self.report.modes[case["spec"]["mode"]] += 1
+            self.report.wires[" and ".join(str(s["mtu"]) for s in case["spec"]["segments"])] += 1
             for f in case["spec"]["faults"] or [{"name": "nothing broken"}]:
                 self.report.features[f["name"]] += 1
 

@@ -1,10 +1,11 @@
 """The model programmed by the same command lines as the real namespaces: `kernel.shell` reads them.
 
-Two forms go through `Namespace`'s own doors: a veth pair between two namespaces (the shell stands in one), and sysctl
-keys that the model has no use for or that are written with the slash of an interface name.
+Two forms go through `Namespace`'s own doors: a veth pair between two namespaces (the shell stands in one), and sysctl keys
+that are written with the slash of an interface name.
 """
 
 from __future__ import annotations
+
 
 from kubenet_lab.kernel.namespace import Listener, Namespace
 from kubenet_lab.kernel.network import Network
@@ -12,17 +13,23 @@ from kubenet_lab.kernel.process import Echo
 from kubenet_lab.kernel.shell import Shell
 from kubenet_lab.kernel.state import State
 
-from .shape import CLIENT, GATEWAY, PREFIX, Line, Spec, base_lines, fault_lines, listeners, mac_of
+from .modes import base_lines
+from .shape import PREFIX, Line, Spec, ends_of, fault_lines, listeners, mac_of
 
 
 def network(spec: Spec, seed: int = 0) -> Network:
     """The whole cluster of a spec, faults and all."""
     net = Network(seed)
-    net.add_segment("lan", cidr=f"{GATEWAY.rsplit('.', 1)[0]}.0/{PREFIX}", mtu=spec["under_mtu"])
-    net.add_gateway("lan", f"{GATEWAY}/{PREFIX}")
-    for end in [*spec["nodes"], {"name": "ext", "ip": CLIENT}]:
+    for s, segment in enumerate(spec["segments"]):
+        name = _segment(s)
+        net.add_segment(name, cidr=f"{segment['gateway'].rsplit('.', 1)[0]}.0/{PREFIX}", mtu=segment["mtu"])
+        if s:
+            net.plug("gateway", name, f"lan{s}", address=f"{segment['gateway']}/{PREFIX}")
+        else:
+            net.add_gateway(name, f"{segment['gateway']}/{PREFIX}")
+    for end in ends_of(spec):
         net.add_host(end["name"], "node" if end["name"] != "ext" else "external").root.label = end["name"]
-        net.plug(end["name"], "lan", mac=mac_of(end["ip"], 0x3A))
+        net.plug(end["name"], _segment(end["segment"]), mac=mac_of(end["ip"], 0x3A))
     for p in spec["pods"]:
         net.add_namespace(p["node"], p["name"])
     for space, label, protocol, port in listeners(spec):
@@ -30,6 +37,10 @@ def network(spec: Spec, seed: int = 0) -> Network:
     apply(net, base_lines(spec))
     apply(net, fault_lines(spec))
     return net
+
+
+def _segment(number: int) -> str:
+    return f"lan{number}" if number else "lan"
 
 
 def apply(net: Network, lines: list[Line]) -> None:

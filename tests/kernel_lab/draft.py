@@ -10,10 +10,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from .shape import Spec
+from . import modes
+from .modes import MODES
+from .shape import Spec, node_of, segment_of
 
 SERVICE_IP, SERVICE_PORT, SERVICE_UDP, NODE_PORT_NUMBER = "10.96.0.50", 80, 53, 30080
 STRANGE_MAC = "0e:00:00:00:00:99"
+
+
+class Nothing(Exception):
+    """There is nothing in this cluster that the feature could change."""
 
 
 @dataclass
@@ -35,6 +41,10 @@ class Draft:
         self.claims.update(what)
 
     @property
+    def mode(self) -> str:
+        return str(self.spec["mode"])
+
+    @property
     def node(self) -> dict[str, Any]:
         return self.rng.choice(self.spec["nodes"])
 
@@ -42,10 +52,25 @@ class Draft:
     def pod(self) -> dict[str, Any]:
         return self.rng.choice(self.spec["pods"])
 
-    def two_nodes(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        a, b = self.rng.sample(self.spec["nodes"], 2)
+    def two_nodes(self, tunnelled: bool = False, routed: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Two of the nodes; such that the first tunnels to the second, or has a route to its pods. Raises Nothing if there are none."""
+        pairs = [(a, b) for a in self.spec["nodes"] for b in self.spec["nodes"] if a is not b]
+        if tunnelled:
+            pairs = [(a, b) for a, b in pairs if modes.tunnelled(self.spec, a, b)]
+        if routed:
+            pairs = [(a, b) for a, b in pairs if modes.way_to(self.spec, a, b)]
+        if not pairs:
+            raise Nothing
+        a, b = self.rng.choice(pairs)
         self.touch += [a["name"], b["name"]]
         return a, b
+
+    def node_of(self, pod: dict[str, Any]) -> dict[str, Any]:
+        return node_of(self.spec, pod["node"])
+
+    def gateway(self, node: dict[str, Any]) -> str:
+        """The router's address on a node's segment."""
+        return str(segment_of(self.spec, node)["gateway"])
 
     def third(self, *others: dict[str, Any]) -> dict[str, Any] | None:
         rest = [n for n in self.spec["nodes"] if n not in others]
@@ -56,11 +81,16 @@ class Draft:
 
 
 FEATURES: dict[str, Callable[[Draft], None]] = {}
+#: feature -> the modes in which there is something for it to change
+FITS: dict[str, tuple[str, ...]] = {}
 
 
-def feature(name: str) -> Callable[[Callable[[Draft], None]], Callable[[Draft], None]]:
+def feature(name: str, *modes: str) -> Callable[[Callable[[Draft], None]], Callable[[Draft], None]]:
+    """Register a feature. `modes`: only there, by default in all."""
+
     def register(fn: Callable[[Draft], None]) -> Callable[[Draft], None]:
         FEATURES[name] = fn
+        FITS[name] = modes or MODES
         return fn
 
     return register

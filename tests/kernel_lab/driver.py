@@ -33,7 +33,7 @@ CNI_BIN = next((d for d in ("/usr/lib/cni", "/opt/cni/bin") if os.path.exists(f"
 
 
 class Machine:
-    """One cluster: an underlay switch that is also the gateway, and namespaces programmed by command lines."""
+    """One cluster: the wires, and namespaces programmed by command lines."""
 
     def __init__(self, driver: Driver, id: str, spec: dict[str, Any]):
         self.driver, self.id = driver, id
@@ -48,26 +48,27 @@ class Machine:
         if "segments" in spec:
             self._switches(spec["segments"])
         else:
-            self._one_switch(spec["underlay"])
+            self._router(spec["underlay"])
         self.run(spec["lines"])
         for call in spec.get("cni", ()):
             self.cni(call)
         for space, label, protocol, port in spec["listen"]:
             driver.servers.listen(id, self.spaces[space], label, protocol, port)
 
-    def _one_switch(self, under: dict[str, Any]) -> None:
-        """All nodes on one wire; the switch is the gateway too."""
-        lines = [
-            f"link add br0 address {under['mac']} type bridge",
-            f"link set br0 mtu {under['mtu']} up",
-            f"addr add {under['gateway']} dev br0",
-        ]
+    def _router(self, wires: list[dict[str, Any]]) -> None:
+        """A switch per wire, all in one machine, which is the gateway of each and routes between them."""
         # the world outside is silent: `unreachable` would answer, at a limited rate
-        lines.append("route add blackhole default")
-        for i, end in enumerate(under["ends"]):
-            far = f"name eth0 address {end['mac']} mtu {under['mtu']} netns {self.spaces[end['name']].path}"
-            lines.append(f"link add u{i} mtu {under['mtu']} type veth peer {far}")
-            lines.append(f"link set u{i} master br0 up")
+        lines = ["route add blackhole default"]
+        for s, wire in enumerate(wires):
+            lines += [
+                f"link add br{s} address {wire['mac']} type bridge",
+                f"link set br{s} mtu {wire['mtu']} up",
+                f"addr add {wire['gateway']} dev br{s}",
+            ]
+            for i, end in enumerate(wire["ends"]):
+                far = f"name eth0 address {end['mac']} mtu {wire['mtu']} netns {self.spaces[end['name']].path}"
+                port = f"u{s}-{i}" if s else f"u{i}"
+                lines += [f"link add {port} mtu {wire['mtu']} type veth peer {far}", f"link set {port} master br{s} up"]
         self.spaces["underlay"].run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
         self.spaces["underlay"].sysctl("net.ipv4.ip_forward", 1)
         self.spaces["underlay"].sysctl("net.bridge.bridge-nf-call-iptables", 0)
@@ -201,6 +202,9 @@ class Driver:
             self.machines[id] = Machine(self, id, request["spec"])
         elif op == "run":
             return self.machines[id].run(request["lines"])
+        elif op == "run_checked":
+            output, status = self.machines[id].spaces[request["space"]].tell(*request["line"].split())
+            return {"output": output, "status": status}
         elif op == "probe":
             return self.prober.run(request["probes"], lambda p: self.machines[p["case"]].spaces[p["src"]])
         elif op == "flush":

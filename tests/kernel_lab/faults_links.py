@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from .draft import Draft, feature
+from .modes import BRIDGED, TUNNELLED, device_to
 from .shape import mac_of, port_of
 
 
 # --------------------------------------------------------------------------------------------------- links and MTU
-@feature("pod link down on node")
+@feature("pod link down on node", *BRIDGED, "routed")
 def veth_down(d: Draft) -> None:
     p = d.pod
     d.touch += [p["name"], p["node"]]
@@ -25,7 +26,7 @@ def eth0_down(d: Draft) -> None:
     d.run(p["name"], "ip link set eth0 down")
 
 
-@feature("cni0 down")
+@feature("cni0 down", *BRIDGED)
 def cni0_down(d: Draft) -> None:
     n = d.node
     d.touch.append(n["name"])
@@ -34,7 +35,7 @@ def cni0_down(d: Draft) -> None:
     d.run(n["name"], "ip link set cni0 down")
 
 
-@feature("flannel.1 down")
+@feature("flannel.1 down", *TUNNELLED)
 def flannel_down(d: Draft) -> None:
     n = d.node
     d.touch.append(n["name"])
@@ -52,7 +53,7 @@ def node_eth0_down(d: Draft) -> None:
     d.run(n["name"], "ip link set eth0 down")
 
 
-@feature("pod mtu changed on one side")
+@feature("pod mtu changed on one side", *BRIDGED, "routed")
 def pod_mtu_side(d: Draft) -> None:
     p = d.pod
     d.touch += [p["name"], p["node"]]
@@ -66,7 +67,7 @@ def pod_mtu_side(d: Draft) -> None:
         d.run(p["node"], f"ip link set {port_of(p)} mtu {mtu}")
 
 
-@feature("pod mtu changed")
+@feature("pod mtu changed", *BRIDGED, "routed")
 def pod_mtu(d: Draft) -> None:
     p = d.pod
     d.touch += [p["name"], p["node"]]
@@ -77,7 +78,7 @@ def pod_mtu(d: Draft) -> None:
     d.run(p["node"], f"ip link set {port_of(p)} mtu {mtu}")
 
 
-@feature("flannel.1 mtu changed")
+@feature("flannel.1 mtu changed", *TUNNELLED)
 def flannel_mtu(d: Draft) -> None:
     n = d.node
     d.touch.append(n["name"])
@@ -87,7 +88,7 @@ def flannel_mtu(d: Draft) -> None:
     d.run(n["name"], f"ip link set flannel.1 mtu {mtu}")
 
 
-@feature("cni0 mtu changed")
+@feature("cni0 mtu changed", *BRIDGED)
 def cni0_mtu(d: Draft) -> None:
     n = d.node
     d.touch.append(n["name"])
@@ -97,7 +98,7 @@ def cni0_mtu(d: Draft) -> None:
     d.run(n["name"], f"ip link set cni0 mtu {mtu}")
 
 
-@feature("hairpin off")
+@feature("hairpin off", *BRIDGED)
 def hairpin_off(d: Draft) -> None:
     n = d.node
     d.touch += [n["name"], *(p["name"] for p in d.pods_of(n))]
@@ -106,7 +107,7 @@ def hairpin_off(d: Draft) -> None:
         d.run(n["name"], f"bridge link set dev {port_of(p)} hairpin off")
 
 
-@feature("ports isolated")
+@feature("ports isolated", *BRIDGED)
 def isolated(d: Draft) -> None:
     n = d.node
     mine = d.pods_of(n)
@@ -116,7 +117,7 @@ def isolated(d: Draft) -> None:
         d.run(n["name"], f"bridge link set dev {port_of(p)} isolated on")
 
 
-@feature("port does not learn or flood")
+@feature("port does not learn or flood", *BRIDGED)
 def port_flags(d: Draft) -> None:
     p = d.pod
     d.touch += [p["name"], p["node"]]
@@ -125,7 +126,7 @@ def port_flags(d: Draft) -> None:
         d.run(p["node"], f"bridge link set dev {port_of(p)} {flag} off")
 
 
-@feature("bridge fdb names the wrong port")
+@feature("bridge fdb names the wrong port", *BRIDGED)
 def wrong_port(d: Draft) -> None:
     p = d.pod
     others = [q for q in d.spec["pods"] if q["node"] == p["node"] and q is not p]
@@ -136,7 +137,7 @@ def wrong_port(d: Draft) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- sysctls
-@feature("bridge-nf off")
+@feature("bridge-nf off", *BRIDGED)
 def bridge_nf_off(d: Draft) -> None:
     n = d.node
     d.touch.append(n["name"])
@@ -158,11 +159,15 @@ def rp_filter(d: Draft) -> None:
     d.touch += [n["name"], "ext"]
     d.claim(f"rp {n['name']}")
     mode = d.rng.choice([1, 1, 2])
-    for dev in d.rng.choice([("all",), ("flannel/1",), ("eth0",), ("cni0",), ("eth0", "flannel/1")]):
+    devices = [("all",), ("eth0",)]
+    devices += [("cni0",)] if d.mode in BRIDGED else []
+    devices += [("flannel/1",), ("eth0", "flannel/1")] if d.mode in TUNNELLED else []
+    devices += [(device_to(d.spec, p),) for p in d.pods_of(n)] if d.mode == "routed" else []
+    for dev in d.rng.choice(devices):
         d.run(n["name"], f"sysctl -w net.ipv4.conf.{dev}.rp_filter={mode}")
 
 
-@feature("proxy_arp on cni0")
+@feature("proxy_arp on cni0", *BRIDGED)
 def proxy_arp(d: Draft) -> None:
     n = d.node
     d.touch += [n["name"], *(p["name"] for p in d.pods_of(n))]
@@ -184,4 +189,35 @@ def route_localnet(d: Draft) -> None:
     n = d.node
     d.touch.append(n["name"])
     d.claim(f"localnet {n['name']}")
-    d.run(n["name"], f"sysctl -w net.ipv4.conf.{d.rng.choice(['all', 'cni0'])}.route_localnet=1")
+    d.run(n["name"], f"sysctl -w net.ipv4.conf.{d.rng.choice(['all', 'cni0' if d.mode in BRIDGED else 'eth0'])}.route_localnet=1")
+
+
+@feature("proxy_arp off", "routed")
+def no_proxy_arp(d: Draft) -> None:
+    p = d.pod
+    d.touch += [p["name"], p["node"]]
+    d.claim(f"proxy {p['name']}")
+    d.run(p["node"], f"sysctl -w net.ipv4.conf.{port_of(p)}.proxy_arp=0")
+
+
+@feature("macvlan mode", "macvlan")
+def macvlan_mode(d: Draft) -> None:
+    """The pods of a node in another mode; passthru would leave room for one."""
+    n = d.node
+    d.touch += [n["name"], *(p["name"] for p in d.pods_of(n))]
+    d.claim(f"macvlan {n['name']}")
+    mode = d.rng.choice(["private", "vepa"])
+    for p in d.pods_of(n):
+        d.run(p["name"], f"ip link set eth0 type macvlan mode {mode}")
+
+
+@feature("macvlan shim on the host", "macvlan")
+def macvlan_shim(d: Draft) -> None:
+    """A child of the node's own, with host routes to its pods: what lets the node and its pods talk."""
+    n = d.node
+    d.touch += [n["name"], *(p["name"] for p in d.pods_of(n))]
+    d.claim(f"shim {n['name']}")
+    d.run(n["name"], f"ip link add link eth0 name shim address {mac_of(n['ip'], 0x4A)} type macvlan mode bridge")
+    d.run(n["name"], "ip link set shim up")
+    for p in d.pods_of(n):
+        d.run(n["name"], f"ip route add {p['ip']}/32 dev shim")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from .draft import NODE_PORT_NUMBER, SERVICE_IP, SERVICE_PORT, SERVICE_UDP, Draft, feature
-from .shape import CLIENT, GATEWAY, TCP_PORT, UDP_PORT, gateway_of
+from .modes import BRIDGED, TUNNELLED
+from .shape import CLIENT, TCP_PORT, UDP_PORT, gateway_of
 
 
 # ----------------------------------------------------------------------------------------------------------- rules
@@ -14,7 +15,7 @@ def mark_and_rule(d: Draft) -> None:
     p = d.pod
     d.touch += [p["name"], p["node"]]
     d.claim(f"rule {p['node']}")
-    way = d.rng.choice(["blackhole 10.244.0.0/16", "unreachable 10.244.0.0/16", f"192.168.50.0/24 via {GATEWAY} dev eth0"])
+    way = d.rng.choice(["blackhole 10.244.0.0/16", "unreachable 10.244.0.0/16", f"192.168.50.0/24 via {d.gateway(d.node_of(p))} dev eth0"])
     d.claim(f"up {p['node']} eth0")
     d.run(p["node"], f"ip route add {way} table 100")
     d.run(p["node"], "ip rule add fwmark 0x7 lookup 100 priority 1000")
@@ -42,7 +43,8 @@ def source_rewritten(d: Draft) -> None:
     n = d.node
     p = d.rng.choice(d.pods_of(n))
     d.touch += [n["name"], p["name"]]
-    to = d.rng.choice(["-j MASQUERADE", f"-j SNAT --to-source {n['ip']}", f"-j SNAT --to-source {gateway_of(n)}"])
+    third = gateway_of(n) if d.mode in BRIDGED else "192.168.50.88"
+    to = d.rng.choice(["-j MASQUERADE", f"-j SNAT --to-source {n['ip']}", f"-j SNAT --to-source {third}"])
     d.run(n["name"], f"iptables -t nat -A POSTROUTING -s {p['ip']} {d.rng.choice(['-d 10.244.0.0/16 ', '', '-o eth0 '])}{to}")
 
 
@@ -66,6 +68,10 @@ def frag_needed_dropped(d: Draft) -> None:
     d.touch += [n["name"], *(p["name"] for p in d.pods_of(n))]
     chain = d.rng.choice(["OUTPUT", "OUTPUT", "FORWARD"])
     d.run(n["name"], f"iptables -A {chain} -p icmp --icmp-type fragmentation-needed -j DROP")
+
+
+def _devices(d: Draft) -> list[str]:
+    return ["eth0", *(["cni0"] if d.mode in BRIDGED else []), *(["flannel.1"] if d.mode in TUNNELLED else [])]
 
 
 def _target(rng: Random, tcp: bool) -> str:
@@ -102,7 +108,7 @@ def filter_rule(d: Draft) -> None:
     if protocol == "udp":
         words.append(d.rng.choice(["", f"-m udp --dport {UDP_PORT}"]))
     if chain in ("FORWARD", "INPUT") and d.rng.random() < 0.3:
-        words.append(f"-i {d.rng.choice(['cni0', 'flannel.1', 'eth0'])}")
+        words.append(f"-i {d.rng.choice(_devices(d))}")
     words.append(f"-j {_target(d.rng, protocol == 'tcp')}")
     d.run(n["name"], "iptables " + " ".join(w for w in words if w))
 
@@ -136,7 +142,7 @@ def invalid_dropped(d: Draft) -> None:
     d.run(n["name"], "iptables -A FORWARD -m conntrack --ctstate INVALID -j DROP")
 
 
-@feature("flannel masquerade")
+@feature("flannel masquerade", *BRIDGED)
 def flannel_masquerade(d: Draft) -> None:
     d.touch += [n["name"] for n in d.spec["nodes"]]
     d.claim("flannel masquerade")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from .draft import STRANGE_MAC, Draft, feature
+from .modes import BRIDGED, TUNNELLED, device_to, way_to
 from .shape import CLIENT, GATEWAY, gateway_of, mac_of, vtep, vtep_mac
 
 
 # ------------------------------------------------------------------------------------------------------ the VTEPs
-@feature("fdb removed")
+@feature("fdb removed", *TUNNELLED)
 def fdb_removed(d: Draft) -> None:
-    a, b = d.two_nodes()
+    a, b = d.two_nodes(tunnelled=True)
     d.claim(f"fdb {a['name']} {b['name']}")
     d.run(a["name"], f"bridge fdb del {vtep_mac(b)} dev flannel.1 dst {b['ip']}")
 
 
-@feature("fdb wrong remote")
+@feature("fdb wrong remote", *TUNNELLED)
 def fdb_wrong_remote(d: Draft) -> None:
-    a, b = d.two_nodes()
+    a, b = d.two_nodes(tunnelled=True)
     d.claim(f"fdb {a['name']} {b['name']}")
     c = d.third(a, b)
     wrong = d.rng.choice([c["ip"] if c else CLIENT, "192.168.50.77", CLIENT, GATEWAY])
@@ -24,48 +25,48 @@ def fdb_wrong_remote(d: Draft) -> None:
     d.run(a["name"], f"bridge fdb append {vtep_mac(b)} dev flannel.1 dst {wrong} self permanent")
 
 
-@feature("fdb wrong mac")
+@feature("fdb wrong mac", *TUNNELLED)
 def fdb_wrong_mac(d: Draft) -> None:
-    a, b = d.two_nodes()
+    a, b = d.two_nodes(tunnelled=True)
     d.claim(f"fdb {a['name']} {b['name']}")
     d.run(a["name"], f"bridge fdb del {vtep_mac(b)} dev flannel.1 dst {b['ip']}")
     d.run(a["name"], f"bridge fdb append {STRANGE_MAC} dev flannel.1 dst {b['ip']} self permanent")
 
 
-@feature("vtep neighbour removed")
+@feature("vtep neighbour removed", *TUNNELLED)
 def vtep_neighbour_removed(d: Draft) -> None:
-    a, b = d.two_nodes()
+    a, b = d.two_nodes(tunnelled=True)
     d.claim(f"neigh {a['name']} {b['name']}")
     d.run(a["name"], f"ip neigh del {vtep(b)} dev flannel.1")
 
 
-@feature("vtep neighbour wrong")
+@feature("vtep neighbour wrong", *TUNNELLED)
 def vtep_neighbour_wrong(d: Draft) -> None:
-    a, b = d.two_nodes()
+    a, b = d.two_nodes(tunnelled=True)
     d.claim(f"neigh {a['name']} {b['name']}")
     c = d.third(a, b)
     wrong = d.rng.choice([STRANGE_MAC, vtep_mac(c) if c else STRANGE_MAC, vtep_mac(a)])
     d.run(a["name"], f"ip neigh replace {vtep(b)} lladdr {wrong} dev flannel.1 nud permanent")
 
 
-@feature("vtep mac wrong at both tables")
+@feature("vtep mac wrong at both tables", *TUNNELLED)
 def vtep_mac_wrong(d: Draft) -> None:
     """Neighbour and FDB agree on a hardware address that the far VTEP does not have: it arrives, and is not for it."""
-    a, b = d.two_nodes()
+    a, b = d.two_nodes(tunnelled=True)
     d.claim(f"neigh {a['name']} {b['name']}", f"fdb {a['name']} {b['name']}")
     d.run(a["name"], f"ip neigh replace {vtep(b)} lladdr {STRANGE_MAC} dev flannel.1 nud permanent")
     d.run(a["name"], f"bridge fdb append {STRANGE_MAC} dev flannel.1 dst {b['ip']} self permanent")
 
 
 # ------------------------------------------------------------------------------------------------------ neighbours
-@feature("pod neighbour wrong on node")
+@feature("pod neighbour wrong on node", *BRIDGED, "routed")
 def pod_neighbour_wrong(d: Draft) -> None:
     p = d.pod
     d.touch += [p["name"], p["node"]]
     d.claim(f"neigh {p['node']} {p['name']}")
     others = [q for q in d.spec["pods"] if q["node"] == p["node"] and q is not p]
     wrong = d.rng.choice([STRANGE_MAC, *(mac_of(q["ip"]) for q in others)])
-    d.run(p["node"], f"ip neigh replace {p['ip']} lladdr {wrong} dev cni0 nud permanent")
+    d.run(p["node"], f"ip neigh replace {p['ip']} lladdr {wrong} dev {device_to(d.spec, p)} nud permanent")
 
 
 @feature("gateway neighbour wrong in pod")
@@ -77,56 +78,52 @@ def gateway_neighbour_wrong(d: Draft) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- routes
-@feature("route removed")
+@feature("route removed", *BRIDGED, "routed")
 def route_removed(d: Draft) -> None:
-    a, b = d.two_nodes()
+    a, b = d.two_nodes(routed=True)
     d.claim(f"route {a['name']} {b['name']}")
     d.run(a["name"], f"ip route del {b['cidr']}")
 
 
-@feature("route wrong via")
+@feature("route wrong via", *BRIDGED, "routed")
 def route_wrong_via(d: Draft) -> None:
     a, b = d.two_nodes()
     d.claim(f"route {a['name']} {b['name']}", f"up {a['name']} flannel.1", f"up {a['name']} eth0")
     c = d.third(a, b)
-    way = d.rng.choice(
-        [
-            f"via {b['ip']} dev eth0",
-            f"via {vtep(c)} dev flannel.1 onlink" if c else f"via {GATEWAY} dev eth0",
-            "via 10.244.9.0 dev flannel.1 onlink",
-            "dev cni0",
-        ]
-    )
+    wrong = [f"via {b['ip']} dev eth0 onlink", way_to(d.spec, a, c) if c else "", f"via {d.gateway(a)} dev eth0", "dev eth0"]
+    wrong += ["via 10.244.9.0 dev flannel.1 onlink"] if d.mode in TUNNELLED else []
+    wrong += ["dev cni0"] if d.mode in BRIDGED else ["via 192.168.50.77 dev eth0 onlink"]
+    way = d.rng.choice([w for w in wrong if w])
     d.claim(f"up {a['name']} cni0")
     d.run(a["name"], f"ip route replace {b['cidr']} {way}")
 
 
-@feature("route of another type")
+@feature("route of another type", *BRIDGED, "routed")
 def route_type(d: Draft) -> None:
-    a, b = d.two_nodes()
+    a, b = d.two_nodes(routed=True)
     d.claim(f"route {a['name']} {b['name']}")
     kind = d.rng.choice(["blackhole", "unreachable", "prohibit", "throw"])
     d.run(a["name"], f"ip route del {b['cidr']}")
     d.run(a["name"], f"ip route add {kind} {b['cidr']}")
 
 
-@feature("more specific route")
+@feature("more specific route", *BRIDGED, "routed")
 def more_specific(d: Draft) -> None:
     a, b = d.two_nodes()
     p = d.rng.choice(d.pods_of(b))
     d.touch.append(p["name"])
     d.claim(f"route {a['name']} {p['name']}", *(f"up {a['name']} {x}" for x in ("flannel.1", "eth0", "cni0")))
     c = d.third(a, b)
-    half = f"{b['cidr'].replace('.0/24', '.0/25')}"
+    half = f"{vtep(b)}/{int(b['cidr'].split('/')[1]) + 1}"
     to = d.rng.choice([f"{p['ip']}/32", half])
     way = d.rng.choice(
         [
             "blackhole",
             "unreachable",
             "prohibit",
-            f"via {vtep(c)} dev flannel.1 onlink" if c else "dev eth0",
-            "dev cni0",
-            f"via {b['ip']} dev eth0",
+            (way_to(d.spec, a, c) if c else "") or "dev eth0",
+            "dev cni0" if d.mode in BRIDGED else "dev eth0",
+            f"via {b['ip']} dev eth0 onlink",
         ]
     )
     d.run(a["name"], f"ip route add {way} {to}" if " " not in way else f"ip route add {to} {way}")
@@ -137,17 +134,17 @@ def pod_route(d: Draft) -> None:
     p, q = d.pod, d.pod
     d.touch += [p["name"], q["name"]]
     d.claim(f"route {p['name']}", f"up {p['name']}")
-    way = d.rng.choice(["blackhole", "unreachable", "prohibit", f"via {gateway_of(p)} dev eth0", "dev eth0"])
+    way = d.rng.choice(["blackhole", "unreachable", "prohibit", f"via {gateway_of(p)} dev eth0 onlink", "dev eth0"])
     d.run(p["name"], f"ip route add {way} {q['ip']}/32" if " " not in way else f"ip route add {q['ip']}/32 {way}")
 
 
-@feature("route with its own mtu")
+@feature("route with its own mtu", *BRIDGED, "routed")
 def route_mtu(d: Draft) -> None:
-    a, b = d.two_nodes()
-    d.claim(f"route {a['name']} {b['name']}", f"up {a['name']} flannel.1")
+    a, b = d.two_nodes(routed=True)
+    d.claim(f"route {a['name']} {b['name']}", f"up {a['name']} flannel.1", f"up {a['name']} eth0")
     mtu = d.rng.choice([1300, 1380])
     d.sizes.append(mtu)
-    d.run(a["name"], f"ip route replace {b['cidr']} via {vtep(b)} dev flannel.1 onlink mtu {mtu}")
+    d.run(a["name"], f"ip route replace {b['cidr']} {way_to(d.spec, a, b)} mtu {mtu}")
 
 
 @feature("pod without default route")
@@ -166,7 +163,7 @@ def node_no_default(d: Draft) -> None:
     d.run(n["name"], "ip route del default")
 
 
-@feature("wrong pod prefix")
+@feature("wrong pod prefix", *BRIDGED)
 def wrong_prefix(d: Draft) -> None:
     p = d.pod
     d.touch += [p["name"], p["node"]]
@@ -194,7 +191,7 @@ def more_addresses(d: Draft) -> None:
     n = d.node
     d.touch.append(n["name"])
     d.claim(f"address {n['name']}")
-    dev, ip = d.rng.choice(
-        [("eth0", n["ip"].replace(".50.1", ".50.2") + "/24"), ("cni0", gateway_of(n)[:-1] + "250/24"), ("lo", "10.99.1.1/32")]
-    )
+    places = [("eth0", n["ip"].rsplit(".", 1)[0] + ".2" + n["ip"][-1] + "/24"), ("lo", "10.99.1.1/32")]
+    places += [("cni0", gateway_of(n)[:-1] + "250/24")] if d.mode in BRIDGED else []
+    dev, ip = d.rng.choice(places)
     d.run(n["name"], f"ip addr add {ip} dev {dev}")

@@ -60,6 +60,12 @@ class Space:
         _check(_libc.setns(back, CLONE_NEWNET), "setns")
         os.close(back)
 
+    def tell(self, *argv: str) -> tuple[str, int]:
+        """Run a program inside that may fail: what it printed, and its exit status."""
+        with self:
+            done = subprocess.run(argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        return done.stdout, done.returncode
+
     def run(self, *argv: str, stdin: str | None = None, env: dict[str, str] | None = None, check: bool = True) -> str:
         """Run a program inside; its standard output. Raises RuntimeError with what it said if it fails."""
         with self:

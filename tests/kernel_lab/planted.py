@@ -14,7 +14,7 @@ from kubenet_lab.kernel.namespace import Namespace
 from kubenet_lab.kernel.network import Network
 from kubenet_lab.kernel.routing import Fib
 
-from . import doors
+from . import doors, modes
 from .shape import Spec
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -26,6 +26,7 @@ class Planted:
     shown_by: tuple[str, ...]  # the features of the clusters that must show it
     plant: Patch
     programming: bool  # it is about what a command does, not about what a packet meets
+    mode: str = "vxlan"
 
     @contextmanager
     def planted(self) -> Iterator[Callable[[Spec], Network]]:
@@ -46,9 +47,9 @@ class Planted:
 PLANTED: list[Planted] = []
 
 
-def planted(belief: str, *shown_by: str, programming: bool = False) -> Callable[[Patch], Patch]:
+def planted(belief: str, *shown_by: str, programming: bool = False, mode: str = "vxlan") -> Callable[[Patch], Patch]:
     def register(plant: Patch) -> Patch:
-        PLANTED.append(Planted(belief, shown_by, plant, programming))
+        PLANTED.append(Planted(belief, shown_by, plant, programming, mode))
         return plant
 
     return register
@@ -160,3 +161,35 @@ def bridge_mtu(m: pytest.MonkeyPatch) -> None:
 @planted("forwarding needs no ip_forward", "ip_forward off")
 def always_forward(m: pytest.MonkeyPatch) -> None:
     m.setattr(Namespace, "forwards", lambda self, *where: True)
+
+
+@planted("DirectRouting wraps what stays on the wire", programming=True, mode="direct")
+def direct_is_vxlan(m: pytest.MonkeyPatch) -> None:
+    _wrap(m, modes, "tunnelled", lambda real: lambda spec, a, b: spec["mode"] in modes.TUNNELLED)
+
+
+@planted("the router between two segments knows the pods", programming=True, mode="routed")
+def router_knows(m: pytest.MonkeyPatch) -> None:
+    def make(real: Any) -> Any:
+        def network(spec: Spec, seed: int = 0) -> Network:
+            net: Network = real(spec, seed)
+            for node in spec["nodes"]:
+                net.namespaces["gateway"].add_route(node["cidr"], via=node["ip"])
+            return net
+
+        return network
+
+    _wrap(m, doors, "network", make)
+
+
+@planted("a blackhole route answers that there is no host", programming=True, mode="routed")
+def blackhole_answers(m: pytest.MonkeyPatch) -> None:
+    def make(real: Any) -> Any:
+        return lambda net, lines: real(net, [[s, x.replace("route add blackhole", "route add unreachable")] for s, x in lines])
+
+    _wrap(m, doors, "apply", make)
+
+
+@planted("pods of one node are neighbours: no router between them", mode="routed")
+def routed_is_bridged(m: pytest.MonkeyPatch) -> None:
+    no_ttl(m)

@@ -35,7 +35,7 @@ def why_not() -> str:
                 "build",
                 id="try",
                 spec={
-                    "underlay": {"mac": "02:00:00:00:00:01", "mtu": 1500, "gateway": "192.0.2.1/24", "ends": []},
+                    "underlay": [{"mac": "02:00:00:00:00:01", "mtu": 1500, "gateway": "192.0.2.1/24", "ends": []}],
                     "spaces": ["a"],
                     "lines": [],
                     "listen": [],

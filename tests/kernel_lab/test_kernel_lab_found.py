@@ -7,7 +7,7 @@ import time
 import pytest
 
 from kubenet_lab.kernel.state import State
-from tests.kernel_lab import compare, doors, model, shape
+from tests.kernel_lab import compare, doors, model, modes, shape
 from tests.kernel_lab.found import FOUND, Found
 from tests.kernel_lab.real import Real
 
@@ -29,7 +29,7 @@ def test_so_it_is(real: Real) -> None:
     for start in range(0, len(FOUND), compare.BATCH):
         batch = FOUND[start : start + compare.BATCH]
         for i, found in enumerate(batch):
-            real.ask("build", id=f"found{i}", spec=shape.real_spec(found.spec))
+            real.ask("build", id=f"found{i}", spec=modes.real_spec(found.spec))
             real.ask("run", id=f"found{i}", lines=shape.fault_lines(found.spec))
         time.sleep(compare.SETTLE)
         answers = real.ask("probe", probes=[{**found.probe, "case": f"found{i}"} for i, found in enumerate(batch)])

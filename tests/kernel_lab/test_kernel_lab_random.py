@@ -1,6 +1,7 @@
-"""Random small bridge + VXLAN clusters with broken entries: the model and the real kernel must give the same answers.
+"""Random small clusters with broken entries, over vxlan, DirectRouting, host-gw, routed and macvlan, on one wire or two with a router:
+the model and the real kernel must give the same answers.
 
-pytest -s tests/kernel_lab/test_kernel_lab_random.py --cases 240 --seed 7
+pytest -s tests/kernel_lab/test_kernel_lab_random.py --cases 500 --seed 7
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pytest
 from tests.kernel_lab import cases as drawing
 from tests.kernel_lab import compare, doors, shape
 from tests.kernel_lab.explained import EXPLAINED
+from tests.kernel_lab.modes import MODES
 from tests.kernel_lab.planted import PLANTED, Planted
 from tests.kernel_lab.real import Real
 
@@ -31,7 +33,7 @@ def test_random_clusters_answer_alike(real: Real, cases: Callable[[int], int], s
     assert not report.differences, "\n\n".join(shown)
     if cases(SHARE) >= SHARE:
         assert {"delivered", "refused", "unreachable", "timeout", "too-big"} <= set(report.verdicts)
-        assert len(report.features) > 25, "the draw is too narrow"
+        assert len(report.features) > 25 and set(report.modes) == set(MODES), "the draw is too narrow"
         assert report.probes > 40 * report.cases
 
 
@@ -71,8 +73,8 @@ def test_the_lines_of_a_healthy_cluster_leave_flannels_entries() -> None:
 # --------------------------------------------------------------------------------------------------- planted faults
 def telling(planted: Planted) -> drawing.Case | None:
     """The first case that has the fault's features and in which the model with the fault answers otherwise than without."""
-    for number in range(20):
-        case = drawing.draw(100, number, only=planted.shown_by)
+    for number in range(80):
+        case = drawing.draw(100, number, only=planted.shown_by, mode=planted.mode)
         if {f["name"] for f in case["spec"]["faults"]} != set(planted.shown_by):
             continue
         truth = compare.answers(case, doors.network(case["spec"]))
