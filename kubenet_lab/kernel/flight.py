@@ -87,7 +87,7 @@ class Flight(Value):
 
 _FRESH: dict[str, Any] = {
     "indev": "", "physin": "", "ct": None, "ctinfo": "", "bridged": False, "forwarded": False, "route": None, "nexthop": "",
-    "dont_fragment_locally": False,
+    "dont_fragment_locally": False, "frag_max": 0,
 }  # fmt: skip
 
 

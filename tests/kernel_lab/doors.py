@@ -6,7 +6,6 @@ that are written with the slash of an interface name.
 
 from __future__ import annotations
 
-
 from kubenet_lab.kernel.namespace import Listener, Namespace
 from kubenet_lab.kernel.network import Network
 from kubenet_lab.kernel.process import Echo
