@@ -326,12 +326,12 @@ def _questions(nb: Notebook, exercises: Collection[str], predictions: Collection
             text = source(cell)
             if id not in known:
                 yield f"cell {i}: tag {prefix}{id} names nothing that kubenet_lab/course/exercises defines"
-            if not re.search(rf"\b{verb}\(\s*[\"']{re.escape(id)}[\"']", text):
+            if not re.search(rf"(?:\bkn\.|(?<![\w.])){verb}\(\s*[\"']{re.escape(id)}[\"']", text):
                 yield f"cell {i}: tagged {prefix}{id}, but does not call kn.{verb}({id!r}, ...)"
             if not _holds_ellipsis(text):
                 yield f"cell {i}: an answer stands where the learner's place, `...`, should be"
         for i, cell in nb.code:
-            for id in re.findall(rf"\b{verb}\(\s*[\"']([^\"']+)[\"']", source(cell)):
+            for id in re.findall(rf"(?:\bkn\.|(?<![\w.])){verb}\(\s*[\"']([^\"']+)[\"']", source(cell)):
                 if f"{prefix}{id}" not in tags(cell):
                     yield f"cell {i}: calls kn.{verb}({id!r}) without the tag {prefix}{id}"
         for id in known:

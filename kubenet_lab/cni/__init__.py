@@ -10,6 +10,7 @@ from .flannel.plugin import FlannelPlugin
 from .host_local import HostLocal
 from .libcni import Runtime
 from .loopback import Loopback
+from .macvlan import Macvlan
 from .plain import Conflist
 from .portmap import PortMap
 from .ptp import PointToPoint
@@ -27,7 +28,7 @@ __all__ = [
 
 #: the plugins that are modelled, by type
 PLUGINS: dict[str, Plugin] = {
-    p.type: p for p in (Bridge(), FlannelPlugin(), HostLocal(), Loopback(), PointToPoint(), PortMap(), Static(), Tuning())
+    p.type: p for p in (Bridge(), FlannelPlugin(), HostLocal(), Loopback(), Macvlan(), PointToPoint(), PortMap(), Static(), Tuning())
 }
 #: the plugins in CNI_PATH of a node: those, and the ones that say that they are not
 INSTALLED: dict[str, Plugin] = PLUGINS | {type: Unmodelled(type) for type in UNMODELLED}
