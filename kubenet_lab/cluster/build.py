@@ -88,10 +88,11 @@ class Build:
         pods = [p for p in self.snapshot.list(Pod) if p.ips and not p.terminated and p.spec.node_name in net.hosts]
         if declared.blocked:
             self._steps: Mapping[str, Sequence[RuleStep]] = {}
+            self._ipsets: Mapping[str, str] = {}
             self.files: Mapping[str, Mapping[str, str]] = {}  # what the pod network keeps on each node's disk
             return
-        done = declared.network.program(net, nodes, [p for p in pods if not p.spec.host_network])
-        self._steps, self.files = done.steps, done.files
+        done = declared.network.program(net, nodes, [p for p in pods if not p.spec.host_network], declared.disks)
+        self._steps, self._ipsets, self.files = done.steps, done.ipsets, done.files
         self.problems += [*done.problems, *host_port_problems(pods)]
         self._sockets(pods)
         self._resolvers()
@@ -189,12 +190,12 @@ class Build:
                 for part in parts:
                     if part.shared:
                         continue
-                    if part.steps:
-                        replay(ns.ruleset(fam), part.steps)
-                        continue
                     if part.ipset:
                         ns.ipsets = ns.ipsets or IpSets()
                         ns.ipsets.restore(part.ipset)
+                    if part.steps:
+                        replay(ns.ruleset(fam), part.steps)
+                        continue
                     ns.ruleset(fam).restore(part.text, noflush=True, origin=part.origin)
             ns.rules_changed()
 
@@ -221,7 +222,9 @@ class Build:
                     yield Part(name, text, origin=_origins(done.origins, done.rule_origins), shared=True)
         steps = tuple(s for s in self._steps.get(node.name, ()) if s.family == fam)
         if steps:
-            yield Part("the pod network", restore_text(steps, fam), steps)
+            # the sets of both families are one text, and it comes before the first rules
+            first = fam == min(s.family for s in self._steps[node.name])
+            yield Part("the pod network", restore_text(steps, fam), steps, ipset=self._ipsets.get(node.name, "") if first else "")
         if proxied and self.engine == "kube-router":
             option = self.options.policy if isinstance(self.options.policy, PolicyEngine) else PolicyEngine()
             compiled = kube_router_rules_for(

@@ -123,14 +123,15 @@ def _start_pods(snapshot: Snapshot, store: Store, network: PodNetwork, disks: Mu
         if not pod.ips:
             waiting.append((node, pod))
         elif not pod.spec.host_network:
-            network.observed(node, pod, disks.setdefault(node.name, {}))
+            network.observed(node, pod, disks.setdefault(network.store(node.name), {}), store.clock())
     written, findings = [], []
     for node, pod in waiting:
         hosts = [a for a in (node_address(node), node_address(node, 6)) if a]
         try:
             if not hosts:
                 raise KubenetError(f"node {node.name} has no InternalIP")
-            ips = hosts if pod.spec.host_network else network.allocate(node, pod, disks.setdefault(node.name, {}))
+            disk = disks.setdefault(network.store(node.name), {})
+            ips = hosts if pod.spec.host_network else network.allocate(node, pod, disk, store.clock())
         except KubenetError as e:
             findings.append(Problem(f"failed to create the pod sandbox: {e}", "status.podIP", f"Pod {pod.key}"))
             continue

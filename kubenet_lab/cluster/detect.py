@@ -13,15 +13,16 @@ from typing import Any
 
 from ..dns.coredns import not_modelled
 from ..errors import KubenetError, NotFound, NotModelled
+from ..objects.selectors import matches
 from ..objects.snapshot import Snapshot
-from ..objects.views import ConfigMap, DaemonSet, Node, Pod
+from ..objects.views import ConfigMap, DaemonSet, NetworkPolicy, Node, Pod
 from ..policy import engine_for, engine_named
 from ..services import KubeProxy
 from .options import Options
 from .plan import ASSUMED, DETECTED, Assumption
 from .segments import NODE_CIDR
 
-__all__ = ["enforcer", "nodes_of_pods", "other_dns", "proxy_options"]
+__all__ = ["enforcer", "nodes_of_pods", "other_dns", "proxy_options", "selects_any"]
 
 
 # -------------------------------------------------------------------------------------------------------------- nodes
@@ -166,6 +167,25 @@ def _enforcer(snapshot: Snapshot, options: Options, network: str, notes: list[As
         return engine_for(network)
     except NotModelled:
         return f"unknown, {network} is not modelled"
+
+
+#: policies of an engine's own kinds, which it enforces beside NetworkPolicies
+_OWN_POLICIES = (
+    "NetworkPolicy.crd.projectcalico.org", "NetworkPolicy.projectcalico.org", "GlobalNetworkPolicy.crd.projectcalico.org",
+    "GlobalNetworkPolicy.projectcalico.org", "CiliumNetworkPolicy.cilium.io", "CiliumClusterwideNetworkPolicy.cilium.io",
+)  # fmt: skip
+
+
+def selects_any(snapshot: Snapshot) -> bool:
+    """Is there a policy that selects a pod? One of an engine's own kinds counts, whatever it selects."""
+    if any(snapshot.others(kind) for kind in _OWN_POLICIES):
+        return True
+    return any(
+        matches(policy.spec.pod_selector, pod.labels)
+        for policy in snapshot.list(NetworkPolicy)
+        for pod in snapshot.list(Pod, policy.namespace)
+        if not pod.spec.host_network
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------- DNS

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..dns import query as dns_query
-from ..errors import KubenetError
+from ..errors import KubenetError, NotModelled
 from ..ingress import RouteDecision
 from ..ingress import route as ingress_route
-from ..policy import ExternalPeer, Peer, PodPeer, PolicyDecision, decide, engine_named, node_peer
+from ..policy import ExternalPeer, Peer, PodPeer, PolicyDecision, decide, engine_for, engine_named, node_peer
 from .names import Party, party
 from .world import check_name
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..trace import Trace
     from .cluster import Cluster
 
-__all__ = ["DnsFacade", "IngressFacade", "PlotFacade", "PolicyFacade", "peer_of"]
+__all__ = ["DnsFacade", "IngressFacade", "PlotFacade", "PolicyFacade", "peer_of", "unenforcing"]
 
 
 def peer_of(cluster: Cluster, who: Party) -> Peer:
@@ -28,6 +28,16 @@ def peer_of(cluster: Cluster, who: Party) -> Peer:
     if who.kind == "node" or who.namespace in {n.name for n in cluster.nodes}:
         return node_peer(snapshot, who.namespace)
     return ExternalPeer(who.address)
+
+
+def unenforcing(cluster: Cluster) -> str:
+    """The pod network, said so that it is true of it that it enforces no policy: one that brings an engine was told not to use it."""
+    name = cluster.pod_network
+    try:
+        brought = engine_for(name.split()[0])
+    except NotModelled:
+        brought = None
+    return f"{name} without its policy engine (the option policy=None)" if brought and cluster.engine is None else name
 
 
 class PolicyFacade:
@@ -61,7 +71,7 @@ class PolicyFacade:
             engine_named(c.engine)
         chosen = engine or c.engine or "spec"
         decision = decide(snapshot, peer_of(c, a), peer_of(c, b), port, protocol, engine=chosen)
-        return decision.with_enforcer(c.engine, c.pod_network)
+        return decision.with_enforcer(c.engine, unenforcing(c))
 
     def __repr__(self) -> str:
         return f"policy(enforced by {self.enforced_by or 'nobody'})"

@@ -10,15 +10,15 @@ from typing import Any
 from ..cni.detect import detect
 from ..errors import KubenetError, NotFound, NotModelled
 from ..objects.snapshot import Snapshot
-from .networks import NAMES, PROVIDERS, Disk, PodNetwork, UnmodelledNetwork, pod_cidrs
+from .networks import DATASTORE, NAMES, PROVIDERS, Disk, PodNetwork, UnmodelledNetwork, pod_cidrs
 from .options import Options
 from .plan import ASSUMED, DETECTED, Assumption, Plan
 
-__all__ = ["Disk", "PodNetwork", "pod_cidrs", "pod_network"]
+__all__ = ["DATASTORE", "Disk", "PodNetwork", "pod_cidrs", "pod_network"]
 
 DEFAULT = "flannel"
 #: pod networks that have a name here, but nothing that programs them yet
-_LATER = ("calico", "cilium", "weave", "kube-router", "canal", "ipvlan")
+_LATER = ("cilium", "weave", "kube-router", "canal", "ipvlan")
 #: plugins that are no network alone: what they are
 _PARTS = {
     **dict.fromkeys(("host-local", "static", "dhcp"), "is IPAM, not a network: it gives addresses to a main plugin"),

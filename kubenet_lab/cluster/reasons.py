@@ -12,7 +12,7 @@ from ..objects.views import NetworkPolicy, Node, Pod, Service
 from ..policy import PolicyDecision, decide
 from ..services import why_no_endpoints
 from ..trace import Reason
-from .facades import peer_of
+from .facades import peer_of, unenforcing
 from .names import Party, index_of, party
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _decision(cluster: Cluster, source: Party, dst: Party, port: int, protocol: 
         )
     except KubenetError:
         return None
-    return decision.with_enforcer(cluster.engine, cluster.pod_network)
+    return decision.with_enforcer(cluster.engine, unenforcing(cluster))
 
 
 def _not_enforced(cluster: Cluster, result: Result, source: Party) -> list[Reason]:
@@ -111,7 +111,7 @@ def _not_enforced(cluster: Cluster, result: Result, source: Party) -> list[Reaso
     return [
         Reason(
             "cluster.policy_not_enforced",
-            {"policies": ", ".join(blamed), "network": cluster.pod_network},
+            {"policies": ", ".join(blamed), "network": unenforcing(cluster)},
             f"NetworkPolicy {blamed[0]}" if blamed else "",
         )
     ]

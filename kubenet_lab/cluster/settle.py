@@ -19,11 +19,11 @@ from ..objects.store import Store
 from ..objects.views import Node, Pod, Service
 from ..services import KubeProxy, ServiceNetwork
 from .controllers import reconcile
-from .detect import enforcer, nodes_of_pods, proxy_options
+from .detect import enforcer, nodes_of_pods, proxy_options, selects_any
 from .names import node_address
 from .options import Options
 from .plan import Assumption, Plan, node_documents, plan_for
-from .pod_network import Disk, PodNetwork, pod_cidrs, pod_network
+from .pod_network import DATASTORE, Disk, PodNetwork, pod_cidrs, pod_network
 from .sanity import bad_addresses
 from .segments import FIRST, node_addresses, renumbered
 
@@ -40,12 +40,14 @@ class Declared:
 
     options: Options
     store: Store
-    disks: dict[str, Disk] = field(default_factory=dict)  # node -> {path: content}: host-local's reservations
+    disks: dict[str, Disk] = field(default_factory=dict)  # node (or DATASTORE) -> {path: content}: what keeps addresses
     plan: Plan | None = None
     network: PodNetwork | None = None
     proxy: KubeProxy = field(default_factory=KubeProxy)
     engine: str | None = None
-    blocked: str = ""  # why no packet can be walked; "" if it can
+    broken: str = ""  # why no packet can be walked, whatever the policies are; "" if it can
+    unenforced: str = ""  # why policies cannot be enforced as in the real cluster; "" if they can
+    blocked: str = ""  # why no packet can be walked now; "" if it can
     notes: list[Assumption] = field(default_factory=list)
     load_findings: list[Problem] = field(default_factory=list)
     findings: list[Problem] = field(default_factory=list)  # of the controllers, now
@@ -100,6 +102,7 @@ class Declared:
             raise LoadError(_placed(refused, source))
         self.findings = [*done.findings, *done.refused, *self._outlying()]
         self._release(middle)
+        self._judge()
 
     def _written_by_people(self, label: str) -> bool:
         """Not seen in a real cluster: an API server would have refused it."""
@@ -113,9 +116,10 @@ class Declared:
         for pod in before.list(Pod):
             here = now.get(Pod, pod.name, pod.namespace)
             stays = here is not None and here.metadata.uid == pod.metadata.uid and not here.terminated
-            if not stays and pod.spec.node_name in self.disks and not pod.spec.host_network:
-                self.network.release(pod, self.disks[pod.spec.node_name])
-        for name in self.disks.keys() - {n.name for n in now.list(Node)}:
+            disk = self.disks.get(self.network.store(pod.spec.node_name))
+            if not stays and disk is not None and not pod.spec.host_network:
+                self.network.release(pod, disk, self.store.clock())
+        for name in self.disks.keys() - {n.name for n in now.list(Node)} - {DATASTORE}:
             del self.disks[name]
 
     def _outlying(self) -> list[Problem]:
@@ -169,7 +173,13 @@ class Declared:
         self.network = pod_network(snapshot, self.options, self.plan, notes)
         self.proxy, unproxied = proxy_options(snapshot, self.options, notes)
         self.engine, unenforced = enforcer(snapshot, self.options, self.network.name.split()[0], notes)
-        self.blocked = f"pod network: {self.network.unmodelled}" if self.network.unmodelled else unproxied or unenforced
+        self.broken, self.unenforced = f"pod network: {self.network.unmodelled}" if self.network.unmodelled else unproxied, unenforced
+        self._judge()
+
+    def _judge(self) -> None:
+        """Can packets be walked? An engine without a model that came with the network is in nobody's way until a policy selects a pod."""
+        asked = self.options.policy != "auto"
+        self.blocked = self.broken or (self.unenforced if asked or selects_any(self.store.snapshot()) else "")
 
     def _renumber(self, plan: Plan) -> None:
         """A copy on another pod network: podCIDRs and pods' addresses that do not fit are given anew; names and nodes stay."""
@@ -189,8 +199,9 @@ class Declared:
             self.disks.pop(name, None)
         self.observed = frozenset()
 
-    def _readdress(self) -> None:
-        """A copy with another network: pods whose addresses it could not have given get new ones."""
+    def _readdress(self, anew: bool) -> None:
+        """A copy with another network: pods whose addresses it could not have given get new ones. `anew`: it is another kind of network,
+        so nothing of what the old one wrote on the disks means anything to it."""
         assert self.network is not None
         snapshot = self.store.snapshot()
         nodes = {n.name: n for n in snapshot.list(Node)}
@@ -200,8 +211,10 @@ class Declared:
             and not self.network.fits(nodes[p.spec.node_name], p)
         ]  # fmt: skip
         self.store.write([pending(self.store.document("Pod", p.key)) for p in moved], by="kubenet-lab")
+        if moved or anew:
+            self.disks = {}
         if moved:
-            self.disks, self.observed = {}, frozenset()
+            self.observed = frozenset()
 
     def _move_nodes(self, plan: Plan, old: Plan) -> None:
         """A copy on other segments: nodes whose addresses do not fit get new ones there, and what repeats them follows."""
@@ -280,7 +293,8 @@ class Declared:
             other._agents(notes)
             decided |= _RUN
         if rewired or "cni" in given:
-            other._readdress()
+            assert self.network is not None and other.network is not None
+            other._readdress(anew=other.network.name.split()[0] != self.network.name.split()[0])
         other.notes = [*notes, *(n for n in other.notes if n.what not in decided)]
         if rewired or given & {"cni", "pod_cidr", "service_cidr", "dns", "strict"}:
             other.settle(other.store.snapshot(), strict=options.strict)

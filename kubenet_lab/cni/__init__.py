@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .bridge import Bridge
+from .calico import Calico, CalicoIpam, CalicoPlugin
 from .conflist import NetworkList, problems
 from .contract import Plugin, PluginHost
 from .flannel import Flannel, Lease
@@ -22,13 +23,16 @@ from .tuning import Tuning
 from .unmodelled import UNMODELLED, Unmodelled
 
 __all__ = [
-    "INSTALLED", "PLUGINS", "CniError", "CniRuntime", "Conflist", "Flannel", "Lease", "NetworkList", "Operation", "Plugin", "PluginCall",
-    "PluginHost", "Result", "Runtime", "StateChange", "problems",
+    "INSTALLED", "PLUGINS", "Calico", "CniError", "CniRuntime", "Conflist", "Flannel", "Lease", "NetworkList", "Operation", "Plugin",
+    "PluginCall", "PluginHost", "Result", "Runtime", "StateChange", "problems",
 ]  # fmt: skip
 
 #: the plugins that are modelled, by type
 PLUGINS: dict[str, Plugin] = {
-    p.type: p for p in (Bridge(), FlannelPlugin(), HostLocal(), Loopback(), Macvlan(), PointToPoint(), PortMap(), Static(), Tuning())
+    p.type: p for p in (
+        Bridge(), CalicoIpam(), CalicoPlugin(), FlannelPlugin(), HostLocal(), Loopback(), Macvlan(), PointToPoint(), PortMap(), Static(),
+        Tuning(),
+    )
 }
 #: the plugins in CNI_PATH of a node: those, and the ones that say that they are not
 INSTALLED: dict[str, Plugin] = PLUGINS | {type: Unmodelled(type) for type in UNMODELLED}

@@ -18,7 +18,7 @@ from .plain import NAMED
 __all__ = ["MODELLED", "Detected", "conflist_of", "detect"]
 
 #: the networks that can be programmed here
-MODELLED = frozenset({"flannel", *NAMED})
+MODELLED = frozenset({"flannel", "calico", *NAMED})
 
 #: names of workloads that run a network's agent: (network, how the workload's name begins)
 _WORKLOADS: tuple[tuple[str, str], ...] = (

@@ -98,9 +98,16 @@ def _swallow_title(p: P) -> str:
     return f"{who} knows no way to {p['packet_dst']}" if _unknown_outside(p) else f"{p['host']} swallows it: blackhole route"
 
 
+def _block(p: P) -> str:
+    return (
+        f" BIRD keeps such a route for each block of addresses that {p['host']} has: {p['packet_dst']} lies in {p['dst']}, and no pod there "
+        "has it. Without that route the packet would leave by the default route and might come back, round and round."
+    )
+
+
 def _swallow(p: P) -> str:
     if not _unknown_outside(p):
-        return "The matching route discards the packet without a word."
+        return "The matching route discards the packet without a word." + (_block(p) if p.get("proto") == "bird" else "")
     if p["namespace"] == PROVIDER:
         return f"Nobody beyond the uplink knows the address {p['packet_dst']}. Nothing comes back."
     return (
@@ -125,8 +132,14 @@ def _nat_rule(p: P) -> str:
 def _masquerade(p: P) -> str:
     return (
         f"The source becomes the address of the outgoing interface {p['outdev']}, not \"the node IP\", so that the answer comes back "
-        f"through {p['host']}.{_nat_rule(p)}"
+        f"through {p['host']}.{_nat_outgoing(p)}{_nat_rule(p)}"
     )  # fmt: skip
+
+
+def _nat_outgoing(p: P) -> str:
+    if p.get("chain") != "cali-nat-outgoing":
+        return ""
+    return f" {p['packet_src']} belongs to an IP pool with natOutgoing, and {p['packet_dst']} to no pool: Felix hides the pod behind its node."
 
 
 def _reverse(p: P) -> str:

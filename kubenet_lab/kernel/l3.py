@@ -53,7 +53,7 @@ def ip_rcv(w: Walk, f: Flight) -> Successors:
     if not ns.forwards(fam, f.indev):
         return w.end(f, "forward.disabled", dev=f.indev)
     if route.type == "blackhole":
-        return w.end(f, "route.blackhole", entry=route, dev=f.indev, default=route.default)
+        return w.end(f, "route.blackhole", entry=route, dev=f.indev, default=route.default, dst=route.dst, proto=route.proto)
     if route.type in ("unreachable", "prohibit"):
         # a route says "no host" (fib_props), a rule "no network" (fib4_rule_action)
         unreachable = "net-unreachable" if route.proto == "rule" else "host-unreachable"

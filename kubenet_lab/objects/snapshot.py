@@ -15,7 +15,7 @@ V = TypeVar("V", bound=Object)
 class Snapshot:
     """Objects by kind and by (namespace, name). Iteration is always sorted, so nothing depends on the order of applying."""
 
-    __slots__ = ("_by_kind", "_documents", "_labels", "domain", "retired", "settled", "version")
+    __slots__ = ("_by_kind", "_documents", "_labels", "_others", "domain", "retired", "settled", "version")
 
     def __init__(
         self,
@@ -26,8 +26,12 @@ class Snapshot:
         documents: Mapping[tuple[str, str, str], dict[str, Any]] | None = None,
         settled: Mapping[tuple[str, str, str], int | frozenset[str]] | None = None,
         retired: frozenset[tuple[str, str, str]] = frozenset(),
+        others: Mapping[tuple[str, str, str], dict[str, Any]] | None = None,
     ):
-        """`documents`: the kept documents by (kind, namespace, name). `settled`: see `ownership`. `retired`: names that were used once."""
+        """`documents`: the kept documents by (kind, namespace, name). `settled`: see `ownership`. `retired`: names that were used once.
+
+        `others`: documents of kinds that have no view, the kind with its group: "IPPool.crd.projectcalico.org".
+        """
         by_kind: dict[str, dict[tuple[str, str], Object]] = {}
         for o in objects:
             by_kind.setdefault(o.kind, {})[o.namespace, o.name] = o
@@ -37,6 +41,7 @@ class Snapshot:
         self._documents: Mapping[tuple[str, str, str], dict[str, Any]] = documents or {}
         self.settled: Mapping[tuple[str, str, str], int | frozenset[str]] = settled or {}
         self.retired = retired
+        self._others: Mapping[tuple[str, str, str], dict[str, Any]] = others or {}
 
     def get(self, kind: type[V], name: str, namespace: str = "") -> V | None:
         """One object, or None. `kind` is a view class: `snapshot.get(Service, "web", "shop")`."""
@@ -50,6 +55,11 @@ class Snapshot:
     def document(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
         """The kept document behind a view, or None. Shared: copy it before a change."""
         return self._documents.get((kind, namespace, name))
+
+    def others(self, kind: str) -> Mapping[str, dict[str, Any]]:
+        """{name: document} of a kind that has no view, by name ("namespace/name" where there is one). Shared: copy before a change."""
+        found = {f"{ns}/{name}" if ns else name: doc for (k, ns, name), doc in self._others.items() if k == kind}
+        return dict(sorted(found.items()))
 
     def all(self) -> tuple[Object, ...]:
         return tuple(o for kind in sorted(self._by_kind) for o in self._by_kind[kind].values())

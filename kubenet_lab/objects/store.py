@@ -117,7 +117,7 @@ class Store:
             state = self._state
             self._snapshot = Snapshot(
                 state.views.values(), version=self._version, domain=self.domain, documents=state.docs, settled=state.settled,
-                retired=state.retired,
+                retired=state.retired, others=state.ignored,
             )  # fmt: skip
         return self._snapshot
 

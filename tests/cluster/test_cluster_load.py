@@ -94,7 +94,7 @@ def test_options_that_cannot_be(options: dict[str, Any], says: str) -> None:
 @pytest.mark.parametrize(
     "options, reason",
     [
-        ({"cni": "calico"}, "pod network: calico"), ({"proxy": "ipvs"}, "kube-proxy mode ipvs"),
+        ({"cni": "cilium"}, "pod network: cilium"), ({"proxy": "ipvs"}, "kube-proxy mode ipvs"),
         ({"proxy": "nftables"}, "kube-proxy mode nftables"),
         ({"dns": "kube-dns"}, "cluster DNS kube-dns"), ({"kubernetes": "1.20"}, "Kubernetes 1.20: the lab models 1.34"),
     ],

@@ -118,6 +118,13 @@ class Machine:
             )
         raise ValueError(f"no program {tool!r}")
 
+    def restore(self, name: str, program: str, text: str) -> str:
+        """Text for `ipset restore`, or for iptables-restore of the machine's kind."""
+        if program == "ipset":
+            return self.spaces[name].run("ipset", "restore", stdin=text)
+        env = {**os.environ, "XTABLES_LOCKFILE": self.lock}
+        return self.spaces[name].run(f"iptables-{self.backend}-restore", stdin=text, env=env)
+
     def cni(self, call: dict[str, Any]) -> Any:
         """Run a real CNI plugin: {"at": node, "pod": space, "command", "conf"}."""
         env = {
@@ -205,6 +212,8 @@ class Driver:
         elif op == "run_checked":
             output, status = self.machines[id].spaces[request["space"]].tell(*request["line"].split())
             return {"output": output, "status": status}
+        elif op == "restore":
+            return self.machines[id].restore(request["space"], request["program"], request["text"])
         elif op == "probe":
             return self.prober.run(request["probes"], lambda p: self.machines[p["case"]].spaces[p["src"]])
         elif op == "flush":

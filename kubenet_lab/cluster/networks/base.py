@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol, Self
@@ -19,23 +19,31 @@ from ...objects.snapshot import Snapshot
 from ...objects.views import Node, Pod
 from ..plan import Assumption, Plan
 
-__all__ = ["Disk", "HostLocalNetwork", "PodNetwork", "Programmed", "Provider", "attach", "container_id", "pod_cidrs", "primary_first"]
+__all__ = [
+    "DATASTORE", "Disk", "HostLocalNetwork", "PodNetwork", "Programmed", "Provider", "attach", "container_id", "pod_cidrs", "primary_first",
+]  # fmt: skip
 
 Disk = MutableMapping[str, str]
 IFNAME = "eth0"
+#: the store that belongs to no node
+DATASTORE = ""
 
 
 @dataclass(slots=True)
 class Programmed:
-    """What programming a network leaves beside the network itself: each node's iptables steps, its files, and what failed."""
+    """What programming a network leaves beside the network itself: each node's iptables steps and sets, its files, and what failed."""
 
     steps: dict[str, tuple[RuleStep, ...]] = field(default_factory=dict)
+    ipsets: dict[str, str] = field(default_factory=dict)  # as `ipset restore` takes them
     files: dict[str, dict[str, str]] = field(default_factory=dict)  # node -> {path: text}: configuration, and what agents and plugins keep
     problems: list[Problem] = field(default_factory=list)
 
 
 class PodNetwork(Protocol):
-    """A pod network as the cluster uses it. Holds options only: addresses are on the nodes' disks, the rest in the network."""
+    """A pod network as the cluster uses it. Holds options only: addresses are in a store, the rest in the network.
+
+    A store is a node's disk, or one datastore of the whole cluster: `store` names it by node. `now` is the lab's clock in seconds.
+    """
 
     name: str  # "flannel vxlan"; the first word is the provider's
     unmodelled: str  # why its packets cannot be walked; "" if they can
@@ -53,18 +61,25 @@ class PodNetwork(Protocol):
         """Could this network have given the pod its addresses? Asked when a copy gets another network."""
         ...
 
-    def allocate(self, node: Node, pod: Pod, disk: Disk) -> tuple[str, ...]:
-        """Addresses for a pod, primary family first, remembered on the node's disk. Raises KubenetError."""
+    def store(self, node: str) -> str:
+        """Where the addresses of a node's pods are kept: the node's name, or DATASTORE."""
         ...
 
-    def observed(self, node: Node, pod: Pod, disk: Disk) -> None:
+    def allocate(self, node: Node, pod: Pod, disk: Disk, now: float) -> tuple[str, ...]:
+        """Addresses for a pod, primary family first, remembered in the store. Raises KubenetError."""
+        ...
+
+    def observed(self, node: Node, pod: Pod, disk: Disk, now: float) -> None:
         """The pod has its addresses already."""
         ...
 
-    def release(self, pod: Pod, disk: Disk) -> None: ...
+    def release(self, pod: Pod, disk: Disk, now: float) -> None: ...
 
-    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod]) -> Programmed:
-        """Links, addresses, routes, neighbours and FDB entries of every node and pod; the rules its agents write with iptables."""
+    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod], disks: Mapping[str, Disk]) -> Programmed:
+        """Links, addresses, routes, neighbours and FDB entries of every node and pod; the rules its agents write with iptables.
+
+        `disks`: the stores by name, not to be changed.
+        """
         ...
 
 
@@ -123,7 +138,10 @@ class HostLocalNetwork:
         """The networks that the plugin's range sets hold on this node, in order."""
         return pod_cidrs(node)
 
-    def allocate(self, node: Node, pod: Pod, disk: Disk) -> tuple[str, ...]:
+    def store(self, node: str) -> str:
+        return node
+
+    def allocate(self, node: Node, pod: Pod, disk: Disk, now: float) -> tuple[str, ...]:
         cidrs = self.ranges(node)
         if not cidrs:
             raise KubenetError(f"node {node.name} has no podCIDR: host-local has nothing to give")
@@ -131,13 +149,13 @@ class HostLocalNetwork:
         given = [Allocator(_range_set(c), store, i).get(container_id(pod), IFNAME).ip for i, c in enumerate(cidrs)]
         return primary_first(node, given)
 
-    def observed(self, node: Node, pod: Pod, disk: Disk) -> None:
+    def observed(self, node: Node, pod: Pod, disk: Disk, now: float) -> None:
         store = Leases(disk, self.network_name)
         for ip in pod.ips:
             place = next((i for i, c in enumerate(self.ranges(node)) if ip in prefix(c)), 0)
             store.reserve(container_id(pod), IFNAME, ip, place)
 
-    def release(self, pod: Pod, disk: Disk) -> None:
+    def release(self, pod: Pod, disk: Disk, now: float) -> None:
         Leases(disk, self.network_name).release(container_id(pod), IFNAME)
 
 
@@ -152,20 +170,30 @@ def _range_set(cidr: str) -> RangeSet:
     return RangeSet.of([IpRange.of(cidr)])
 
 
-def attach(network: Network, host: PluginHost, config: NetworkList, pod: Pod) -> Problem | None:
-    """CNI ADD for a pod that has its addresses: the first one is asked for, the plugin gives the others as it did the first time."""
+def kubelet_args(pod: Pod) -> str:
+    """CNI_ARGS as a kubelet's runtime gives them: who the pod is."""
+    named = {"K8S_POD_NAMESPACE": pod.namespace, "K8S_POD_NAME": pod.name, "K8S_POD_INFRA_CONTAINER_ID": container_id(pod)}
+    return ";".join(["IgnoreUnknown=1", *(f"{k}={v}" for k, v in named.items()), f"K8S_POD_UID={pod.metadata.uid}"])
+
+
+def attach(network: Network, host: PluginHost, config: NetworkList, pod: Pod, host_local: bool = True) -> Problem | None:
+    """CNI ADD for a pod that has its addresses.
+
+    `host_local`: the first one is asked for, the plugin gives the others as it did the first time. Else the IPAM plugin knows them.
+    """
     netns = f"pod:{pod.key}"
     network.add_namespace(pod.spec.node_name, netns, f"Pod {pod.key}").label = pod.key
     mappings = [
         {"hostPort": p.host_port, "containerPort": p.container_port, "protocol": p.protocol.lower(), "hostIP": p.host_ip}
         for c in pod.spec.containers for p in c.ports if p.host_port
     ]  # fmt: skip
-    for ip in pod.ips[1:]:
-        Leases(host.disk, config.name).give_next(ip)
+    args = kubelet_args(pod)
+    if host_local:
+        args += f";IP={pod.ips[0]}"
+        for ip in pod.ips[1:]:
+            Leases(host.disk, config.name).give_next(ip)
     try:
-        done = Runtime(host).add(
-            config, container_id(pod), netns, IFNAME, f"IgnoreUnknown=1;IP={pod.ips[0]}", {"portMappings": mappings} if mappings else {}
-        )
+        done = Runtime(host).add(config, container_id(pod), netns, IFNAME, args, {"portMappings": mappings} if mappings else {})
         given = {c.ip for c in done.ips}
         if given != set(pod.ips):
             raise CniError(999, f"the plugins give {', '.join(sorted(given))}, the pod has {', '.join(pod.ips)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ...cni import PLUGINS, CniError, Flannel, Lease, NetworkList, PluginHost
@@ -14,7 +14,7 @@ from ...kernel.network import Network
 from ...objects.snapshot import Snapshot
 from ...objects.views import Node, Pod
 from ..plan import OBSERVED, Assumption, Plan
-from .base import HostLocalNetwork, PodNetwork, Programmed, attach, pod_cidrs
+from .base import Disk, HostLocalNetwork, PodNetwork, Programmed, attach, pod_cidrs
 
 __all__ = ["FlannelNetwork", "FlannelProvider"]
 
@@ -42,7 +42,7 @@ class FlannelNetwork(HostLocalNetwork):
         cidrs = pod_cidrs(node)
         return tuple(c for family in self.options.families for c in cidrs if (":" in c) == (family == 6))
 
-    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod]) -> Programmed:
+    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod], disks: Mapping[str, Disk]) -> Programmed:
         done = Programmed()
         found: list[Lease] = []
         for n in nodes:

@@ -60,13 +60,16 @@ class PlainNetwork:
         return self.option.on({**own, **(self.shares.fields.get(node.name, {}) if self.shares else {})})
 
     # ------------------------------------------------------------------------------------------------------ addresses
+    def store(self, node: str) -> str:
+        return node
+
     def _call(self, node: Node, pod: Pod, disk: Disk) -> Call:
         """The call of the main plugin's IPAM. Raises CniError."""
         conf = self.config(node)
         main = {**conf.plugins[0], "name": conf.name, "cniVersion": conf.cni_version}
         return Call(container_id(pod), f"pod:{pod.key}", IFNAME, main, PluginHost(Network(), node.name, PLUGINS, disk))
 
-    def allocate(self, node: Node, pod: Pod, disk: Disk) -> tuple[str, ...]:
+    def allocate(self, node: Node, pod: Pod, disk: Disk, now: float) -> tuple[str, ...]:
         try:
             call = self._call(node, pod, disk)
             given = [c.ip for c in call.host.plugin(_ipam(call.config)).add(call).ips]
@@ -76,7 +79,7 @@ class PlainNetwork:
             raise KubenetError(f"{self.name} on node {node.name}: {_ipam(call.config)} gives no address")
         return primary_first(node, given)
 
-    def observed(self, node: Node, pod: Pod, disk: Disk) -> None:
+    def observed(self, node: Node, pod: Pod, disk: Disk, now: float) -> None:
         try:
             call = self._call(node, pod, disk)
             sets = load_ranges(call.config) if _ipam(call.config) == "host-local" else ()
@@ -86,7 +89,7 @@ class PlainNetwork:
             place = next((i for i, s in enumerate(sets) if ip in s), 0)
             Store(disk, call.name).reserve(container_id(pod), IFNAME, ip, place)
 
-    def release(self, pod: Pod, disk: Disk) -> None:
+    def release(self, pod: Pod, disk: Disk, now: float) -> None:
         name = self.option.on({}).name
         Store(disk, name).release(container_id(pod), IFNAME)
 
@@ -99,7 +102,7 @@ class PlainNetwork:
         return all(any(ip in s for s in sets) for ip in pod.ips) and len(sets) == len(pod.ips)
 
     # ------------------------------------------------------------------------------------------------------ programming
-    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod]) -> Programmed:
+    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod], disks: Mapping[str, Disk]) -> Programmed:
         done = Programmed()
         for node in nodes:
             host = PluginHost(network, node.name, PLUGINS)

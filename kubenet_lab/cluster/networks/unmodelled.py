@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ...kernel.network import Network
 from ...objects.views import Node, Pod
-from .base import HostLocalNetwork, Programmed
+from .base import Disk, HostLocalNetwork, Programmed
 
 __all__ = ["UnmodelledNetwork"]
 
@@ -17,5 +17,5 @@ class UnmodelledNetwork(HostLocalNetwork):
     def __init__(self, name: str, why: str = ""):
         self.name, self.unmodelled = name, why or name
 
-    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod]) -> Programmed:
+    def program(self, network: Network, nodes: Sequence[Node], pods: Sequence[Pod], disks: Mapping[str, Disk]) -> Programmed:
         return Programmed()
