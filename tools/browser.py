@@ -114,12 +114,19 @@ class Lab:
             self._home.cleanup()
 
     @contextlib.contextmanager
-    def open(self, notebook: str, width: int = 1280, height: int = 900, zoom: float = 1.0, reduced_motion: bool = False) -> Iterator[Page]:
-        """The notebook in a new browser, its kernel idle. `zoom` 2 is what 200 % in the browser's menu does to the layout."""
+    def open(
+        self, notebook: str, width: int = 1280, height: int = 900, zoom: float = 1.0, reduced_motion: bool = False, within: Any = None
+    ) -> Iterator[Page]:
+        """The notebook in a new browser, its kernel idle. `within`: a browser that runs already; playwright starts one at a time. `zoom` 2 is what 200 % in the browser's menu does to the layout."""
         from playwright.sync_api import sync_playwright
 
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        with contextlib.ExitStack() as stack:
+            browser = within
+            if browser is None:
+                driver = stack.enter_context(sync_playwright())
+                browser = driver.chromium.launch(
+                    executable_path=chromium(), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+                )
             context = browser.new_context(
                 viewport={"width": round(width / zoom), "height": round(height / zoom)}, device_scale_factor=zoom,
                 color_scheme=self.theme, reduced_motion="reduce" if reduced_motion else "no-preference",
@@ -129,7 +136,7 @@ class Lab:
             try:
                 yield page
             finally:
-                browser.close()
+                (context if within is not None else browser).close()
 
 
 class Page:

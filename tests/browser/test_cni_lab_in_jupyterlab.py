@@ -18,9 +18,7 @@ VIEWS: tuple[tuple[browser.Theme, int], ...] = (("light", 1280), ("dark", 400))
 
 
 @pytest.fixture(scope="module", params=VIEWS, ids=["desk", "night phone"])
-def page(request: Any, tmp_path_factory: pytest.TempPathFactory, require_that: Callable[..., None]) -> Iterator[Any]:
-    require_that(browser.chromium() is not None, "the program chromium", "chromium")
-    require_that(importlib.util.find_spec("playwright") is not None, "the Python package playwright", "playwright")
+def page(request: Any, tmp_path_factory: pytest.TempPathFactory, lab: Any) -> Iterator[Any]:
     theme, width = request.param
     folder: Path = tmp_path_factory.mktemp("cni-lab")
     cells = [
@@ -30,7 +28,7 @@ def page(request: Any, tmp_path_factory: pytest.TempPathFactory, require_that: C
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
     (folder / "lab.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    with browser.Lab(folder, theme=theme) as lab, lab.open("lab.ipynb", width=width) as shown:
+    with browser.Lab(folder, theme=theme) as server, server.open("lab.ipynb", width=width, within=lab.browser) as shown:
         shown.run_all()
         yield shown
 

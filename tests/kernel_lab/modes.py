@@ -149,7 +149,7 @@ def plugin_calls(spec: Spec) -> list[dict[str, Any]]:
         ipam: dict[str, Any] = {"type": "host-local", "dataDir": f"@tmp-{p['node']}", "ranges": [[{"subnet": node["cidr"]}]]}
         conf: dict[str, Any] = {
             "cniVersion": "1.0.0", "name": "cbr0", "type": "bridge", "bridge": "cni0", "mtu": p["mtu"], "isGateway": True,
-            "isDefaultGateway": True, "hairpinMode": p["hairpin"], "ipMasq": False, "ipam": ipam,
+            "isDefaultGateway": True, "hairpinMode": p.get("hairpin", True), "ipMasq": False, "ipam": ipam,
         }  # fmt: skip
         if spec["mode"] == "macvlan":
             lan = {"subnet": f"{segment_of(spec, node)['gateway'].rsplit('.', 1)[0]}.0/{PREFIX}", "gateway": p["gateway"]}
