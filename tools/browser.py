@@ -117,7 +117,9 @@ class Lab:
     def open(
         self, notebook: str, width: int = 1280, height: int = 900, zoom: float = 1.0, reduced_motion: bool = False, within: Any = None
     ) -> Iterator[Page]:
-        """The notebook in a new browser, its kernel idle. `within`: a browser that runs already; playwright starts one at a time. `zoom` 2 is what 200 % in the browser's menu does to the layout."""
+        """The notebook in a new browser, its kernel idle.
+
+        `within`: a browser that runs already, since playwright starts one at a time. `zoom` 2 is what 200 % in the browser's menu does to the layout."""
         from playwright.sync_api import sync_playwright
 
         with contextlib.ExitStack() as stack:
