@@ -119,7 +119,9 @@ class Lab:
     ) -> Iterator[Page]:
         """The notebook in a new browser, its kernel idle.
 
-        `within`: a browser that runs already, since playwright starts one at a time. `zoom` 2 is what 200 % in the browser's menu does to the layout."""
+        `within`: a browser that runs already, since playwright starts one at a time. `zoom` 2 is what 200 % in the
+        browser's menu does to the layout.
+        """
         from playwright.sync_api import sync_playwright
 
         with contextlib.ExitStack() as stack:
