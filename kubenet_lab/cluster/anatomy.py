@@ -59,9 +59,8 @@ class Anatomy:
 
 def _interface(ns: Namespace, link: Link) -> Interface:
     note = f"port of {link.master}" if link.master else ""
-    below = getattr(link, "macvlan", None)
-    if below is not None:
-        note = f"macvlan child, mode {below.mode}"
+    if link.macvlan is not None:
+        note = f"macvlan child, mode {link.macvlan.mode}"
     return Interface(link.name, link.kind, link.mac, link.mtu, tuple(str(a) for a in link.addresses), note, link.up)
 
 
@@ -87,10 +86,9 @@ def anatomy_of(cluster: Cluster, who: str) -> Anatomy:
         host_end = _interface(node, link)
         if link.master in node.links:
             bridge = _interface(node, node.links[link.master])
-    elif outer is not None and (below := getattr(outer, "macvlan", None)) is not None:
-        lower = next(
-            (_interface(node, k) for k in node.links.values() if k.name == getattr(below, "link", getattr(below, "lower", ""))), uplink
-        )
+    elif outer is not None and outer.macvlan is not None and outer.macvlan.lower[0] == node.id:
+        below = node.links.get(outer.macvlan.lower[1])
+        lower = _interface(node, below) if below is not None else None
     route = node.fib(4 if ":" not in pod.ips[0] else 6).lookup(pod.ips[0])
     way_in = str(route) if route is not None and pod.ips[0] in prefix(route.dst) and not route.default else ""
     return Anatomy(pod.key, node.id, False, containers, listening, interfaces, routes, host_end, bridge, lower, way_in, uplink)

@@ -12,6 +12,7 @@ import pytest
 import kubenet_lab as kn
 from kubenet_lab import plots
 from kubenet_lab.errors import KubenetError
+from kubenet_lab.kernel.stacked import add_macvlan
 from kubenet_lab.plots.budget_figure import CARRIERS
 from kubenet_lab.plots.figure import Figure
 from kubenet_lab.plots.mtu_figure import stops_of
@@ -171,3 +172,16 @@ def test_a_sequence_shows_every_call_and_every_error() -> None:
     assert "host-local ⇠ bridge: error 999" in words and "too small to allocate from" in words
     with pytest.raises(KubenetError, match="one or more operations"):
         plots.cni_sequence()
+
+
+def test_a_macvlan_pod_hangs_on_the_interface_it_stands_on() -> None:
+    """Its lower device, not whatever NIC the node has first."""
+    lan = kn.example("bookshop", cni="macvlan")
+    pod = lan.pod("shop/web")
+    assert f"no cable: it hangs on eth0 of {pod.node.name}" in pod.plot().description
+    pod.node.run("ip link add dummy1 type bridge")
+    pod.node.run("ip link set dummy1 up")
+    pod.run("ip link del eth0")
+    network = lan.walkable()
+    add_macvlan(network.namespaces[f"pod:{pod.name}"], "eth0", (network.namespaces[pod.node.name], "dummy1"), "bridge")
+    assert f"no cable: it hangs on dummy1 of {pod.node.name}" in pod.plot().description
