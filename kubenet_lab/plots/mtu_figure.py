@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +61,9 @@ def _steps(hops: Sequence[Hop]) -> list[Hop]:
     return [step for hop in hops for step in (*hop.details, hop)]
 
 
-def _payload(size: int, six: bool) -> int:
-    return size - (48 if six else 28)  # an IP header, and eight bytes of ICMP or UDP
+def _overhead(trace: Trace) -> int:
+    """Bytes of the IP header that the sender writes, and of the ICMP or UDP header behind it."""
+    return 48 if any(h.name == "IPv6" for h in trace.hops[0].after) else 28
 
 
 def _default_sizes(stops: Sequence[Stop]) -> list[int]:
@@ -72,12 +73,12 @@ def _default_sizes(stops: Sequence[Stop]) -> list[int]:
 
 
 def fates_of(
-    cluster: Any, src: Any, dst: Any, sizes: Sequence[int], stops: Sequence[Stop], *, protocol: str, port: Any, df: bool
+    cluster: Any, src: Any, dst: Any, sizes: Sequence[int], stops: Sequence[Stop], overhead: int, asked: Mapping[str, Any]
 ) -> tuple[Fate, ...]:
+    """`asked`: protocol, port and df of the question; `overhead`: bytes of headers that belong to a size."""
     out = []
     for size in sizes:
-        asked = {} if protocol == "ICMP" else {"port": port}
-        trace = cluster.preview(src, dst, protocol=protocol, size=_payload(size, any(":" in s.place for s in stops)), df=df, **asked)
+        trace = cluster.preview(src, dst, size=size - overhead, **asked)
         reached = [
             i
             for i, s in enumerate(stops)
@@ -117,15 +118,15 @@ def mtu_figure(
     protocol = protocol.upper()
     if protocol not in ("ICMP", "UDP"):
         raise KubenetError(f"mtu: protocol {protocol!r}, expected ICMP or UDP: TCP chooses the size of its segments itself")
-    asked = {} if protocol == "ICMP" else {"port": port}
-    small = cluster.preview(src, dst, protocol=protocol, **asked)
+    asked = {"protocol": protocol, "df": df, **({} if protocol == "ICMP" else {"port": port})}
+    small = cluster.preview(src, dst, **asked)
     stops = stops_of(cluster, small)
     if not stops:
         raise KubenetError(f"mtu: nothing is sent from {src} to {dst}")
     chosen = sorted(set(sizes)) if sizes else _default_sizes(stops)
     if any(not isinstance(n, int) or not 28 <= n <= 65535 for n in chosen):
         raise KubenetError(f"mtu: sizes {list(sizes)}, expected numbers of bytes of an IP packet, 28 to 65535")
-    fates = fates_of(cluster, src, dst, chosen, stops, protocol=protocol, port=port, df=df)
+    fates = fates_of(cluster, src, dst, chosen, stops, _overhead(small), asked)
     question = small.question
     narrow = columns == 1
     width = NARROW if narrow else WIDE

@@ -185,3 +185,14 @@ def test_a_macvlan_pod_hangs_on_the_interface_it_stands_on() -> None:
     network = lan.walkable()
     add_macvlan(network.namespaces[f"pod:{pod.name}"], "eth0", (network.namespaces[pod.node.name], "dummy1"), "bridge")
     assert f"no cable: it hangs on dummy1 of {pod.node.name}" in pod.plot().description
+
+
+@pytest.mark.parametrize("families", [("IPv4",), ("IPv6",)], ids=["IPv4", "IPv6"])
+def test_a_size_is_that_of_the_ip_packet_whoever_is_asked(families: tuple[str, ...]) -> None:
+    """What passes whole is the smallest MTU on the way, also where a name holds a colon."""
+    shop = kn.example("bookshop", ip_families=families)
+    outside = "external:203.0.113.7" if families == ("IPv4",) else "external:2001:db8::7"
+    for target in (outside, cart(shop)):
+        words = shop.plot.mtu("shop/web", target).description
+        smallest = min(int(n) for n in re.findall(r"\(MTU (\d+)\)", words))
+        assert words.endswith(f"the largest of these that arrives whole: {smallest} bytes"), words
