@@ -43,6 +43,16 @@ class StateChange:
     before: str = ""
     after: str = ""
 
+    @property
+    def place(self) -> str:
+        """The namespace as a person calls it."""
+        return self.where.removeprefix("pod:")
+
+    @property
+    def entry(self) -> str:
+        """What the entry is: "link cni0", "iptables -t nat -N CNI-..."."""
+        return self.what if self.what.startswith(self.kind) else f"{self.kind} {self.what}"
+
     def __str__(self) -> str:
         before, after = (" ".join(text.split()) for text in (self.before, self.after))
         shown = {"+": after, "-": before, "~": f"{before} -> {after}"}[self.action].strip(" ->")

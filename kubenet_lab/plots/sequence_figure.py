@@ -52,10 +52,8 @@ _ORDER = ("link", "address", "route", "rule", "neighbour", "fdb", "file", "iptab
 
 
 def _changes(call: PluginCall) -> tuple[str, ...]:
-    said = []
-    for c in sorted(call.own_changes, key=lambda c: _ORDER.index(c.kind) if c.kind in _ORDER else len(_ORDER)):
-        what = c.what if c.what.startswith(c.kind) else f"{c.kind} {c.what}"
-        said.append(f"{c.action} {c.where.removeprefix('pod:')}: {what}")
+    ordered = sorted(call.own_changes, key=lambda c: _ORDER.index(c.kind) if c.kind in _ORDER else len(_ORDER))
+    said = [f"{c.action} {c.place}: {c.entry}" for c in ordered]
     return tuple(said if len(said) <= MOST else [*said[: MOST - 1], f"and {len(said) - MOST + 1} more"])
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..cni import Flannel
-from ..errors import KubenetError, NotModelled
+from ..errors import KubenetError
+from ..explain import summary
 from .view import header_stack
 
 __all__ = ["MODES", "mode_view", "modes"]
@@ -49,16 +50,8 @@ def mode_view(cluster: Any, mode: str, apart: bool) -> dict[str, Any]:
     """
     label = dict(MODES)[mode]
     empty: dict[str, Any] = {
-        "mode": mode,
-        "label": label,
-        "ok": False,
-        "said": "",
-        "question": "",
-        "mtu": 0,
-        "route": "",
-        "headers": None,
-        "error": "",
-    }
+        "mode": mode, "label": label, "ok": False, "said": "", "question": "", "mtu": 0, "route": "", "headers": None, "error": "",
+    }  # fmt: skip
     try:
         src, dst = _ends(cluster)
         nodes = [n.name for n in cluster.objects("Node")]
@@ -77,10 +70,8 @@ def mode_view(cluster: Any, mode: str, apart: bool) -> dict[str, Any]:
         )
         links = changed.pod(f"pod/{src.key}").links()
         mtu = int(links[links.ifname == "eth0"].mtu.iloc[0])
-    except (KubenetError, NotModelled) as e:
+    except KubenetError as e:
         return {**empty, "error": str(e)}
-    from ..explain import summary
-
     return {
         **empty, "ok": bool(trace), "said": summary(trace), "question": trace.question, "mtu": mtu, "route": route,
         "headers": header_stack(last) if last is not None else None,

@@ -9,7 +9,6 @@ from typing import Any
 
 from ..cni import CniError, CniRuntime, NetworkList, Operation, problems
 from ..cni.record import PluginCall
-from ..errors import KubenetError
 from ..kernel.namespace import Namespace
 from ..kernel.network import Network
 
@@ -28,19 +27,8 @@ def problems_of(text: str) -> list[dict[str, Any]]:
     try:
         NetworkList.parse(text)
     except CniError as e:
-        return [{"line": getattr(e, "line", None) or _line_of(text, str(e)), "code": e.code, "message": str(e)}]
-    except KubenetError as e:
-        return [{"line": 1, "code": 7, "message": str(e)}]
+        return [{"line": e.line or 1, "code": e.code, "message": str(e)}]
     return [{"line": p.line, "code": 1, "message": p.message} for p in problems(text) if p.path == "cniVersion"]
-
-
-def _line_of(text: str, message: str) -> int:
-    """The line that a message is about: where the key or plugin stands that it names; else the first."""
-    for word in re.findall(r"[A-Za-z][\w-]{2,}", message):
-        for number, line in enumerate(text.splitlines(), 1):
-            if f'"{word}"' in line:
-                return number
-    return 1
 
 
 def lines_of_error(text: str, operation: Operation) -> list[dict[str, Any]]:
@@ -60,10 +48,7 @@ def _answer(call: PluginCall) -> str:
 
 
 def _call(depth: int, call: PluginCall) -> dict[str, Any]:
-    changes = [
-        [c.action, f"{c.where.removeprefix('pod:')}: {c.what if c.what.startswith(c.kind) else f'{c.kind} {c.what}'}"]
-        for c in call.own_changes
-    ]
+    changes = [[c.action, f"{c.place}: {c.entry}"] for c in call.own_changes]
     return {
         "depth": depth, "plugin": call.plugin, "command": call.command, "ok": call.error is None,
         "said": "ok" if call.error is None else f"error {call.error.code}", "stdin": json.dumps(dict(call.stdin), indent=2),

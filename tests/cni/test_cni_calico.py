@@ -182,7 +182,7 @@ def test_while_calico_node_is_not_running_every_add_fails() -> None:
     del w.host.disk["/var/lib/calico/nodename"]
     with pytest.raises(CniError, match="check that the calico/node container is running and has mounted /var/lib/calico/") as error:
         w.add()
-    assert "stat /var/lib/calico/nodename: no such file or directory" in error.value.msg
+    assert error.value.msg.startswith('plugin type="calico" failed (add): stat /var/lib/calico/nodename: no such file or directory')
     with pytest.raises(CniError) as status:
         CalicoPlugin().status(_call(w))
     assert status.value.code == 50

@@ -253,6 +253,16 @@ def answers(case: Case, net: Network) -> list[dict[str, Any]]:
     return [model.ask(net, State(), p)[0] for p in case["probes"]]
 
 
+def recorded(real: Real, drawn: dict[str, Case], what: str) -> dict[str, list[Agreed]]:
+    """Belief -> what the real kernel answered in the cluster that must show it; the true model has to agree with all of it."""
+    for i, case in enumerate(drawn.values()):
+        case["id"] = f"{what}.{i}"
+    comparison = Comparison(real)
+    report = comparison.run(list(drawn.values()))
+    assert not report.differences, "\n\n".join(map(str, report.differences))
+    return {belief: [a for a in comparison.agreed if a.case["id"] == case["id"]] for belief, case in drawn.items()}
+
+
 def disagree(agreed: Iterable[Agreed], net: Network) -> Difference | None:
     """Ask the model what the real kernel answered; the first difference."""
     for a in agreed:

@@ -59,6 +59,7 @@ def _wrap(m: pytest.MonkeyPatch, owner: Any, name: str, make: Callable[[Any], An
     m.setattr(owner, name, make(getattr(owner, name)))
 
 
+@planted("pods of one node are neighbours: no router between them", mode="routed")
 @planted("forwarding spends no TTL", "route with its own mtu")
 def no_ttl(m: pytest.MonkeyPatch) -> None:
     def make(real: Any) -> Any:
@@ -188,8 +189,3 @@ def blackhole_answers(m: pytest.MonkeyPatch) -> None:
         return lambda net, lines: real(net, [[s, x.replace("route add blackhole", "route add unreachable")] for s, x in lines])
 
     _wrap(m, doors, "apply", make)
-
-
-@planted("pods of one node are neighbours: no router between them", mode="routed")
-def routed_is_bridged(m: pytest.MonkeyPatch) -> None:
-    no_ttl(m)

@@ -86,14 +86,7 @@ def telling(planted: Planted) -> drawing.Case | None:
 
 @pytest.fixture(scope="module")
 def recorded(real: Real) -> dict[str, list[compare.Agreed]]:
-    """Belief -> what the real kernel answered in a cluster that must show it; the true model agreed with all of it."""
-    drawn = {p.belief: case for p in PLANTED if (case := telling(p))}
-    for i, case in enumerate(drawn.values()):
-        case["id"] = f"planted.{i}"
-    comparison = compare.Comparison(real)
-    report = comparison.run(list(drawn.values()))
-    assert not report.differences, "\n\n".join(map(str, report.differences))
-    return {belief: [a for a in comparison.agreed if a.case["id"] == case["id"]] for belief, case in drawn.items()}
+    return compare.recorded(real, {p.belief: case for p in PLANTED if (case := telling(p))}, "planted")
 
 
 @pytest.mark.kernel

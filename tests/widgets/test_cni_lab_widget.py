@@ -83,6 +83,15 @@ def test_a_version_that_no_plugin_speaks(lab):
     assert (problem["line"], problem["code"]) == (2, 1) and not lab.add() and lab.operation.error.code == 1
 
 
+def test_a_version_that_no_plugin_speaks_is_marked_before_it_is_run(lab):
+    """The list itself can be read, so ADD asks the plugin, which refuses."""
+    lab.conflist = '{"name": "x",\n "cniVersion": "9.0.0",\n "plugins": [{"type": "bridge"}]}'
+    (problem,) = lab.view["problems"]
+    assert (problem["line"], problem["code"]) == (2, 1)
+    done = lab.add()
+    assert done.error.code == 1 and lab.view["attached"] == []
+
+
 def test_a_plugins_error_stands_at_its_plugin(lab):
     conf = json.loads(lab.conflist)
     conf["plugins"][0]["ipam"]["subnet"] = "10.1.0.0/31"

@@ -7,6 +7,7 @@ from typing import Any
 from ...errors import KubenetError
 from ..compare import Form
 from ..exercise import Case, Distractor, Exercise, Prediction, Question, pick
+from .clusters import bookshop
 
 __all__ = ["QUESTIONS"]
 
@@ -26,18 +27,12 @@ PACKETS = (1000, 840, 1200, 576, 1320, 960)
 BREAKS = ("fdb", "neighbour", "port")
 
 
-def _bookshop() -> Any:
-    from ... import example
-
-    return example("bookshop")
-
-
 def _request(seed: int) -> Case:
     """A request that crosses from one node to the other, on a cluster of its own."""
     first = pick(seed, "request", range(len(REQUESTS)))
     for place in range(len(REQUESTS)):
         src, service, port = REQUESTS[(first + place) % len(REQUESTS)]
-        cluster = _bookshop()
+        cluster = bookshop()
         trace = cluster.connect(src, f"svc:{service}", port=port)
         if trace and _tunnel_hop(trace) is not None:
             facts = {

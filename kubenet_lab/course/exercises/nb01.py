@@ -6,6 +6,7 @@ from typing import Any
 
 from ..compare import Form
 from ..exercise import Case, Distractor, Exercise, Prediction, Question, pick
+from .clusters import address_of_node, bookshop
 
 __all__ = ["QUESTIONS"]
 
@@ -26,18 +27,12 @@ spec:
 """
 
 
-def _bookshop() -> Any:
-    from ... import example
-
-    return example("bookshop")
-
-
 # 01.1
 
 
 def _route_case(seed: int) -> Case:
     """A pod, and an address that it sends to."""
-    cluster = _bookshop()
+    cluster = bookshop()
     src = pick(seed, "sender", SENDERS)
     pod = cluster.pod(src)
     pods = [p for p in cluster.objects("Pod") if p.ips and not p.spec.host_network and p.key != pod.name]
@@ -67,8 +62,8 @@ def _why_hop(case: Case) -> str:
 
 def _node_address(case: Case) -> Any:
     """What the far end of the way would be: the address of another node."""
-    nodes: list[Any] = [n for n in case.cluster.objects("Node") if n.name != case["node"].name]
-    return next(a.address for a in nodes[0].status.addresses if a.type == "InternalIP")
+    others = [n.name for n in case.cluster.objects("Node") if n.name != case["node"].name]
+    return address_of_node(case.cluster, others[0])
 
 
 NEXT_HOP = Exercise(
@@ -109,7 +104,7 @@ NEXT_HOP = Exercise(
 def _ports_case(seed: int) -> Case:
     """Two containers of one pod: the first listens, then the second wants a port too."""
     first, second = pick(seed, "ports", PORTS)
-    cluster = _bookshop()
+    cluster = bookshop()
     cluster.apply(POD.format(first=first))
     free = str(cluster.pod("shop/desk").run(f"nc -zv 127.0.0.1 {second}")).find("succeeded") < 0
     return Case(cluster, {"first": first, "second": second, "free": free})
@@ -171,7 +166,7 @@ spec:
 def _host_case(seed: int) -> Case:
     node = pick(seed, "node", ("worker-2", "worker-1"))
     host = pick(seed, "host", (True, True, False))
-    cluster = _bookshop()
+    cluster = bookshop()
     cluster.apply(HOST_POD.format(host=str(host).lower(), node=node))
     subnet = next(n.spec.pod_cidr for n in cluster.objects("Node") if n.name == node)
     return Case(cluster, {"node": node, "host": str(host).lower(), "subnet": subnet, "address": cluster.pod("ops/watch").ip})
@@ -187,8 +182,7 @@ def _wrong_host(case: Case) -> Any:
 
 
 def _internal(case: Case) -> Any:
-    node: Any = next(n for n in case.cluster.objects("Node") if n.name == case["node"])
-    return next(a.address for a in node.status.addresses if a.type == "InternalIP")
+    return address_of_node(case.cluster, case["node"])
 
 
 HOST_ADDRESS = Exercise(
@@ -227,7 +221,7 @@ HOST_ADDRESS = Exercise(
 
 def _cable_case(seed: int) -> Case:
     src = pick(seed, "cable", ("shop/cart", "data/cache", "shop/api", "ops/jobs"))
-    cluster = _bookshop()
+    cluster = bookshop()
     pod = cluster.pod(src)
     told = str(pod.run("ip -br link show dev eth0")).split()[0]
     number = int(told.partition("@if")[2])
@@ -278,7 +272,7 @@ GUEST = Prediction(
     title="The address of ingress",
     prompt="ingress asks for hostNetwork. Will its address be one of the pod network ('pod') or the node's ('node')?",
     form=Form("word", choices=("pod", "node")),
-    setup=lambda seed: Case(_bookshop()),
+    setup=lambda seed: Case(bookshop()),
     truth=lambda case: "node" if case.cluster.pod("ops/ingress").object.spec.host_network else "pod",
 )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...cni import Flannel
 from ..compare import Form
 from ..exercise import Case, Distractor, Exercise, Prediction, Question, pick
+from .clusters import address_of_node, bookshop
 
 __all__ = ["QUESTIONS"]
 
@@ -22,10 +24,8 @@ RACKS = {
 
 
 def _cluster(mode: str = "vxlan", apart: bool = False) -> Any:
-    from ... import Flannel, example
-
     network = Flannel(backend="host-gw") if mode == "host-gw" else Flannel(direct_routing=mode == "direct")
-    return example("bookshop", cni=network, **({"underlay": RACKS} if apart else {}))
+    return bookshop(cni=network, **({"underlay": RACKS} if apart else {}))
 
 
 def _pair(seed: int, cluster: Any) -> tuple[str, str]:
@@ -49,7 +49,7 @@ def _hop_case(seed: int) -> Case:
     node, far = cluster.pod(src).node, cluster.pod(dst)
     words = str(node.run(f"ip route get {far.ip}")).split()
     nodes: Any = cluster.objects("Node")
-    internal = next(a.address for n in nodes if n.name == far.node.name for a in n.status.addresses if a.type == "InternalIP")
+    internal = address_of_node(cluster, far.node.name)
     subnet = next(n.spec.pod_cidr for n in nodes if n.name == far.node.name)
     return Case(
         cluster,
@@ -153,13 +153,11 @@ def _outer_case(seed: int) -> Case:
     trace = cluster.connect(src, dst, port=_port(cluster, dst))
     crossing = next(h for h in trace.hops if h.code == "wire.cross")
     addresses = [h.get("dst") for h in crossing.after if h.name == "IPv4"]
-    nodes: Any = cluster.objects("Node")
-    ips = {n.name: next(a.address for a in n.status.addresses if a.type == "InternalIP") for n in nodes}
     return Case(
         cluster,
         {
             "mode": mode, "src": src, "dst": dst, "outer": addresses[0], "pod": cluster.pod(dst).ip,
-            "own": ips[cluster.pod(src).node.name], "far": ips[cluster.pod(dst).node.name],
+            "own": address_of_node(cluster, cluster.pod(src).node.name), "far": address_of_node(cluster, cluster.pod(dst).node.name),
         },
     )  # fmt: skip
 
@@ -198,10 +196,8 @@ OUTER = Exercise(
 
 def _nodes_case(seed: int) -> Case:
     """How many routes to other nodes' pods a node has, counted in a cluster of that size."""
-    from ... import example
-
     count = pick(seed, "nodes", (5, 4, 6, 3))
-    cluster = example("bookshop", nodes=count)
+    cluster = bookshop(nodes=count)
     node = cluster.node("worker-1")
     found = [line for line in str(node.run("ip route")).splitlines() if "flannel" in line]
     pods = sum(1 for p in cluster.objects("Pod") if getattr(p, "ips", ()))

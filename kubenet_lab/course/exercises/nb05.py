@@ -6,6 +6,7 @@ from typing import Any
 
 from ..compare import Form
 from ..exercise import Case, Distractor, Exercise, Prediction, Question, pick
+from .clusters import bookshop
 
 __all__ = ["QUESTIONS"]
 
@@ -18,19 +19,13 @@ CASES = (("blocked", 4000), ("blocked", 300), ("told", 4000), ("blocked", 1300),
 CONNECT = ("shop/web", "shop/cart", 8080)
 
 
-def _bookshop(**options: Any) -> Any:
-    from ... import example
-
-    return example("bookshop", **options)
-
-
 # 05.1
 
 
 def _wire(seed: int) -> Case:
     """A cluster whose nodes are joined by such a wire."""
     mtu = pick(seed, "wire", WIRES)
-    cluster = _bookshop(underlay={"mtu": mtu})
+    cluster = bookshop(underlay={"mtu": mtu})
     links = cluster.pod("shop/web").links()
     return Case(cluster, {"wire": mtu, "pod": int(links[links.ifname == "eth0"].mtu.iloc[0])})
 
@@ -71,7 +66,7 @@ POD_MTU = Exercise(
 
 def _narrow(seed: int) -> Case:
     mtu = pick(seed, "narrow", NARROW)
-    cluster = _bookshop()
+    cluster = bookshop()
     pod = cluster.pod("shop/cart")
     cluster.node(cluster.pod("shop/web").node.name).run(f"ip link set flannel.1 mtu {mtu}")
     fits = next(size for size in range(mtu - 20, 0, -1) if _passes(cluster, pod, size))
@@ -124,7 +119,7 @@ VERDICTS = Form(
 
 def _sent(seed: int) -> Case:
     how, size = pick(seed, "sent", CASES)
-    cluster = _bookshop()
+    cluster = bookshop()
     node = cluster.node(cluster.pod("shop/web").node.name)
     node.run("ip link set flannel.1 mtu 1400")
     if how == "blocked":

@@ -1,0 +1,21 @@
+"""The cluster that exercises ask about, each time a new one, and what they read off it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...cluster.names import node_address
+
+__all__ = ["address_of_node", "bookshop"]
+
+
+def bookshop(**options: Any) -> Any:
+    """A bookshop of one's own; `options` as kn.load takes them."""
+    from ... import example
+
+    return example("bookshop", **options)
+
+
+def address_of_node(cluster: Any, name: str) -> str:
+    """The InternalIP of a node."""
+    return node_address(next(n for n in cluster.objects("Node") if n.name == name))
