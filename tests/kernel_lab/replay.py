@@ -36,10 +36,10 @@ class Replay:
         ends = [{"name": ns.id, "mac": ns.links["eth0"].mac} for ns in self.spaces if ns.links["eth0"].kind == "physical"]
         lines = [[ns.id, line] for ns in sorted(self.spaces, key=lambda ns: ns.id != ns.host) for line in self.lines(ns)]
         return {
-            "underlay": {
+            "underlay": [{
                 "mac": gateway.mac, "mtu": self.net.segments[LAN].mtu, "ends": ends,
                 "gateway": next(str(a) for a in gateway.addresses if a.family == 4),
-            },
+            }],
             "spaces": [ns.id for ns in self.spaces], "lines": lines, "listen": self.listen, "iptables": self.backend,
         }  # fmt: skip
 
