@@ -99,7 +99,7 @@ class FilterRule:
         if words and words[0] not in ends:
             if protocol == "ICMP":
                 kind = words.pop(0)
-            elif (found := re.fullmatch(r"(\d{1,5})(?:[-:](\d{1,5}))?", words[0])) is not None:
+            elif (found := re.fullmatch(r"([0-9]{1,5})(?:[-:]([0-9]{1,5}))?", words[0])) is not None:
                 ports = int(found[1]), int(found[2] or found[1])
                 words.pop(0)
         while len(words) > 1 and words[0] in ends and not ends[words[0]]:

@@ -191,6 +191,21 @@ def test_a_rules_text_is_the_rule(rule: FilterRule, direction: str) -> None:
     assert FilterRule.parse(str(rule)) == rule
 
 
+WORDS = st.sampled_from(
+    ["allow", "deny", "in", "out", "udp", "tcp", "icmp", "port", "type", "from", "to", "8472", "1-2", "3/4", "10.0.0.0/8", "all"]
+)
+
+
+@given(st.one_of(st.text(max_size=40), st.lists(st.one_of(WORDS, st.text(max_size=6)), max_size=7).map(" ".join)))
+def test_any_text_is_a_rule_or_a_clear_error(text: str) -> None:
+    try:
+        rule = FilterRule.parse(text)
+    except KubenetError as e:
+        assert "filter rule" in str(e)
+    else:
+        assert FilterRule.parse(str(rule)) == rule
+
+
 @settings(max_examples=120, deadline=None)
 @given(st.lists(RULES, max_size=4), st.sampled_from(["UDP", "TCP", "ICMP"]), st.sampled_from([80, 8472, 81]))
 def test_at_the_port_and_as_iptables_rules_of_the_router_they_decide_alike(rules: list[FilterRule], protocol: str, port: int) -> None:
