@@ -78,7 +78,10 @@ def messages() -> list[bytes]:
     return out
 
 
-HTTP = [b"GET /cart HTTP/1.1\r\nHost: shop.example\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"not http at all", b"POST /x HTTP/1.1\r\n\r\n"]
+HEAD = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
+HTTP = [b"GET /cart HTTP/1.1\r\nHost: shop.example\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"not http at all", b"POST /x HTTP/1.1\r\n\r\n",
+        HEAD, *(HEAD + body for body in (b"a\nb", b"a\nb\n", b"a\tb\r\nx", b"\x80\n", b"a\rb\n", b"\n\nx\n", b"a\n\x01b\nc\n")),
+        b"GET / HTTP/1.1", b"GET / HTTP/1.1\r\nHost: a", b"GET / HTTP/1.1\nHost: a\n\nb\n"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,7 @@ def test_names_and_requests(options: str, pcap_of: Callable[[list[Frame]], Path]
         a, b = ("10.0.0.1", "10.0.0.2") if fam == 4 else ("fd00::1", "fd00::2")
         for m in messages():
             frames.append(Packet(a, b, "UDP", Udp(40000, 53, Text(m))))
-        if options == "-n":
-            frames += [Packet(a, b, "TCP", Tcp(p, 80 if i % 2 else 8080, "PA", 5, 6, payload=Text(h))) for i, h in enumerate(HTTP) for p in (40000 + i,)]
+        frames += [Packet(a, b, "TCP", Tcp(p, 80 if i % 2 else 8080, "PA", 5, 6, payload=Text(h))) for i, h in enumerate(HTTP) for p in (40000 + i,)]
     sent = [Frame("02:00:00:00:00:01", "02:00:00:00:00:02", p) for p in frames]
     printer = Printer(numeric=True, verbose=options == "-nv")
     mine = "".join(f"{clock(i / 1000, 0)}{printer.frame(f)}\n" for i, f in enumerate(sent))

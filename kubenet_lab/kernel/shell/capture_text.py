@@ -169,7 +169,7 @@ class Printer:
 
     def _relative(self, p: Packet, l4: Tcp) -> tuple[int, int]:
         seq, ack = l4.seq & 0xFFFFFFFF, l4.ack & 0xFFFFFFFF
-        if self.absolute:
+        if self.absolute or "A" not in l4.flags:
             return seq, ack
         here, there = (l4.sport, p.src), (l4.dport, p.dst)
         turned = here > there
@@ -302,17 +302,28 @@ _METHODS = ("GET", "PUT", "COPY", "HEAD", "LOCK", "MOVE", "POLL", "POST", "BCOPY
 
 
 def _http(data: bytes, verbose: bool) -> str:
-    """The first line of a request or an answer; with -v the whole head."""
+    """The first line of a request or an answer; with -v every line, until something is no text (print-ascii.c, txtproto_print)."""
     text = data.decode("latin-1")
     first = text.split("\n", 1)[0].rstrip("\r")
     word = first.split(" ", 1)[0]
     if not (word in _METHODS or re.match(r"HTTP/\d", first)):
         return "HTTP"
+    lines = _text_lines(text)
     if not verbose:
-        return f"HTTP: {first}"
-    head = text.split("\r\n\r\n", 1)[0]
-    lines = "".join(f"\n\t{line}" for line in head.split("\r\n"))
-    return f"HTTP, length: {len(data)}{lines}\n\t" if "\r\n\r\n" in text else f"HTTP, length: {len(data)}{lines}"
+        return f"HTTP: {lines[0]}" if lines else "HTTP"
+    return f"HTTP, length: {len(data)}" + "".join(f"\n\t{line}" for line in lines)
+
+
+def _text_lines(text: str) -> list[str]:
+    """Lines of printable ASCII that LF or CR LF ends; the last one may lack its end, which is said."""
+    out = []
+    while text:
+        match = re.match(r"([\t\x20-\x7e]*)(\r?\n|\Z)", text)
+        if match is None:
+            break
+        out.append(match[1] if match[2] else f"{match[1]} [|http]")
+        text = text[match.end() :]
+    return out
 
 
 _TYPES = {1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 41: "OPT", 255: "ANY"}
