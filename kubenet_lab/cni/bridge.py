@@ -13,14 +13,15 @@ from typing import Any
 
 from ..errors import CommandError, NotModelled
 from ..kernel.address import prefix
-from ..kernel.links import BridgePort, Link
+from ..kernel.bridge_vlans import of_port
+from ..kernel.links import BridgeOptions, BridgePort, Link, mac_of
 from ..kernel.namespace import Namespace
 from .contract import Call, args_of
 from .decode import BOOL, INT, NETCONF, STRING, ListOf, Struct, decode
 from .interface import check_addresses, check_routes, configure_interface, next_ip
 from .masquerade import check_backend, masquerade, unmasquerade
 from .result import CniError, Dns, Interface, IpConfig, Result, RouteConfig
-from .veth import MAX_MTU, MIN_MTU, delete_pair, interface_of, make_pair
+from .veth import MAX_MTU, MIN_MTU, delete_pair, interface_of, make_pair, veth_name
 
 __all__ = ["Bridge", "BridgeConfig"]
 
@@ -59,6 +60,7 @@ class BridgeConfig:
     promisc_mode: bool = False
     vlan: int = 0
     vlans: tuple[int, ...] = ()  # of vlanTrunk
+    has_trunk: bool = False  # vlanTrunk is there, if only as an empty list
     preserve_default_vlan: bool = True
     port_isolation: bool = False
     enable_dad: bool = False
@@ -81,12 +83,11 @@ class BridgeConfig:
         check_backend(c)
         if c.get("macspoofchk"):
             raise NotModelled("bridge plugin option macspoofchk: its rules are in nft's bridge family, which is not modelled yet")
-        if vlan or vlans:
-            raise NotModelled("bridge plugin VLANs: the bridge does not filter them yet")
         default = c.get("isDefaultGateway", False)
         return cls(
             c.get("bridge") or "cni0", c.get("isGateway", False) or default, default, c.get("forceAddress", False), c.get("ipMasq", False),
-            c.get("mtu", 0), c.get("hairpinMode", False), c.get("promiscMode", False), vlan, vlans, c.get("preserveDefaultVlan", True),
+            c.get("mtu", 0), c.get("hairpinMode", False), c.get("promiscMode", False), vlan, vlans, "vlanTrunk" in c,
+            c.get("preserveDefaultVlan", True),
             c.get("portIsolation", False), c.get("enabledad", False), c.get("disableContainerInterface", False), mac,
             c.get("ipam", {}).get("type", ""),
         )  # fmt: skip
@@ -141,7 +142,7 @@ class Bridge:
         except CniError as e:
             raise _fail(f'failed to create bridge "{conf.bridge}": {e.msg}') from None
         pod = call.host.netns(call.netns)
-        port = BridgePort(hairpin=conf.hairpin_mode, isolated=conf.port_isolation)
+        port = of_port(BridgePort(conf.hairpin_mode, conf.port_isolation), conf.vlan, conf.vlans, conf.preserve_default_vlan)
         host_name = make_pair(call, pod, conf.mtu, conf.mac, master=conf.bridge, port=port)
         interfaces = [Interface(conf.bridge), interface_of(node.link(host_name)), interface_of(pod.link(call.ifname), call.sandbox)]
         result = Result(tuple(interfaces), cni_version=call.version)
@@ -162,7 +163,8 @@ class Bridge:
         if link is None:
             if conf.mtu > 0 and not MIN_MTU <= conf.mtu <= MAX_MTU:
                 raise _fail(f'could not add "{conf.bridge}": invalid argument')
-            link = node.add_link(conf.bridge, "bridge", mtu=conf.mtu if conf.mtu > 0 else 1500, up=False)
+            options = BridgeOptions(vlan_filtering=bool(conf.vlan or conf.has_trunk))
+            link = node.add_link(conf.bridge, "bridge", mtu=conf.mtu if conf.mtu > 0 else 1500, up=False, bridge=options)
         if conf.promisc_mode and not link.promisc:
             link = node.set_link(conf.bridge, promisc=True)
         if link.kind != "bridge":
@@ -193,8 +195,10 @@ class Bridge:
             if conf.is_gateway:
                 for fam in (4, 6):
                     for c in result.ips:
-                        if c.family == fam:
-                            self._ensure_address(node, conf, c, own_mac)
+                        if c.family == fam and conf.vlan:
+                            result = self._vlan_gateway(node, conf, c, result)
+                        elif c.family == fam:
+                            self._ensure_address(node, conf.bridge, conf, c, own_mac)
                     if any(c.family == fam for c in result.ips):
                         node.set_sysctl("net.ipv4.ip_forward" if fam == 4 else "net.ipv6.conf.all.forwarding", 1)
             if conf.ip_masq:
@@ -219,11 +223,30 @@ class Bridge:
                 done.add(c.family)
         return replace(result, ips=tuple(ips), routes=tuple(routes))
 
+    def _vlan_gateway(self, node: Namespace, conf: BridgeConfig, c: IpConfig, result: Result) -> Result:
+        """The gateway of a VLAN is no address of the bridge but of `cni0.100`: one end of a pair whose other end is a port in that VLAN."""
+        name = f"{conf.bridge}.{conf.vlan}"
+        if len(name) > 15:
+            raise _fail(f'failed to create vlan interface: faild to create vlan gateway "{name}": numerical result out of range')
+        if name not in node.links:
+            bridge = node.link(conf.bridge)
+            end = veth_name(f"{node.id}/{name}", "vlan")
+            port = of_port(BridgePort(), conf.vlan, (), conf.preserve_default_vlan)
+            # the kernel makes the peer first
+            node.add_link(end, "veth", mac=mac_of(f"{node.id}/{end}"), mtu=bridge.mtu, peer=(node.id, name), master=conf.bridge, port=port)
+            node.add_link(name, "veth", mac=mac_of(f"{node.id}/{name}"), mtu=bridge.mtu, peer=(node.id, end))
+            node.set_sysctl(f"net.ipv6.conf.{end}.accept_ra", 0)
+        link = node.link(name)
+        self._ensure_address(node, name, conf, c, link.mac)
+        listed = any(i.name == name and not i.sandbox for i in result.interfaces[3:])
+        return result if listed else replace(result, interfaces=(*result.interfaces, interface_of(link)))
+
     @staticmethod
-    def _ensure_address(node: Namespace, conf: BridgeConfig, c: IpConfig, own_mac: str) -> None:
-        """The gateway's address on the bridge. Another IPv4 address there is an error unless forceAddress is set."""
+    def _ensure_address(node: Namespace, name: str, conf: BridgeConfig, c: IpConfig, own_mac: str) -> None:
+        """The gateway's address on the bridge (or its VLAN's interface). Another IPv4 address there is an error without forceAddress."""
+        what = "bridge addr" if name == conf.bridge else "vlan interface for bridge with addr"
         wanted = f"{c.gateway}/{prefix(c.address).length}"
-        for a in node.link(conf.bridge).addresses:
+        for a in node.link(name).addresses:
             if a.family != c.family:
                 continue
             if str(a) == wanted:
@@ -231,13 +254,13 @@ class Bridge:
             overlap = prefix(str(a)).covers(prefix(wanted)) or prefix(wanted).covers(prefix(str(a)))
             if c.family == 4 or overlap:
                 if not conf.force_address:
-                    raise _fail(f'failed to set bridge addr: "{conf.bridge}" already has an IP address different from {wanted}')
-                node.remove_address(conf.bridge, str(a))
-        node.add_address(conf.bridge, wanted)
+                    raise _fail(f'failed to set {what}: "{name}" already has an IP address different from {wanted}')
+                node.remove_address(name, str(a))
+        node.add_address(name, wanted)
         if own_mac == NO_MAC:  # it had ports once, and has had none since: the kernel took its MAC away with the last one
-            raise _fail("failed to set bridge addr: could not set bridge's mac: invalid argument")
+            raise _fail(f"failed to set {what}: could not set bridge's mac: invalid argument")
         # the MAC from before the pair was added, so that it stays when ports come and go
-        node.set_link(conf.bridge, mac=own_mac)
+        node.set_link(name, mac=own_mac)
 
     # -------------------------------------------------------------------------------------------- DEL and CHECK
     def delete(self, call: Call) -> None:

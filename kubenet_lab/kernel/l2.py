@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from . import hooks, macvlan
+from . import bridge_vlans, hooks, macvlan
 from .arp import arp_input
 from .flight import Flight
 from .links import Link
@@ -146,26 +146,32 @@ def learned_fdb(w: Walk, ns: str, bridge: str) -> dict[str, tuple[str, float]]:
     return {k[1]: v for k, v in w.state.read("fdb", ns).items() if k[0] == bridge}
 
 
-def lookup_fdb(w: Walk, ns: Namespace, bridge: Link, mac: str) -> tuple[str, Any] | None:
-    """("local", port), (port name, entry) or None for an unknown address.
+def _learned_at(bridge: Link, mac: str, vlan: int) -> tuple[str, tuple[str, ...] | tuple[str, str, int]]:
+    """The table and the key of a learned address: a bridge that filters learns by VLAN."""
+    return ("fdb-vlan", (bridge.name, mac, vlan)) if vlan else ("fdb", (bridge.name, mac))
+
+
+def lookup_fdb(w: Walk, ns: Namespace, bridge: Link, mac: str, vlan: int = 0) -> tuple[str, Any] | None:
+    """("local", port), (port name, entry) or None for an unknown address. A bridge that filters knows addresses by VLAN.
 
     A "permanent" entry of the bridge is a local address. A "static" one never ages, but it moves to the port where
     the address is seen sending (br_fdb.c br_fdb_update; only `sticky` would hold it).
     """
-    if mac == bridge.mac:
+    if mac == bridge.mac and bridge_vlans.egress(bridge, None, vlan):
         return "local", FdbEntry(mac, bridge.name, self_=False, master=bridge.name)
     for port in ns.ports(bridge.name):
-        if port.mac == mac:
+        if port.mac == mac and bridge_vlans.egress(bridge, port, vlan):
             return "local", FdbEntry(mac, port.name, self_=False, master=bridge.name)
     fixed = next((e for e in ns.fdb if e.mac == mac and e.master == bridge.name), None)
     if fixed is not None and fixed.state == "permanent":
         return "local", fixed
-    found = w.state.read("fdb", ns.id).get((bridge.name, mac))
+    table, key = _learned_at(bridge, mac, vlan)
+    found = w.state.read(table, ns.id).get(key)
     if found and found[0] in ns.links and ns.links[found[0]].master == bridge.name:
         if fixed is not None:
             return found[0], replace(fixed, dev=found[0])
         if w.now - found[1] <= bridge.bridge.ageing:
-            return found[0], FdbEntry(mac, found[0], state="dynamic", self_=False, master=bridge.name)
+            return found[0], FdbEntry(mac, found[0], state="dynamic", self_=False, master=bridge.name, vlan=vlan)
     return (fixed.dev, fixed) if fixed is not None else None
 
 
@@ -173,10 +179,9 @@ def bridge_input(w: Walk, f: Flight, ns: Namespace, port: Link) -> Successors:
     bridge = ns.links[port.master]
     if not bridge.up:
         return w.end(f, "link.down", dev=bridge.name)
-    if port.port.learning and not is_group(f.smac):
-        known = w.state.read("fdb", ns.id).get((bridge.name, f.smac))
-        if known is None or known[0] != port.name or w.now - known[1] > 1.0:
-            w.state.write("fdb", ns.id)[bridge.name, f.smac] = (port.name, w.now)
+    vlan = bridge_vlans.ingress(bridge, port)
+    if port.port.learning and not is_group(f.smac) and vlan is not None:
+        _learn(w, ns, bridge, port, f.smac, vlan)
     f = f.to("bridge_finish", physin=port.name, indev=bridge.name)
     if isinstance(f.packet, Packet) and not f.bridged and _calls_iptables(ns, f.packet):
         passed = hooks.run(w, f, "prerouting", indev=bridge.name, physin=port.name)
@@ -187,6 +192,13 @@ def bridge_input(w: Walk, f: Flight, ns: Namespace, port: Link) -> Successors:
         if f.packet.dst != before.packet.dst:
             return _bridged_dnat(w, f, ns, bridge)
     return ((0.0, f),)
+
+
+def _learn(w: Walk, ns: Namespace, bridge: Link, port: Link, mac: str, vlan: int) -> None:
+    table, key = _learned_at(bridge, mac, vlan)
+    known = w.state.read(table, ns.id).get(key)
+    if known is None or known[0] != port.name or w.now - known[1] > 1.0:
+        w.state.write(table, ns.id)[key] = (port.name, w.now)
 
 
 def _calls_iptables(ns: Namespace, packet: Packet) -> bool:
@@ -221,17 +233,21 @@ def bridge_finish(w: Walk, f: Flight) -> Successors:
     ns = w.ns(f.ns)
     port = ns.links[f.physin]
     bridge = ns.links[port.master]
+    vlan = bridge_vlans.ingress(bridge, port)
+    if vlan is None:
+        return w.end(f, "vlan.ingress", dev=port.name, port=port.name, bridge=bridge.name)
     if is_group(f.dmac):
-        up = f.to("bridge_up", dev=bridge.name)
-        return [*_flood(w, f, ns, bridge, port.name), (0.0, up)]
-    found = lookup_fdb(w, ns, bridge, f.dmac)
+        own = bridge_vlans.egress(bridge, None, vlan)
+        up = [(0.0, f.to("bridge_up", dev=bridge.name))] if own is not None and own.untagged else []
+        return [*_flood(w, f, ns, bridge, port.name, vlan), *up]
+    found = lookup_fdb(w, ns, bridge, f.dmac, vlan)
     above: Successors = ()
     if promiscuity(ns, bridge) and (found is None or found[0] != "local"):
         w.tap(f.to("rx", dev=bridge.name))  # a promiscuous bridge takes in a copy of what it passes on
         above = macvlan.handle(w, f.to("rx", dev=bridge.name), ns, bridge)[0] if bridge.name in ns.macvlans else ()
     if found is None:
         f = w.note(f, "bridge.flood", major=False, dev=bridge.name, bridge=bridge.name)
-        return [*above, *_flood(w, f, ns, bridge, port.name)]
+        return [*above, *_flood(w, f, ns, bridge, port.name, vlan)]
     if found[0] == "local":
         f = (
             w.note(f, "bridge.up", entry=found[1], dev=bridge.name, bridge=bridge.name, port=port.name)
@@ -239,7 +255,7 @@ def bridge_finish(w: Walk, f: Flight) -> Successors:
             else f
         )
         return ((0.0, f.to("bridge_up", dev=bridge.name)),)
-    return [*above, *_to_port(w, f, ns, bridge, ns.links[found[0]], found[1])]
+    return [*above, *_to_port(w, f, ns, bridge, ns.links[found[0]], found[1], vlan)]
 
 
 @stage("bridge_up")
@@ -253,26 +269,30 @@ def bridge_up(w: Walk, f: Flight) -> Successors:
     return to_protocol(w, f)
 
 
-def _flood(w: Walk, f: Flight, ns: Namespace, bridge: Link, ingress: str) -> list[Successor]:
+def _flood(w: Walk, f: Flight, ns: Namespace, bridge: Link, ingress: str, vlan: int) -> list[Successor]:
     """br_flood: out of every port but the one it came by, and out of that one too where its hairpin flag is on."""
     out: list[Successor] = []
     for p in ns.ports(bridge.name):
         # the flood flag stops unknown unicast only
-        if p.up and (p.port.flood or is_group(f.dmac)) and (p.name != ingress or p.port.hairpin):
-            out += _to_port(w, f, ns, bridge, p, None)
+        to = p.up and (p.port.flood or is_group(f.dmac)) and (p.name != ingress or p.port.hairpin)
+        if to and bridge_vlans.egress(bridge, p, vlan) is not None:
+            out += _to_port(w, f, ns, bridge, p, None, vlan)
     return out
 
 
-def _to_port(w: Walk, f: Flight, ns: Namespace, bridge: Link, port: Link, entry: FdbEntry | None) -> Successors:
+def _to_port(w: Walk, f: Flight, ns: Namespace, bridge: Link, port: Link, entry: FdbEntry | None, vlan: int = 0) -> Successors:
     """br_forward: the checks of should_deliver, then the inet FORWARD and POSTROUTING hooks of bridge netfilter."""
     if f.physin:
         source = ns.links[f.physin]
         if port.name == f.physin and not port.port.hairpin:
             return w.end(f, "bridge.no_hairpin", dev=port.name, bridge=bridge.name, entry=entry)
         if source.port.isolated and port.port.isolated:
-            return w.end(f, "bridge.isolated", dev=port.name, bridge=bridge.name)
+            return w.end(f, "bridge.isolated", dev=port.name, port=port.name, bridge=bridge.name)
     if not port.up:
         return w.end(f, "link.down", dev=port.name)
+    member = bridge_vlans.egress(bridge, port, vlan)
+    if member is None or not member.untagged:  # nobody behind a port has a device for tagged frames
+        return w.end(f, "vlan.egress" if member is None else "vlan.tagged", dev=port.name, port=port.name, bridge=bridge.name, vlan=vlan)
     pieces = [f]
     if isinstance(f.packet, Packet):
         f = w.note(f, "bridge.forward", entry=entry, dev=port.name, bridge=bridge.name, port=port.name)
@@ -317,11 +337,14 @@ def bridge_xmit(w: Walk, f: Flight, ns: Namespace, bridge: Link) -> Successors:
     """A frame that the node itself sends through its bridge (br_dev_xmit)."""
     w.tap(f)
     f = f.to("xmit", physin="", bridged=False)
+    vlan = bridge_vlans.ingress(bridge, None)
+    if vlan is None:
+        return w.end(f, "vlan.ingress", dev=bridge.name, port=bridge.name, bridge=bridge.name)
     if is_group(f.dmac):
-        return _flood(w, f, ns, bridge, "")
-    found = lookup_fdb(w, ns, bridge, f.dmac)
+        return _flood(w, f, ns, bridge, "", vlan)
+    found = lookup_fdb(w, ns, bridge, f.dmac, vlan)
     if found is None:
-        return _flood(w, w.note(f, "bridge.flood", major=False, bridge=bridge.name), ns, bridge, "")
+        return _flood(w, w.note(f, "bridge.flood", major=False, bridge=bridge.name), ns, bridge, "", vlan)
     if found[0] == "local":
         return w.end(f, "bridge.own_address", bridge=bridge.name)
-    return _to_port(w, f, ns, bridge, ns.links[found[0]], found[1])
+    return _to_port(w, f, ns, bridge, ns.links[found[0]], found[1], vlan)

@@ -14,8 +14,8 @@ from typing import Literal
 from .address import family, number, prefix
 
 __all__ = [
-    "RAW", "Address", "BridgeOptions", "BridgePort", "Link", "LinkKind", "MacvlanMode", "MacvlanOptions", "TunOptions", "VxlanOptions",
-    "WireguardOptions", "WireguardPeer", "is_secondary", "mac_of",
+    "DEFAULT_VLANS", "RAW", "Address", "BridgeOptions", "BridgePort", "Link", "LinkKind", "MacvlanMode", "MacvlanOptions", "PortVlan",
+    "TunOptions", "VxlanOptions", "WireguardOptions", "WireguardPeer", "is_secondary", "mac_of",
 ]  # fmt: skip
 
 LinkKind = Literal["loopback", "physical", "veth", "bridge", "vxlan", "wireguard", "tun", "macvlan"]
@@ -78,13 +78,27 @@ def is_secondary(addresses: Iterable[Address], a: Address) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class PortVlan:
+    """A VLAN that a bridge's port is in. `pvid`: untagged frames that come in belong to it; `untagged`: its frames leave so."""
+
+    id: int
+    pvid: bool = False
+    untagged: bool = False
+
+
+#: what the kernel gives every port of a bridge (default_pvid 1)
+DEFAULT_VLANS = (PortVlan(1, True, True),)
+
+
+@dataclass(frozen=True, slots=True)
 class BridgePort:
-    """Options of a link that has a bridge as master (`bridge -d link`)."""
+    """Options of a link that has a bridge as master (`bridge -d link`, `bridge vlan`)."""
 
     hairpin: bool = False
     isolated: bool = False
     learning: bool = True
     flood: bool = True
+    vlans: tuple[PortVlan, ...] = DEFAULT_VLANS  # they count where the bridge filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,8 @@ class BridgeOptions:
     mtu_set: bool = False
     mac_set: bool = False
     nf_mtu: int = 1500
+    vlan_filtering: bool = False
+    vlans: tuple[PortVlan, ...] = DEFAULT_VLANS  # of the bridge's own device
 
 
 @dataclass(frozen=True, slots=True)

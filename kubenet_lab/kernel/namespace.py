@@ -64,9 +64,10 @@ class FdbEntry(Value):
     self_: bool = True
     master: str = ""
     origin: str = ""
+    vlan: int = 0
 
     def __str__(self) -> str:
-        words = [self.mac, "dev", self.dev]
+        words = [self.mac, "dev", self.dev, *(("vlan", str(self.vlan)) if self.vlan else ())]
         if self.dst:
             words += ["dst", self.dst]
         if self.self_:

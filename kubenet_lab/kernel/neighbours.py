@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from . import icmp
 from .address import family, prefix
+from .bridge_vlans import kept_apart
 from .flight import Flight, Timer
 from .links import Link
 from .macvlan import unheard
@@ -93,10 +94,13 @@ def neigh_timer(w: Walk, t: Timer) -> Successors:
     out: list[Successor] = []
     silence = w.silences.get(ip)
     why = unheard(w, ns, link, ip) if link is not None else None
+    apart = kept_apart(w.net, ns, link, ip) if link is not None else None
     for f in waiting:
         f = w.note(f, "neigh.failed", dev=dev, failed=True, ip=ip, seconds=ASKS * ASK_AGAIN, silence=silence)
         if why is not None:
             f = w.note(f, why[0], dev=dev, failed=True, **why[1])
+        elif apart is not None:  # told where the bridge is
+            f = f.but(trail=w.note(f.but(ns=apart[1]), apart[0], dev=apart[2]["port"], failed=True, **apart[2]).trail)
         w.endings.append(Ending(w.now, "neigh.failed", f))
         if isinstance(f.packet, Packet):
             out += icmp.error(w, f, "host-unreachable")

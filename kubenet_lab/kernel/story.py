@@ -26,6 +26,7 @@ LAYER_OF: dict[str, Layer] = {
     "wireguard": "tunnel", "tun": "tunnel", "mss": "node",
     "route": "node", "ttl": "node", "nat": "nat", "conntrack": "nat", "filter": "policy", "neigh": "node", "mtu": "node", "link": "node",
     "group": "policy", "rx": "wire", "martian": "node", "rp_filter": "node", "forward": "node", "ip": "node", "macvlan": "wire",
+    "vlan": "bridge",
 }  # fmt: skip
 
 

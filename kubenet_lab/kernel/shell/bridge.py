@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...errors import NotModelled
+from .. import bridge_vlans
 from ..address import number
 from ..links import RAW, Link
 from ..namespace import FdbEntry
-from . import as_json
+from . import as_json, bridge_vlan
 from .devices import by_index, flags, port_cost, shown_name
 from .ip import options_of
 from .ip_link import find_device
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _USAGE = """Usage: bridge [ OPTIONS ] OBJECT { COMMAND | help }
-where  OBJECT := { link | fdb }
+where  OBJECT := { link | fdb | vlan }
        OPTIONS := { -V[ersion] | -d[etails] | -o[neline] | -j[son] | -p[retty] }
 (this is what kubenet-lab models of bridge)"""
 _LINK_USAGE = """Usage: bridge link set dev DEV [ hairpin {on | off} ]
@@ -46,8 +47,10 @@ def run(t: Terminal, argv: list[str]) -> str:
         return _link(t, words, o)
     if begins(word, "fdb"):
         return _fdb(t, words, o)
-    if any(begins(word, n) for n in ("mdb", "vlan", "vni", "monitor")):
-        raise NotModelled(f"bridge {word}; kubenet-lab knows bridge fdb and bridge link")
+    if begins(word, "vlan"):
+        return bridge_vlan.run(t, words, o)
+    if any(begins(word, n) for n in ("mdb", "vni", "monitor")):
+        raise NotModelled(f"bridge {word}; kubenet-lab knows bridge fdb, bridge link and bridge vlan")
     if begins(word, "help"):
         return _USAGE + "\n"
     raise ToolError(f'Object "{word}" is unknown, try "bridge help".', 255)
@@ -92,7 +95,9 @@ def _entries(t: Terminal, link: Link) -> list[FdbEntry]:
             alive = t.state.clock - seen <= bridge.bridge.ageing
             if name == bridge.name and port == link.name and alive:
                 out.append(FdbEntry(mac, port, state="dynamic", self_=False, master=bridge.name))
+        out += bridge_vlan.learned(t, bridge, link)
         out += [e for e in reversed(ns.fdb) if e.dev == link.name and e.master]
+        out += bridge_vlan.local(bridge, link)
         out.append(FdbEntry(link.mac, link.name, self_=False, master=bridge.name))
     out += [e for e in ns.fdb if e.dev == link.name and e.self_]
     if link.kind == "vxlan":
@@ -100,6 +105,12 @@ def _entries(t: Terminal, link: Link) -> list[FdbEntry]:
             if name == link.name:
                 out.append(FdbEntry(mac, name, remote, "dynamic"))
     out += [FdbEntry(mac, link.name) for mac in _multicast(link)]
+    if link.kind == "bridge":
+        out += [
+            e
+            for e in bridge_vlan.local(link, link)
+            if not any(e.mac == p.mac and bridge_vlans.egress(link, p, e.vlan) for p in ns.ports(link.name))
+        ]
     if link.kind == "bridge" and not any(p.mac == link.mac for p in ns.ports(link.name)):
         out.append(FdbEntry(link.mac, link.name, self_=False, master=link.name))
     return out
@@ -111,6 +122,8 @@ def _line(e: FdbEntry, hide_dev: bool) -> str:
         words += ["dev", e.dev]
     if e.dst:
         words += ["dst", e.dst]
+    if e.vlan:
+        words += ["vlan", str(e.vlan)]
     if e.self_:
         words.append("self")
     if e.master:
@@ -160,6 +173,8 @@ def _record(e: FdbEntry, hide: bool) -> dict[str, Any]:
         out["ifname"] = e.dev
     if e.dst:
         out["dst"] = e.dst
+    if e.vlan:
+        out["vlan"] = e.vlan
     out["flags"] = ["self"] if e.self_ else []
     if e.master:
         out["master"] = e.master
@@ -353,7 +368,8 @@ def _link_line(t: Terminal, k: Link, o: Options) -> str:
 
 
 def _link_set(t: Terminal, words: Words) -> str:
-    dev, changes = "", {}
+    dev = ""
+    changes: dict[str, Any] = {}
     while words:
         word = words.take()
         if word == "dev":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..links import Address, Link
 from ..namespace import Namespace
 from ..routing import TABLES, Route, RoutingRule, default_rules
+from .bridge_vlan import commands as vlan_commands
 from .ip_route import destination
 
 __all__ = ["commands_for"]
@@ -34,6 +35,8 @@ def commands_for(ns: Namespace) -> list[str]:
             changed = [f"{name} {'on' if value else 'off'}" for name, value, usual in _port(k) if value != usual]
             if changed:
                 out.append(f"bridge link set dev {k.name} {' '.join(changed)}")
+        if k.master or k.kind == "bridge":
+            out += vlan_commands(k)
     out += [f"sysctl -w {_written(ns, k)}={v}" for k, v in sorted(ns.sysctls.items()) if _of_a_device(k)]
     for k in links:
         out.append(f"ip link set dev {k.name} {'up' if k.up else 'down'}")
@@ -113,7 +116,8 @@ def _link(ns: Namespace, k: Link, done: set[str]) -> list[str]:
         return [f"{head} peer name {peer.name} address {peer.mac} mtu {peer.mtu}"]
     if k.kind == "bridge":
         ageing = round(k.bridge.ageing * 100)
-        return [head + (f" ageing_time {ageing}" if ageing != 30000 else "")]
+        filters = " vlan_filtering 1" if k.bridge.vlan_filtering else ""
+        return [head + (f" ageing_time {ageing}" if ageing != 30000 else "") + filters]
     if k.macvlan is not None:
         m = k.macvlan
         if m.lower[0] != ns.id:

@@ -296,23 +296,20 @@ def _add_veth(t: Terminal, words: Words, name: str, mac: str, mtu: int) -> None:
 
 def _kind_options(t: Terminal, words: Words, kind: str) -> dict[str, Any]:
     if kind == "bridge":
-        ageing = 300.0
+        ageing, filters = 300.0, False
         while words:
             word = words.take()
             if begins(word, "ageing_time"):
                 text = words.take()
                 ageing = integer(text, "ageing_time") / 100
-            elif (
-                begins(word, "forward_delay")
-                or begins(word, "stp_state")
-                or begins(word, "vlan_filtering")
-                or begins(word, "mcast_snooping")
-            ):
-                if integer(words.take(), word) and word in ("stp_state", "vlan_filtering"):
-                    raise NotModelled(f"a bridge with {word} 1")
+            elif begins(word, "vlan_filtering"):
+                filters = bool(integer(words.take(), "invalid vlan_filtering"))
+            elif begins(word, "forward_delay") or begins(word, "stp_state") or begins(word, "mcast_snooping"):
+                if integer(words.take(), word) and word == "stp_state":
+                    raise NotModelled("a bridge with stp_state 1")
             else:
                 raise ToolError(f'bridge: unknown command "{word}"?', 255)
-        return {"bridge": BridgeOptions(ageing)}
+        return {"bridge": BridgeOptions(ageing, vlan_filtering=filters)}
     vni: int | None = None
     local = dev = remote = ""
     df = "unset"
@@ -403,10 +400,11 @@ def _forget(t: Terminal, ns: Namespace, dev: str) -> None:
         table = t.state.write("neigh", ns.id)
         for key in [k for k in table if k[0] == dev]:
             del table[key]
-    if any(k[0] == dev or v[0] == dev for k, v in t.state.read("fdb", ns.id).items()):
-        fdb = t.state.write("fdb", ns.id)
-        for key in [k for k, v in fdb.items() if k[0] == dev or v[0] == dev]:
-            del fdb[key]
+    for name in ("fdb", "fdb-vlan"):
+        if any(k[0] == dev or v[0] == dev for k, v in t.state.read(name, ns.id).items()):
+            fdb = t.state.write(name, ns.id)
+            for key in [k for k, v in fdb.items() if k[0] == dev or v[0] == dev]:
+                del fdb[key]
 
 
 def _lower(t: Terminal, name: str) -> None:

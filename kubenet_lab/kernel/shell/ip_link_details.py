@@ -53,7 +53,7 @@ def _bridge_details(ns: Namespace, link: Link) -> str:
     del calls  # nf_call_* are the bridge's own switches; the sysctls are the namespace's
     me = _bridge_id(ns, link)
     return (
-        f"bridge forward_delay 1500 hello_time 200 max_age 2000 ageing_time {round(link.bridge.ageing * 100)} stp_state 0 priority 32768 vlan_filtering 0 "
+        f"bridge forward_delay 1500 hello_time 200 max_age 2000 ageing_time {round(link.bridge.ageing * 100)} stp_state 0 priority 32768 vlan_filtering {int(link.bridge.vlan_filtering)} "
         f"bridge_id {me} designated_root {me} root_port 0 root_path_cost 0 topology_change 0 topology_change_detected 0 hello_timer    0.00 "
         "tcn_timer    0.00 topology_change_timer    0.00 gc_timer    0.00 group_fwd_mask 0 group_address 01:80:c2:00:00:00 mcast_snooping 1 "
         "no_linklocal_learn 0 mcast_vlan_snooping 0 mcast_router 1 mcast_query_use_ifaddr 0 mcast_querier 0 mcast_hash_elasticity 16 "
