@@ -120,7 +120,7 @@ def ask(space: Space, protocol: str, dst: str, port: int) -> list[str]:
     except ConnectionError:
         return ["refused", "", ""]
     except OSError as e:
-        return ["unreachable" if e.errno in (101, 113) else f"errno {e.errno}", "", ""]
+        return ["unreachable" if e.errno in (13, 22, 101, 113) else f"errno {e.errno}", "", ""]
     finally:
         s.close()
 
