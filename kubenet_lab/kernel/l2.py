@@ -6,7 +6,6 @@ Sources: Linux net/core/dev.c, drivers/net/veth.c, net/bridge/{br_input,br_forwa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from . import bridge_vlans, hooks, macvlan
@@ -17,7 +16,8 @@ from .namespace import FdbEntry, Namespace
 from .neighbours import resolve
 from .packet import Arp, Packet, is_group
 from .port_filter import passes
-from .stacked import owns, promiscuity
+from .stacked import promiscuity
+from .switch import switch_of
 from .walk import Successor, Walk, stage
 
 __all__ = ["learned_fdb", "lookup_fdb"]
@@ -84,15 +84,15 @@ def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
         return w.end(f, "wire.foreign_mac", mac=f.smac, own=link.mac, segment=segment.name)
     if (at := segment.filters.get(here)) is not None and (rule := passes(w, f, at, f"{f.ns}/{f.dev}", "egress")) is not None:
         return w.end(f, "group.denied", entry=rule, group=at.name, rule=str(rule), way="egress")
-    ports = [(p, w.ns(p[0]), nic) for p in segment.ports if (nic := w.ns(p[0]).links.get(p[1])) is not None and nic.up]
+    switch = switch_of(w.net, segment)
     if is_group(f.dmac):
-        takers = [p for p in ports if p[0] != here or here in segment.hairpin]
+        takers = [p for p in switch.ports if p[0] != here or here in segment.hairpin]
     else:
-        takers = [p for p in ports if (owns(p[1], p[2], f.dmac) if segment.foreign_macs else p[2].mac == f.dmac)]
+        takers = switch.takers(f.dmac, segment.foreign_macs)
         if here not in segment.hairpin and any(p[0] == here for p in takers):
             return w.end(f, "wire.same_port", mac=f.dmac, segment=segment.name)
         if not takers and segment.foreign_macs:
-            takers = [p for p in ports if p[0] != here and promiscuity(p[1], p[2])]
+            takers = [p for p in switch.ports if p[0] != here and promiscuity(p[1], p[2])]
         if not takers:
             return w.end(f, "wire.nobody", mac=f.dmac, segment=segment.name)
     out: list[Successor] = []
@@ -137,7 +137,7 @@ def own_rx(w: Walk, f: Flight, link: Link) -> Successors:
 def to_protocol(w: Walk, f: Flight) -> Successors:
     if isinstance(f.packet, Arp):
         return arp_input(w, f, f.packet)
-    return ((0.0, f.to("ip_rcv", indev=f.dev)),)
+    return w.go("ip_rcv", f.to("ip_rcv", indev=f.dev))
 
 
 # -------------------------------------------------------------------------------------------------------- bridge
@@ -157,22 +157,34 @@ def lookup_fdb(w: Walk, ns: Namespace, bridge: Link, mac: str, vlan: int = 0) ->
     A "permanent" entry of the bridge is a local address. A "static" one never ages, but it moves to the port where
     the address is seen sending (br_fdb.c br_fdb_update; only `sticky` would hold it).
     """
-    if mac == bridge.mac and bridge_vlans.egress(bridge, None, vlan):
-        return "local", FdbEntry(mac, bridge.name, self_=False, master=bridge.name)
-    for port in ns.ports(bridge.name):
-        if port.mac == mac and bridge_vlans.egress(bridge, port, vlan):
-            return "local", FdbEntry(mac, port.name, self_=False, master=bridge.name)
-    fixed = next((e for e in ns.fdb if e.mac == mac and e.master == bridge.name), None)
-    if fixed is not None and fixed.state == "permanent":
-        return "local", fixed
+    local, static = _programmed_fdb(ns, bridge, vlan)
+    if (own := local.get(mac)) is not None:
+        return "local", own
+    fixed = static.get(mac)
     table, key = _learned_at(bridge, mac, vlan)
     found = w.state.read(table, ns.id).get(key)
     if found and found[0] in ns.links and ns.links[found[0]].master == bridge.name:
         if fixed is not None:
-            return found[0], replace(fixed, dev=found[0])
+            return found[0], fixed.but(dev=found[0])
         if w.now - found[1] <= bridge.bridge.ageing:
             return found[0], FdbEntry(mac, found[0], state="dynamic", self_=False, master=bridge.name, vlan=vlan)
     return (fixed.dev, fixed) if fixed is not None else None
+
+
+def _programmed_fdb(ns: Namespace, bridge: Link, vlan: int) -> tuple[dict[str, FdbEntry], dict[str, FdbEntry]]:
+    """The addresses for which a bridge is itself the end in a VLAN (its own, its ports', permanent entries), and its static entries."""
+    found: tuple[dict[str, FdbEntry], dict[str, FdbEntry]] | None = ns.derived.get(("fdb", bridge.name, vlan))
+    if found is None:
+        entries: dict[str, FdbEntry] = {}
+        for e in ns.fdb:
+            if e.master == bridge.name:
+                entries.setdefault(e.mac, e)
+        local = {mac: e for mac, e in entries.items() if e.state == "permanent"}
+        for k in (*reversed(ns.ports(bridge.name)), bridge):
+            if bridge_vlans.egress(bridge, None if k is bridge else k, vlan) is not None:
+                local[k.mac] = FdbEntry(k.mac, k.name, self_=False, master=bridge.name)
+        found = ns.derived["fdb", bridge.name, vlan] = (local, {mac: e for mac, e in entries.items() if e.state != "permanent"})
+    return found
 
 
 def bridge_input(w: Walk, f: Flight, ns: Namespace, port: Link) -> Successors:
@@ -191,7 +203,7 @@ def bridge_input(w: Walk, f: Flight, ns: Namespace, port: Link) -> Successors:
         assert isinstance(before.packet, Packet) and isinstance(f.packet, Packet)
         if f.packet.dst != before.packet.dst:
             return _bridged_dnat(w, f, ns, bridge)
-    return ((0.0, f),)
+    return bridge_finish(w, f)
 
 
 def _learn(w: Walk, ns: Namespace, bridge: Link, port: Link, mac: str, vlan: int) -> None:
@@ -223,7 +235,7 @@ def _bridged_dnat(w: Walk, f: Flight, ns: Namespace, bridge: Link) -> Successors
         # ip_route_input gives a dst that only says "no": the frame goes up and is dropped there, also towards the same bridge
         return w.end(f, "forward.disabled", dev=bridge.name)
     if route is None or route.type != "unicast" or route.dev != bridge.name:
-        return ((0.0, f.to("bridge_finish", dmac=bridge.mac)),)
+        return bridge_finish(w, f.to("bridge_finish", dmac=bridge.mac))
     return resolve(w, f, ns, bridge, route.via or f.packet.dst, "bridge_finish", keep_source=True)
 
 
@@ -254,7 +266,7 @@ def bridge_finish(w: Walk, f: Flight) -> Successors:
             if isinstance(f.packet, Packet)
             else f
         )
-        return ((0.0, f.to("bridge_up", dev=bridge.name)),)
+        return bridge_up(w, f.to("rx", dev=bridge.name))
     return [*above, *_to_port(w, f, ns, bridge, ns.links[found[0]], found[1], vlan)]
 
 
@@ -262,7 +274,6 @@ def bridge_finish(w: Walk, f: Flight) -> Successors:
 def bridge_up(w: Walk, f: Flight) -> Successors:
     ns = w.ns(f.ns)
     w.tap(f)
-    f = f.to("rx")
     if f.dev in ns.macvlans:
         taken, passed = macvlan.handle(w, f, ns, ns.links[f.dev])
         return [*taken, *(to_protocol(w, f) if passed else ())]
@@ -309,7 +320,7 @@ def _to_port(w: Walk, f: Flight, ns: Namespace, bridge: Link, port: Link, entry:
         if f.packet.size > port.mtu + 4 and not f.gso:  # is_skb_forwardable: a VLAN tag's room is granted
             out += w.end(f, "mtu.bridge", dev=port.name, size=f.packet.size, mtu=port.mtu, bridge=bridge.name)
         else:
-            out.append((0.0, f.to("xmit", dev=port.name)))
+            out += xmit(w, f.to("xmit", dev=port.name))
     return out
 
 
@@ -336,7 +347,8 @@ def _refit(w: Walk, f: Flight, bridge: Link, port: Link) -> list[Flight]:
 def bridge_xmit(w: Walk, f: Flight, ns: Namespace, bridge: Link) -> Successors:
     """A frame that the node itself sends through its bridge (br_dev_xmit)."""
     w.tap(f)
-    f = f.to("xmit", physin="", bridged=False)
+    if f.physin or f.bridged:
+        f = f.to("xmit", physin="", bridged=False)
     vlan = bridge_vlans.ingress(bridge, None)
     if vlan is None:
         return w.end(f, "vlan.ingress", dev=bridge.name, port=bridge.name, bridge=bridge.name)

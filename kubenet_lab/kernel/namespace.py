@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ..errors import CommandError
 from . import stacked
@@ -142,6 +142,8 @@ _FORWARDING = {4: ("net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding"), 6: ("
 
 class Namespace:
     """One namespace. `id` is its name in the network ("worker-1", "pod:shop/web-0"), `host` the machine it is on."""
+
+    changes: ClassVar[int] = 0  # of all namespaces together
 
     def __init__(self, id: str, host: str, origin: str = "", label: str = ""):
         self.id, self.host, self.origin = id, host, origin
@@ -494,7 +496,7 @@ class Namespace:
         if dev:
             self.link(dev)
         self.proxies[dev, canonical(ip)] = origin
-        self.version += 1
+        self.touch()
 
     def proxies_for(self, ip: str, dev: str) -> bool:
         """Is `ip` listed to be answered for on `dev`?"""
@@ -505,7 +507,7 @@ class Namespace:
             del self.proxies[dev, canonical(ip)]
         except KeyError:
             raise CommandError("RTNETLINK answers: No such file or directory") from None
-        self.version += 1
+        self.touch()
 
     def add_fdb(self, mac: str, dev: str, *, dst: str = "", state: Any = "permanent", master: str = "", origin: str = "") -> None:
         """A VXLAN entry (`dst`, the device's own table) or a static entry of a bridge (`master`)."""
@@ -547,7 +549,7 @@ class Namespace:
                 self.sysctls = {k: v for k, v in self.sysctls.items() if k not in devices}
                 self.sysctls |= dict.fromkeys(names, value)
         self.sysctls[key] = value
-        self.version += 1
+        self.touch()
 
     def forwards(self, fam: int, dev: str = "") -> bool:
         """Is what comes in by `dev` forwarded? In IPv4 each device has its own switch; in IPv6 there is one (ip6_forward)."""
@@ -576,7 +578,7 @@ class Namespace:
         self.rules_changed()
 
     def rules_changed(self) -> None:
-        self.version += 1
+        self.touch()
 
     # ---------------------------------------------------------------------------------------------- sockets
     def listen(self, listener: Listener) -> None:
@@ -601,6 +603,11 @@ class Namespace:
         return best
 
     # ------------------------------------------------------------------------------------------------- misc
+    def touch(self) -> None:
+        """Something is programmed otherwise: what was derived from it is derived anew."""
+        self.version += 1
+        Namespace.changes += 1
+
     @property
     def derived(self) -> dict[Any, Any]:
         """A place to keep what follows from what is programmed; empty again after every change."""
@@ -613,7 +620,7 @@ class Namespace:
     def _changed(self) -> None:
         self._fibs.clear()
         self._local.clear()
-        self.version += 1
+        self.touch()
 
     def select_source(self, dev: str, dst: str, scope: str = "global") -> str | None:
         """inet_select_addr: an address of `dev` on the network of `dst` first, then any of `dev`, then of another device.

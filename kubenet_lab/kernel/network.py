@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..errors import KubenetError
 from . import stacked
@@ -16,6 +17,9 @@ from .links import Link
 from .namespace import Namespace
 from .port_filter import PortFilter
 from .routing import RoutingRule
+
+if TYPE_CHECKING:
+    from .switch import Switch
 
 __all__ = ["PROVIDER", "ROUTER", "Host", "Network", "Segment"]
 
@@ -47,6 +51,7 @@ class Segment:
     ports: list[tuple[str, str]] = field(default_factory=list)  # (namespace id, link name)
     filters: dict[tuple[str, str], PortFilter] = field(default_factory=dict)  # at these ports
     hairpin: set[tuple[str, str]] = field(default_factory=set)  # ports to which a frame goes back where it came from (802.1Qbg)
+    switch: Switch | None = field(default=None, compare=False, repr=False)  # what it knows now (switch.py)
     foreign_macs: bool = True  # False: each port carries its NIC's own address only, as in clouds and on Wi-Fi
 
 

@@ -20,11 +20,12 @@ __all__ = [
 ]  # fmt: skip
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+_ODD = frozenset("13579bdfBDF")
 
 
 def is_group(mac: str) -> bool:
     """Broadcast or multicast: the lowest bit of the first byte."""
-    return mac == BROADCAST or int(mac[:2], 16) & 1 == 1
+    return mac[1:2] in _ODD
 
 
 

@@ -126,7 +126,7 @@ def _register(ns: Namespace, link: Link) -> None:
     if (found := lower_of(ns, link)) is not None:
         below, lower = found
         below.macvlans = {**below.macvlans, lower.name: (*below.macvlans.get(lower.name, ()), (ns.id, link.name))}
-        below.version += 1
+        below.touch()
 
 
 def _unregister(ns: Namespace, link: Link) -> None:
@@ -135,7 +135,7 @@ def _unregister(ns: Namespace, link: Link) -> None:
         dev = link.macvlan.lower[1]
         left = tuple(c for c in below.macvlans.get(dev, ()) if c != (ns.id, link.name))
         below.macvlans = {k: v for k, v in below.macvlans.items() if k != dev} | ({dev: left} if left else {})
-        below.version += 1
+        below.touch()
 
 
 def move(ns: Namespace, old: Link, target: Namespace, new: Link) -> None:
@@ -185,13 +185,13 @@ def follow(ns: Namespace, old: Link, new: Link) -> None:
         if found is not None and found[1].mac != new.mac:
             below, lower = found
             below.links[lower.name] = replace(lower, mac=new.mac)
-            below.version += 1
+            below.touch()
     for upper, child in children(ns, new.name) if new.name in ns.macvlans else ():
         if child.mtu > new.mtu:
             upper.set_link(child.name, mtu=new.mtu)
         if child.macvlan is not None and child.macvlan.mode == "passthru" and new.mac != old.mac:
             upper.links[child.name] = replace(upper.links[child.name], mac=new.mac, macvlan=replace(child.macvlan, lower_mac=new.mac))
-            upper.version += 1
+            upper.touch()
 
 
 def detach(ns: Namespace, link: Link) -> None:

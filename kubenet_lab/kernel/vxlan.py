@@ -35,13 +35,14 @@ def largest_mtu(underlay: int, family: int) -> int:
 def encapsulate(w: Walk, f: Flight, ns: Namespace, link: Link) -> Iterable[Successor]:
     w.tap(f)
     assert link.vxlan is not None
-    remotes = [e for e in ns.fdb if e.dev == link.name and e.mac == f.dmac and e.dst]
+    table = _remotes(ns, link)
+    remotes = table.get(f.dmac, [])
     if not remotes and link.vxlan.learning:
         found = w.state.read("fdb", ns.id).get((link.name, f.dmac))
         if found:
             remotes = [FdbEntry(f.dmac, link.name, found[0], "dynamic")]
     if not remotes:
-        remotes = [e for e in ns.fdb if e.dev == link.name and e.mac == _ALL and e.dst]
+        remotes = table.get(_ALL, [])
     elif f.dmac != BROADCAST:
         remotes = remotes[:1]
     if not remotes:
@@ -63,6 +64,17 @@ def encapsulate(w: Walk, f: Flight, ns: Namespace, link: Link) -> Iterable[Succe
         # the mark stays on the skb; conntrack and the route are those of the outer packet now
         out.append((0.0, g.anew("output", dev="", packet=outer, smac="", dmac="")))
     return out
+
+
+def _remotes(ns: Namespace, link: Link) -> dict[str, list[FdbEntry]]:
+    """The device's own forwarding database, by hardware address."""
+    found: dict[str, list[FdbEntry]] | None = ns.derived.get(("remotes", link.name))
+    if found is None:
+        found = ns.derived["remotes", link.name] = {}
+        for e in ns.fdb:
+            if e.dev == link.name and e.dst:
+                found.setdefault(e.mac, []).append(e)
+    return found
 
 
 def _outer_df(options: VxlanOptions, inner: Packet | Arp, remote: str) -> bool:
@@ -134,4 +146,4 @@ def vxlan_rcv(w: Walk, f: Flight) -> Iterable[Successor]:
     body = inner.body
     if isinstance(body, Packet):
         f = w.note(f, "vxlan.decap", after=body, dev=link.name, remote=packet.src, vni=link.vxlan.vni, smac=inner.src, dmac=inner.dst)
-    return ((0.0, f.anew("rx", dev=link.name, packet=body, smac=inner.src, dmac=inner.dst, mark=0)),)
+    return w.go("rx", f.anew("rx", dev=link.name, packet=body, smac=inner.src, dmac=inner.dst, mark=0))
