@@ -68,6 +68,7 @@ class Build:
     def __init__(self, declared: Declared, world: World):
         self.hosts: dict[str, LiveHost] = {}  # nodes on which CNI was run by hand
         self._templates: dict[tuple[int, tuple[str, ...]], Ruleset] = {}
+        self._sets: dict[str, IpSets] = {}
         assert declared.plan is not None and declared.network is not None, "nothing was loaded"
         self.options, self.plan, self.engine = declared.options, declared.plan, declared.engine
         (self.snapshot, self.problems), self.world = programmable(declared.store.snapshot()), world
@@ -191,8 +192,7 @@ class Build:
                     if part.shared:
                         continue
                     if part.ipset:
-                        ns.ipsets = ns.ipsets or IpSets()
-                        ns.ipsets.restore(part.ipset)
+                        ns.ipsets = self._sets_of(part.ipset)
                     if part.steps:
                         replay(ns.ruleset(fam), part.steps)
                         continue
@@ -210,6 +210,13 @@ class Build:
                 made.restore(p.text, noflush=True, origin=p.origin)
             self._templates[key] = made
         return self._templates[key].copy()
+
+    def _sets_of(self, text: str) -> IpSets:
+        """The sets that a text makes. The policy engine writes the same ones on every node: they are read once."""
+        if text not in self._sets:
+            self._sets[text] = IpSets()
+            self._sets[text].restore(text)
+        return self._sets[text].copy()
 
     def _parts(self, node: Node, fam: int) -> Iterator[Part]:
         """What the agents of a node write, in the order in which they start: kube-proxy, the pod network's, the policy engine."""

@@ -11,6 +11,7 @@ import itertools
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from ..errors import CommandError, NotModelled
 from .address import number
@@ -66,6 +67,7 @@ class IpSet:
     names: dict[str, _Member] = field(default_factory=dict)  # list:set
     _all: Mapping[str, IpSet] = field(default_factory=dict, repr=False, compare=False)
     _lengths: dict[int, list[int]] | None = field(default=None, repr=False, compare=False)
+    _shared: bool = field(default=False, repr=False, compare=False)  # the members belong to a copy too
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -121,7 +123,16 @@ class IpSet:
         return self._lengths[i]
 
     def copy(self) -> IpSet:
-        return replace(self, members=dict(self.members), names=dict(self.names), _lengths=None)
+        """A set of its own; the members are shared until one of the two changes."""
+        self._shared = True
+        return replace(self)
+
+    def own(self) -> IpSet:
+        """This set, before its members are changed."""
+        if self._shared:
+            self.members, self.names, self._shared = dict(self.members), dict(self.names), False
+        self._lengths = None
+        return self
 
     # ------------------------------------------------------------------------------------------------------- printing
     def header(self) -> str:
@@ -163,6 +174,24 @@ class IpSet:
 
     def text(self, element: Element) -> str:
         return element_text(element, self.dimensions, self.family)
+
+
+@lru_cache(maxsize=1024)
+def _lasting(nomatch: bool, comment: str | None) -> _Member:
+    """A member without an end; most members are the same."""
+    return _Member(None, nomatch, comment)
+
+
+@lru_cache(maxsize=1 << 16)
+def _single(text: str, kind: str, family: int) -> Element | None:
+    """The element of a set of addresses or networks that a plain address or prefix stands for; None for what needs a closer look."""
+    if "-" in text or "," in text or ("/" in text and kind == "ip"):
+        return None
+    try:
+        (element,) = expand(text, (kind,), family, "", (0, 0))
+    except Refused:
+        return None
+    return element
 
 
 def _alive(member: _Member, now: float) -> bool:
@@ -222,6 +251,9 @@ class IpSets:
         before: tuple[str, ...] = ()  # command and set of the line before
         lenient = exist
         for i, line in enumerate(text.split("\n"), 1):
+            if not exist and (name := self._add_plainly(line)):
+                lenient, before = lenient and before == ("add", name), ("add", name)
+                continue
             words = split_words(line)
             if not words or words[0].startswith("#") or words == ["COMMIT"]:
                 continue
@@ -236,6 +268,20 @@ class IpSets:
                 if e.usage:
                     raise IpsetError(f"ipset v7.17: {e.message}\nTry `ipset help' for more information.", 2) from None
                 raise IpsetError(f"ipset v7.17: Error in line {i}: {e.message}") from None
+
+    def _add_plainly(self, line: str) -> str:
+        """The commonest line, `add SET ADDRESS timeout 0`, if nothing is wrong with it. The set's name; "": to be read as any other."""
+        words = line.split(" ")
+        if len(words) not in (3, 5) or words[0] != "add" or words[3:] not in ([], ["timeout", "0"]):
+            return ""
+        s = self._sets.get(words[1])
+        if s is None or s.type not in ("hash:ip", "hash:net") or s.netmask is not None or (s.timeout != 0 if words[3:] else s.timeout):
+            return ""
+        element = _single(words[2], s.dimensions[0], s.family)
+        if element is None or len(s.members) >= s.maxelem or element in s.members:
+            return ""
+        s.own().members[element] = _lasting(False, None)
+        return s.name
 
     def run(self, argv: Sequence[str], *, stdin: str = "", now: float = 0.0) -> str:
         """One ipset command line; what it prints. Raises IpsetError in the tool's words."""
@@ -284,9 +330,9 @@ class IpSets:
                 self._destroy(args[0] if args else "", exist)
             case "flush":
                 for s in [self._named(args[0])] if args else list(self._sets.values()):
+                    s.own()
                     s.members.clear()
                     s.names.clear()
-                    s._lengths = None
             case "swap":
                 self._swap(*args[:2])
             case "rename":
@@ -382,6 +428,7 @@ class IpSets:
             if s._find(element, now):
                 return f"Warning: {text} is in set {s.name}.\n"
             raise Refused(f"{text} is NOT in set {s.name}.")
+        s.own()
         for element in elements:
             if s.type == "hash:ip" and s.netmask is not None:
                 element = ((masked(element[0][0], s.netmask, 128 if s.family == 6 else 32),),)
@@ -397,7 +444,6 @@ class IpSets:
                 if not there and full and s.type != "bitmap:port":
                     raise Refused("Hash is full, cannot add more elements")
                 s.members[element] = member
-            s._lengths = None
         return ""
 
     def _list_member(self, s: IpSet, command: str, name: str, member: _Member, exist: bool, now: float) -> str:
@@ -411,6 +457,7 @@ class IpSets:
             if there:
                 return f"Warning: {name} is in set {s.name}.\n"
             raise Refused(f"{name} is NOT in set {s.name}.")
+        s.own()
         if command == "del":
             if not there and not exist:
                 raise Refused("Element cannot be deleted from the set: it's not added")
@@ -442,7 +489,7 @@ class IpSets:
                 if "comment" not in s.flags:
                     raise Refused("Comment cannot be used: set was created without comment support")
                 comment = value
-        return _Member(now + timeout if timeout else None, nomatch, comment)
+        return _Member(now + timeout, nomatch, comment) if timeout else _lasting(nomatch, comment)
 
     def _list(self, args: Sequence[str], now: float) -> str:
         if "-n" in args or "-name" in args:

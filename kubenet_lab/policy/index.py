@@ -102,6 +102,14 @@ class IndexedPeer:
         """As the YAML has it: `from[0]`."""
         return f"{self.word}[{self.number}]"
 
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """Peers with the same one select the same pods."""
+        if self.kind != "pods":
+            return ()
+        where = repr(self.namespace_selector) if self.namespace_selector is not None else self.namespace
+        return self.namespace_selector is not None, where, repr(self.pod_selector)
+
     def selects(self, pod: PodPeer) -> bool:
         """Do the selectors hold? A podSelector alone means the policy's own namespace; both together mean both."""
         if self.kind != "pods":

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import cast
 
 from ..kernel.address import family, prefix
 from ..objects.snapshot import Snapshot
@@ -20,7 +21,7 @@ from ..objects.views import Pod
 from .index import IndexedPolicy, PolicyIndex, policy_index
 from .kube_router_names import COMMON, DEFAULT, FORWARD, INPUT, OUTPUT, TOP, jump_id, pod_chain, policy_chain
 from .kube_router_rules import actionable
-from .kube_router_sets import MARK, PolicyRules, policy_rules, quoted
+from .kube_router_sets import MARK, policy_rules, quoted
 from .peers import PodPeer
 
 __all__ = ["CompiledPolicy", "rules"]
@@ -74,29 +75,51 @@ def rules(
     name. Only local pods get chains; every policy gets one.
     """
     index = policy_index(snapshot)
-    policies = [p for ns in sorted(index.policies) for p in index.policies[ns]]
     local = [
         PodPeer(p, snapshot.namespace_labels(p.namespace))
         for p in snapshot.list(Pod)
         if actionable(p) and (p.spec.node_name == node or (not p.spec.node_name and p.status.host_ip in addresses))
     ]
-    ipset: list[str] = []
     texts = {4: "", 6: ""}
-    origins: dict[str, str] = {}
-    families = sorted({family(a) for a in addresses})
+    families = tuple(sorted({family(a) for a in addresses}))
+    everywhere = _everywhere(index, stamp, families)
+    origins = dict(everywhere.origins)
     for ip_family in families:
-        compiled = [policy_rules(index, p, stamp, ip_family) for p in policies]
-        for one in compiled:
-            origin = f"NetworkPolicy {one.policy.key}"
-            origins[one.chain] = origin
-            for name, made in one.sets.items():
-                origins[name] = origin
-                ipset += made.lines()
         for pod in local:
             origins[pod_chain(pod.namespace, pod.pod.name, stamp)] = f"Pod {pod.key}"
         early = _early(ip_family, service_cidrs, node_port_range, external_ip_ranges, load_balancer_ranges)
-        texts[ip_family] = _filter(index, compiled, local, early, stamp, ip_family)
-    return CompiledPolicy("".join(f"{line}\n" for line in ipset), texts[4], texts[6], MappingProxyType(origins))
+        texts[ip_family] = _filter(index, _everywhere(index, stamp, (ip_family,)), local, early, stamp, ip_family)
+    return CompiledPolicy(everywhere.sets, texts[4], texts[6], MappingProxyType(origins))
+
+
+@dataclass(frozen=True, slots=True)
+class _Everywhere:
+    """What is the same on every node: the policies' chains with their rules, the text of their sets, and whose they are."""
+
+    chains: tuple[str, ...]
+    lines: tuple[str, ...]
+    sets: str
+    origins: Mapping[str, str]
+
+
+def _everywhere(index: PolicyIndex, stamp: str, families: tuple[int, ...]) -> _Everywhere:
+    """Worked out once for each snapshot."""
+    key = ("kube-router", stamp, families)
+    if key not in index.memo:
+        chains: list[str] = []
+        lines: list[str] = []
+        sets: list[str] = []
+        origins: dict[str, str] = {}
+        for ip_family in families:
+            for policy in (p for ns in sorted(index.policies) for p in index.policies[ns]):
+                one = policy_rules(index, policy, stamp, ip_family)
+                chains.append(one.chain)
+                lines += one.lines
+                origins |= dict.fromkeys((one.chain, *one.sets), f"NetworkPolicy {policy.key}")
+                for made in one.sets.values():
+                    sets += made.lines()
+        index.memo[key] = _Everywhere(tuple(chains), tuple(lines), "".join(f"{line}\n" for line in sets), MappingProxyType(origins))
+    return cast(_Everywhere, index.memo[key])
 
 
 def _early(
@@ -128,16 +151,15 @@ def _early(
     return out + ranges(balancers, "allow traffic to load balancer IP range: {}")
 
 
-def _filter(index: PolicyIndex, compiled: list[PolicyRules], local: list[PodPeer], early: list[str], stamp: str, ip_family: int) -> str:
-    chains = [*TOP.values(), DEFAULT, COMMON, *(c.chain for c in compiled)]
+def _filter(index: PolicyIndex, policies: _Everywhere, local: list[PodPeer], early: list[str], stamp: str, ip_family: int) -> str:
+    chains = [*TOP.values(), DEFAULT, COMMON, *policies.chains]
     lines: list[str] = []
     for builtin, own in TOP.items():
         mark = jump_id(builtin, ["-m", "comment", "--comment", "kube-router netpol", "-j", own])
         lines.append(f'-I {builtin} 1 -m comment --comment "kube-router netpol - {mark}" -j {own}')
     lines += early
     lines += _common(ip_family)
-    for one in compiled:
-        lines += one.lines
+    lines += policies.lines
     for pod in local:
         addresses = [a for a in pod.addresses if family(a) == ip_family]
         if addresses:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
 from ..kernel.address import family
 from .index import Direction, IndexedPolicy, IndexedPort, IndexedRule, PolicyIndex
@@ -97,10 +98,22 @@ def _of(pod: PodPeer, ip_family: int) -> list[str]:
     return [a for a in pod.addresses if family(a) == ip_family]
 
 
+def _selected(index: PolicyIndex, rule: IndexedRule, ip_family: int) -> tuple[bool, tuple[str, ...]]:
+    """Do the rule's peers mean any pod? And the first address of the family of each: upstream puts no other into a rule's set.
+
+    Many rules say the same, and are worked out once.
+    """
+    key = ("kube-router peers", ip_family, *(p.meaning for p in rule.peers))
+    if key not in index.memo:
+        pods = [p for p in actionable_pods(index) if any(peer.selects(p) for peer in rule.peers)]
+        index.memo[key] = (bool(pods), tuple(dict.fromkeys(a[0] for p in pods if (a := _of(p, ip_family)))))
+    return cast("tuple[bool, tuple[str, ...]]", index.memo[key])
+
+
 def _rule(out: PolicyRules, index: PolicyIndex, rule: IndexedRule, mine: str, targets: list[PodPeer], ip_family: int) -> None:
     ns, name, direction, n = out.policy.namespace, out.policy.view.name, rule.direction, rule.number
     ingress = direction == "ingress"
-    others = [p for p in actionable_pods(index) if any(peer.selects(p) for peer in rule.peers)]
+    others, firsts = _selected(index, rule, ip_family)
     plain = [_port(p) for p in rule.ports if p.name is None]
     named = [((p, str(n), ""), [a for pod in pods for a in _of(pod, ip_family)]) for (_, p, n), pods in holders(index, rule).items()]
 
@@ -115,9 +128,7 @@ def _rule(out: PolicyRules, index: PolicyIndex, rule: IndexedRule, mine: str, ta
 
     tail = f"policy name {name} namespace {ns}"
     if others:
-        # upstream puts each pod's first address of the family into a rule's set
-        entries = (a[0] for p in others if (a := _of(p, ip_family)))
-        other = out.set(peer_set(ns, name, direction, n, ip_family), "hash:ip", ip_family, entries)
+        other = out.set(peer_set(ns, name, direction, n, ip_family), "hash:ip", ip_family, firsts)
         comment = f"rule to ACCEPT traffic from source pods to dest pods selected by {tail}"
         for port in plain:
             mark(comment, other, port)

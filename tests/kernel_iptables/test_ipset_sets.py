@@ -119,3 +119,44 @@ def test_any_line_ends_in_words(words: list[str]) -> None:
             line()
         except KubenetError:
             pass
+
+
+LINES = st.sampled_from([
+    "create a hash:ip timeout 0", "create b hash:ip", "create c hash:net timeout 0", "create d hash:ip timeout 9",
+    "create e hash:ip netmask 24", "create f hash:ip maxelem 2", "create g hash:ip family inet6 timeout 0",
+    *(f"add {s} {e}{o}" for s in "abcdefgx"
+      for e in ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.0/30", "10.0.0.1-10.0.0.2", "fd00::1", "x")
+      for o in ("", " timeout 0", " timeout 5", " -exist", " timeout 0 -exist")),
+    "del a 10.0.0.1", "flush b", "# comment", "",
+])  # fmt: skip
+
+
+@given(st.lists(LINES, max_size=14))
+def test_the_commonest_lines_are_read_as_all_others(lines: list[str]) -> None:
+    """`restore` reads plain lines without looking at every option. With a blank behind each line it looks."""
+    told = []
+    for text in ("\n".join(lines), "\n".join(f"{line} " for line in lines)):
+        sets = IpSets()
+        try:
+            sets.restore(text)
+            said = ""
+        except (IpsetError, NotModelled) as e:
+            said = str(e)
+        told.append((said, sets.save()))
+    assert told[0] == told[1]
+
+
+CHANGES = ["add a 10.0.0.9", "del a 10.0.0.1", "flush a", "flush", "add a 10.0.0.1 -exist timeout 5", "destroy l\ndestroy a"]
+FIRST = "create a hash:ip timeout 0\nadd a 10.0.0.1\nadd a 10.0.0.2\ncreate l list:set\nadd l a\ncreate n hash:net\nadd n 10.0.0.0/8\n"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("of_the_copy", [True, False])
+def test_copies_go_their_own_way(change: str, of_the_copy: bool) -> None:
+    first = made(FIRST)
+    second, third = first.copy(), first.copy()
+    before = first.save()
+    (second if of_the_copy else first).restore(change)
+    assert (first if of_the_copy else second).save() == third.save() == before
+    third.restore("flush")
+    assert (first if of_the_copy else second).save() == before
