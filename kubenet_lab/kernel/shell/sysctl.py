@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..namespace import SYSCTL_DEFAULTS, Namespace
+from ..namespace import Namespace
+from ..sysctls import SYSCTL_DEFAULTS
 from .terminal import Terminal, ToolError
 
 __all__ = ["known", "known_to", "read", "run", "value_in", "write"]
