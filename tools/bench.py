@@ -157,6 +157,37 @@ def big_dump(quick: bool) -> Iterator[Row]:
     yield Row(f"  first connect in it ({found['verdict']})", f"{found['first']:.2f} s")
 
 
+SETUP = """
+import json, sys, time
+import kubenet_lab as kn
+nodes, pods, cni = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+port = {"containerPort": 8080}
+documents = [
+    {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"pod-{n}-{p}", "namespace": "default"},
+     "spec": {"nodeName": f"worker-{n}", "containers": [{"name": "c", "image": "c", "ports": [port]}]}}
+    for n in range(1, nodes + 1) for p in range(pods)
+]
+network = {"flannel": "flannel", "host-gw": kn.Flannel(backend="host-gw"), "calico": "calico", "macvlan": "macvlan"}[cni]
+def setup():
+    start = time.perf_counter()
+    cluster = kn.load(documents, nodes=nodes, cni=network, node_cidr="192.168.0.0/16")
+    cluster.network()
+    for node in cluster.nodes:
+        cluster.node(node.name).routes()
+    assert cluster.connect("default/pod-1-0", f"default/pod-{nodes}-1", port=8080)
+    return time.perf_counter() - start
+print(json.dumps({"s": min(setup() for _ in range(1 if nodes > 10 else 3))}))
+"""
+
+
+def setup(quick: bool) -> Iterator[Row]:
+    """From manifests to programmed nodes and the first packet across: load, ADD for every pod, agents, routes of all nodes."""
+    for nodes, pods, goal in ((3, 10, 0.2), (20, 30, 10.0) if quick else (100, 30, 10.0)):
+        for cni in ("flannel", "host-gw", "calico", "macvlan"):
+            seconds = process(SETUP, str(nodes), str(pods), cni)["s"]
+            yield Row(f"set up {nodes} nodes x {pods} pods, {cni}", f"{seconds:.2f} s", f"< {goal:g} s", seconds < goal)
+
+
 def many_policies(nodes: int, pods: int, policies: int) -> dict[str, Any]:
     """A dump with policies that each admit all namespaces on a port: on every node, sets of every pod for every policy."""
     found = dump(nodes, pods, policies)
@@ -205,7 +236,7 @@ def policies(quick: bool) -> Iterator[Row]:
 
 
 CASES: dict[str, Callable[[bool], Iterator[Row]]] = {
-    "import": import_time, "first": first_answer, "walks": walks, "big": big_dump, "policies": policies,
+    "import": import_time, "first": first_answer, "walks": walks, "big": big_dump, "setup": setup, "policies": policies,
 }  # fmt: skip
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["add", "delete", "egress", "find", "ingress", "kept_apart", "of_port"]
 
 
+_NO_FILTER = PortVlan(0, untagged=True)
+
+
 def find(vlans: Iterable[PortVlan], id: int) -> PortVlan | None:
     return next((v for v in vlans if v.id == id), None)
 
@@ -40,7 +43,7 @@ def ingress(bridge: Link, port: Link | None) -> int | None:
 
 def egress(bridge: Link, port: Link | None, vlan: int) -> PortVlan | None:
     """The port's membership in the VLAN of a frame; None: it does not leave here. Without filtering it always does, untagged."""
-    return PortVlan(0, untagged=True) if not vlan else find(_vlans(bridge, port), vlan)
+    return _NO_FILTER if not vlan else find(_vlans(bridge, port), vlan)
 
 
 def add(vlans: tuple[PortVlan, ...], id: int, *, pvid: bool = False, untagged: bool = False) -> tuple[PortVlan, ...]:
