@@ -12,7 +12,8 @@ from .value import Value, copy_with, value
 
 __all__ = ["Flight", "Timer", "Trail"]
 
-_NONE: Mapping[str, Any] = {}
+#: what one stack knows of a packet and the next one does not
+_STACK = ("indev", "physin", "ct", "ctinfo", "bridged", "forwarded", "route", "nexthop", "dont_fragment_locally", "frag_max")
 
 
 class Trail:
@@ -77,18 +78,12 @@ class Flight(Value):
 
         def to(self, stage: str, **changes: Any) -> Flight:
             """The flight at another stage, with some fields replaced."""
+
+        def anew(self, stage: str, **changes: Any) -> Flight:
+            """The flight as a fresh skb: what the stack it leaves knew of it (connection, route, hooks run) stays behind."""
     else:
         to = copy_with("stage")
-
-    def anew(self, stage: str, **changes: Any) -> Flight:
-        """The flight as a fresh skb: what the stack it leaves knew of it (connection, route, hooks run) stays behind."""
-        return self.to(stage, **(_FRESH | changes))
-
-
-_FRESH: dict[str, Any] = {
-    "indev": "", "physin": "", "ct": None, "ctinfo": "", "bridged": False, "forwarded": False, "route": None, "nexthop": "",
-    "dont_fragment_locally": False, "frag_max": 0,
-}  # fmt: skip
+        anew = copy_with("stage", reset=_STACK)
 
 
 @value

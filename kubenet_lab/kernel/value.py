@@ -28,10 +28,10 @@ class Value:
 
 
 class copy_with:
-    """In a class body, a method like `but` whose first argument is the new value of one field."""
+    """In a class body, a method like `but` whose first argument is the new value of one field; `reset` fields start from their defaults."""
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, reset: tuple[str, ...] = ()):
+        self.name, self.reset = name, reset
 
 
 def derived(compute: Callable[[Any], Any], *, init: Literal[False] = False) -> Any:
@@ -51,12 +51,10 @@ def value(cls: type[T]) -> type[T]:
     scope: dict[str, Any] = {"new": object.__new__, "growing": growing, "frozen": frozen}
     for f in parts:
         scope["default_" + f.name], scope["compute_" + f.name] = f.default, f.metadata.get("compute")
-    exec(_source(parts), scope)  # as dataclasses does it
-    for name in ("__new__", "__hash__", "__reduce__", "but"):
+    copies = {name: what for name, what in body.items() if isinstance(what, copy_with)}
+    exec(_source(parts, copies), scope)  # as dataclasses does it
+    for name in ("__new__", "__hash__", "__reduce__", "but", *copies):
         setattr(frozen, name, scope[name])
-    for name, what in body.items():
-        if isinstance(what, copy_with):
-            setattr(frozen, name, scope[f"copy_with_{what.name}"])
     return frozen
 
 
@@ -64,7 +62,7 @@ def _refuse(self: object, name: str, *_: object) -> None:
     raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
 
-def _source(parts: tuple[Field[Any], ...]) -> str:
+def _source(parts: tuple[Field[Any], ...], copies: dict[str, copy_with]) -> str:
     """The functions of a class with these fields."""
     given = [f for f in parts if f.init]
     computed = [f"o.{f.name} = compute_{f.name}(o)" for f in parts if not f.init]
@@ -79,7 +77,8 @@ def _source(parts: tuple[Field[Any], ...]) -> str:
         ("__hash__(self)", [f"return hash(({everything}))"]),
         ("__reduce__(self)", [f"return frozen, ({everything})"]),
     ]
-    for f in given:
-        others = [line for line in copied if not line.startswith(f"o.{f.name} =")]
-        functions.append((f"copy_with_{f.name}(self, {f.name}, **changes)", [*others, f"o.{f.name} = {f.name}", *changes, *end]))
+    for method, copy in copies.items():
+        from_where = {f.name: f"self.{f.name}" for f in given} | {n: f"default_{n}" for n in copy.reset} | {copy.name: copy.name}
+        fresh = ["o = new(growing)", *(f"o.{name} = {source}" for name, source in from_where.items())]
+        functions.append((f"{method}(self, {copy.name}, **changes)", [*fresh, *changes, *end]))
     return "".join(f"def {head}:\n" + "".join(f"    {line}\n" for line in lines) for head, lines in functions)
