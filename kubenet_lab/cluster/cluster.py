@@ -166,7 +166,7 @@ class Cluster:
 
     def summary(self) -> Summary:
         """The first thing to look at: counts, assumptions, findings, ignored kinds."""
-        return summarise(self)
+        return summarise(self, self._declared.network)
 
     @property
     def pod_network(self) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .cluster import Cluster
+    from .networks import PodNetwork
 
 __all__ = ["Summary", "summarise"]
 
@@ -64,13 +65,13 @@ class Summary:
         }  # fmt: skip
 
 
-def summarise(cluster: Cluster) -> Summary:
+def summarise(cluster: Cluster, network: PodNetwork | None) -> Summary:
     counts = Counter(o.kind for o in cluster.snapshot().all())
     ignored = Counter(kind for kind, _ in cluster.ignored)
     plan = cluster.plan
     policy = cluster.engine if cluster.engine else "nobody"
     networks = (
-        ("pods", f"{', '.join(plan.pod_cidrs)} by {cluster.pod_network}"),
+        ("pods", f"{', '.join(network.pod_ranges(plan) if network is not None else plan.pod_cidrs)} by {cluster.pod_network}"),
         ("Services", f"{', '.join(plan.service_cidrs)} by kube-proxy, mode {cluster.proxy.mode}"),
         ("nodes", _node_network(cluster)),
         ("NetworkPolicy enforced by", policy),

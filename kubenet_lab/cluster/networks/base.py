@@ -53,6 +53,10 @@ class PodNetwork(Protocol):
         """What had to be settled beside the choice itself."""
         ...
 
+    def pod_ranges(self, plan: Plan) -> tuple[str, ...]:
+        """Where pods' addresses are from, in words for a reader: "10.244.0.0/16"."""
+        ...
+
     def joined(self, snapshot: Snapshot, plan: Plan) -> PodNetwork:
         """The network after nodes came or went."""
         ...
@@ -123,6 +127,9 @@ class HostLocalNetwork:
     """Addresses by host-local from the node's podCIDRs."""
 
     network_name = "cbr0"
+
+    def pod_ranges(self, plan: Plan) -> tuple[str, ...]:
+        return plan.pod_cidrs
 
     @property
     def assumptions(self) -> tuple[Assumption, ...]:

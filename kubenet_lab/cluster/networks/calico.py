@@ -67,6 +67,9 @@ class CalicoNetwork:
         self.options, self.families, self.seeds = options, tuple(families), seeds or {}
         self.name = options.name
 
+    def pod_ranges(self, plan: Plan) -> tuple[str, ...]:
+        return self.options.networks
+
     def joined(self, snapshot: Snapshot, plan: Plan) -> PodNetwork:
         return self
 

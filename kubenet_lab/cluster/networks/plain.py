@@ -37,6 +37,9 @@ class PlainNetwork:
         self.option, self.shares = option, shares
         self.name = option.type
 
+    def pod_ranges(self, plan: Plan) -> tuple[str, ...]:
+        return plan.pod_cidrs if self.shares is None else ("the node network",)
+
     def joined(self, snapshot: Snapshot, plan: Plan) -> PodNetwork:
         return self if self.shares is None else PlainNetwork(self.option, Shares.of(snapshot, plan, self.shares))
 
