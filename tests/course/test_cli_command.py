@@ -38,7 +38,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return go
 
 
-@pytest.mark.parametrize("command", ["", "start", "lab", "doctor", "trace", "pcap", "node", "pod"])
+@pytest.mark.parametrize("command", ["", "start", "lab", "doctor", "trace", "pcap", "node", "pod", "outcomes", "rules"])
 def test_help_by_example(run: Run, command: str) -> None:
     status, out, _ = run(*filter(None, [command, "--help"]))
     assert status == 0 and ("examples:" in out or "exit status:" in out)
@@ -48,7 +48,8 @@ def test_help_by_example(run: Run, command: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [[], ["walk"], ["trace"], ["trace", "bookshop"], ["trace", "bookshop", "a", "b", "--size", "big"], ["start", "a", "b"], ["--nonsense"],
-     ["node"], ["node", "bookshop"], ["node", "bookshop", "worker-1", "ip", "route"], ["pod", "bookshop", "--", "ip"], ["pcap", "bookshop", "a", "b"]],
+     ["node"], ["node", "bookshop"], ["node", "bookshop", "worker-1", "ip", "route"], ["pod", "bookshop", "--", "ip"], ["pcap", "bookshop", "a", "b"],
+     ["outcomes", "bookshop", "a"], ["rules", "bookshop"], ["rules", "bookshop", "worker-1"]],
     ids=" ".join,
 )
 def test_bad_words_are_answered_with_a_hint(run: Run, words: list[str]) -> None:
@@ -141,6 +142,16 @@ def test_bad_input_is_one_clear_message(run: Run, words: list[str]) -> None:
         ["pcap", "bookshop", "shop/web", "svc:shop/cart", "--port", "8080", "--at", "worker-9/eth0", "-w", "x.pcap"],
         ["pcap", "bookshop", "shop/web", "svc:shop/cart", "--port", "8080", "-w", "no/such/folder/x.pcap"],
         ["pcap", "bookshop", "shop/web", "http://cart:8080", "--port", "80", "-w", "x.pcap"],
+        ["outcomes", "bookshop", "shop/wbe", "svc:shop/cart"],
+        ["outcomes", "bookshop", "shop/web", "svc:shop/cart", "--port", "70000"],
+        ["outcomes", "bookshop", "shop/web", "http://cart:8080"],
+        ["outcomes", "bookshop", "shop/web", "svc:shop/cart", "--port", "8080", "--via", "worker-1"],
+        ["outcomes", "no/such/file.yaml", "a/b", "c/d"],
+        ["rules", "bookshop", "--node", "worker-9"],
+        ["rules", "bookshop", "--node", "worker-1", "--mode", "smoke-signals"],
+        ["rules", "bookshop", "--node", "worker-1", "--service", "shop/crat"],
+        ["rules", "bookshop", "--node", "worker-1", "--service", "data/db"],
+        ["rules", "bookshop", "--node", "worker-1", "--service", "shop/cart", "--written"],
     ],
     ids=" ".join,
 )
@@ -149,6 +160,27 @@ def test_bad_input_of_other_commands(run: Run, words: list[str], tmp_path: Path,
     status, out, err = run(*words)
     assert status == 2 and not out and err.startswith("kubenet-lab: ") and "Traceback" not in err and len(err) < 2000
     assert not list(tmp_path.iterdir())
+
+
+def test_outcomes(run: Run) -> None:
+    cluster = kubenet_lab.example("bookshop")
+    status, out, err = run("outcomes", "bookshop", "shop/web", "svc:shop/api", "--port", "8080")
+    assert (status, out, err) == (0, f"{cluster.outcomes('shop/web', 'svc:shop/api', port=8080)}\n", "")
+    status, out, _ = run("outcomes", "bookshop", "external:203.0.113.7", "node:worker-1", "--port", "30080", "--via", "worker-2", "--json")
+    rows = json.loads(out)["outcomes"]
+    assert status == 0 and [r["probability"] for r in rows] == ["1/2", "1/2"] and all(r["answered_by"].startswith("shop/web-") for r in rows)
+    assert run("outcomes", "bookshop", "shop/web", "svc:shop/api", "--port", "99")[0] == 1
+    status, out, _ = run("outcomes", "bookshop", "shop/web", "shop/api", "--port", "99")
+    assert status == 1 and "refused" in out
+
+
+def test_rules(run: Run) -> None:
+    node = kubenet_lab.example("bookshop").node("worker-1")
+    assert run("rules", "bookshop", "--node", "worker-1") == (0, str(node.iptables_save()), "")
+    assert run("rules", "bookshop", "--node", "worker-1", "--mode", "iptables", "--written") == (0, str(node.iptables_written()), "")
+    status, out, err = run("rules", "bookshop", "--node", "worker-1", "--service", "shop/cart")
+    assert status == 0 and not err and out.startswith("*nat\n-A KUBE-SERVICES ") and out.endswith("COMMIT\n")
+    assert {line for line in out.splitlines() if line.startswith("-A")} <= set(str(node.iptables_save()).splitlines())
 
 
 def test_a_command_on_a_node(run: Run) -> None:

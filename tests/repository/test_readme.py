@@ -84,7 +84,7 @@ def test_the_page_shows_a_picture_made_by_the_tool() -> None:
 def test_the_commands_exist() -> None:
     """Every `make X` and every `kubenet-lab X` that a page names."""
     makefile = text(ROOT / "Makefile")
-    cli = text(ROOT / "kubenet_lab" / "cli.py")
+    cli = text(ROOT / "kubenet_lab" / "cli" / "__init__.py")
     for path in PAGES:
         for target in re.findall(r"(?:^|[`\s])make ([a-z]+)\b(?=[`\s.,;)])", text(path)):
             if f"`make {target}`" in text(path) or f"    make {target}" in text(path):

@@ -16,75 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import CommandError, KubenetError
+from ..errors import CommandError, KubenetError
+from .words import EXAMPLES, NODE_EXAMPLES, OUTCOMES_EXAMPLES, PCAP_EXAMPLES, POD_EXAMPLES, RULES_EXAMPLES, TRACE_EXAMPLES
 
 __all__ = ["main"]
 
 OK, NOT_DELIVERED, BAD_INPUT = 0, 1, 2
-
-EXAMPLES = """\
-examples:
-  kubenet-lab start                                    your own copy of the notebooks, in ./course
-  kubenet-lab lab                                      the same, then JupyterLab opens the first one
-  kubenet-lab doctor                                   is everything here that the course needs?
-  kubenet-lab trace bookshop shop/web http://cart:8080
-  kubenet-lab trace dump.yaml shop/web data/db --port 5432 --explain
-  kubenet-lab node bookshop worker-1 -- ip route       a shell on a node that does not exist
-  kubenet-lab pcap bookshop shop/web svc:shop/cart --port 8080 -w way.pcap
-
-kubenet-lab COMMAND --help shows more of each.
-"""
-
-_SOURCE = """\
-SOURCE is a file or folder of manifests, a dump (kubectl get ... -o yaml), "-" for standard input, or the name of a shipped example.
-"""
-
-TRACE_EXAMPLES = f"""\
-{_SOURCE}SRC and DST are "ns/name" (a pod, or the first ready pod of that workload), "svc:ns/name", "node:NAME", "external:IP" or an IP;
-DST may also be a URL, or a DNS name as a client in SRC would type it.
-
-examples:
-  kubenet-lab trace bookshop shop/web http://cart:8080
-  kubenet-lab trace bookshop shop/web svc:shop/cart --port 8080 --explain
-  kubenet-lab trace bookshop shop/api data/db --port 5432 --json
-  kubenet-lab trace manifests/ external:203.0.113.7 node:worker-1 --port 30080 --pcap way-in.pcap
-  kubectl get all,nodes,networkpolicies,endpointslices -A -o yaml | kubenet-lab trace - shop/web svc:shop/cart
-
-exit status: 0 delivered, 1 not delivered, 2 bad input
-"""
-
-PCAP_EXAMPLES = f"""\
-{_SOURCE}LINK is "host/device"; without it the file holds what crossed the first NIC on the way, else the client's own interface.
-FILE "-" is standard output, and the verdict goes to standard error.
-
-examples:
-  kubenet-lab pcap bookshop shop/web svc:shop/cart --port 8080 -w way.pcap
-  kubenet-lab pcap bookshop shop/web shop/cart --port 8080 --at worker-1/flannel.1 -w inner.pcap
-  kubenet-lab pcap bookshop shop/web http://cart:8080 -w - | tshark -d udp.port==8472,vxlan -r -
-
-exit status: 0 delivered, 1 not delivered (the file is written all the same), 2 bad input
-"""
-
-NODE_EXAMPLES = f"""\
-{_SOURCE}COMMAND is one command, or one quoted line with pipes, && and ;. Changes last as long as the line.
-
-examples:
-  kubenet-lab node bookshop worker-1 -- ip route
-  kubenet-lab node bookshop worker-1 -- 'iptables-save -t nat | grep KUBE-SVC'
-  kubenet-lab node bookshop worker-1 -- 'ip route del 10.244.2.0/24; ip route get 10.244.2.3'
-
-exit status: the command's; 2 bad input, 127 a command that the lab does not know
-"""
-
-POD_EXAMPLES = f"""\
-{_SOURCE}POD is "ns/name": a pod, or the first ready pod of that workload. COMMAND as for `kubenet-lab node`.
-
-examples:
-  kubenet-lab pod bookshop shop/web -- ip addr
-  kubenet-lab pod bookshop shop/web -- 'ping -c 1 10.244.2.3; ip neigh'
-
-exit status: the command's; 2 bad input, 127 a command that the lab does not know
-"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -181,6 +118,27 @@ def _parser() -> argparse.ArgumentParser:
     _build_options(pcap)
     pcap.set_defaults(run=_pcap)
 
+    ways = commands.add_parser(
+        "outcomes", formatter_class=raw, help="every way a connection can go, with its probability", epilog=OUTCOMES_EXAMPLES,
+        description="Every end that one new connection can have: its probability, who answers, which source the server sees.",
+    )  # fmt: skip
+    _connection(ways)
+    ways.add_argument("--json", action="store_true", help="print them as JSON")
+    _build_options(ways)
+    ways.set_defaults(run=_outcomes)
+
+    rules = commands.add_parser(
+        "rules", formatter_class=raw, help="what kube-proxy programmed on a node", epilog=RULES_EXAMPLES,
+        description="Print a node's rules: all of them, or those of one Service.",
+    )  # fmt: skip
+    rules.add_argument("source", metavar="SOURCE")
+    rules.add_argument("--node", required=True, metavar="NODE")
+    rules.add_argument("--mode", dest="proxy", metavar="MODE", help="how kube-proxy works: iptables or nftables (default: detected)")
+    rules.add_argument("--service", metavar="NS/NAME", help="only the rules of this Service")
+    rules.add_argument("--written", action="store_true", help="what the agents hand over, instead of what the tool prints")
+    _build_options(rules, proxy=False)
+    rules.set_defaults(run=_rules)
+
     for kind, place, epilog in (("node", "NODE", NODE_EXAMPLES), ("pod", "POD", POD_EXAMPLES)):
         machine = commands.add_parser(
             kind, formatter_class=raw, help=f"run a command on a {kind} of the lab: ip route, iptables-save, ping ...", epilog=epilog,
@@ -205,16 +163,16 @@ def _connection(command: argparse.ArgumentParser) -> None:
     command.add_argument("--via", metavar="NODE", help="the node by which a packet from outside enters")
 
 
-def _build_options(command: argparse.ArgumentParser) -> None:
+def _build_options(command: argparse.ArgumentParser, proxy: bool = True) -> None:
     options = command.add_argument_group("how the cluster is built (default: detected from the objects)")
     options.add_argument("--nodes", type=int, metavar="N", help="worker nodes to assume where SOURCE declares none")
-    for name in ("cni", "proxy", "dns", "policy", "kubernetes"):
+    for name in ("cni", *(("proxy",) if proxy else ()), "dns", "policy", "kubernetes"):
         options.add_argument(f"--{name}", metavar="NAME")
     options.add_argument("--seed", type=int, metavar="N", help="seed of every random choice (default 0)")
 
 
 def _start(args: argparse.Namespace) -> int:
-    from .course.workspace import start
+    from ..course.workspace import start
 
     workspace = start(args.directory, echo=print)
     print(f"Open {workspace.first.as_posix()} in JupyterLab, or run: kubenet-lab lab {args.directory}")
@@ -222,7 +180,7 @@ def _start(args: argparse.Namespace) -> int:
 
 
 def _lab(args: argparse.Namespace) -> int:
-    from .course.workspace import start
+    from ..course.workspace import start
 
     workspace = start(args.directory, echo=print)
     try:
@@ -236,7 +194,7 @@ def _lab(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from .course.doctor import examine
+    from ..course.doctor import examine
 
     findings = examine()
     for finding in findings:
@@ -248,22 +206,55 @@ def _doctor(args: argparse.Namespace) -> int:
     return NOT_DELIVERED
 
 
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """What was said of the connection, as the lab takes it."""
+    port = int(args.port) if args.port and args.port.isascii() and args.port.isdigit() else args.port
+    given = {"size": args.size, "via": args.via, "port": port}
+    return {"protocol": args.protocol.upper(), **{k: v for k, v in given.items() if v is not None}}
+
+
 def _asked(args: argparse.Namespace) -> Any:
     """The trace of the connection that was asked for."""
     cluster = _cluster(args)
-    port = int(args.port) if args.port and args.port.isdigit() else args.port
     if "://" in args.dst:
         if args.port:
             raise KubenetError("a URL carries its port: write it there and leave --port away")
         return cluster.ask(args.src, args.dst)
-    given = {"size": args.size, "via": args.via, "port": port}
-    return cluster.connect(args.src, args.dst, protocol=args.protocol.upper(), **{k: v for k, v in given.items() if v is not None})
+    return cluster.connect(args.src, args.dst, **_given(args))
+
+
+def _outcomes(args: argparse.Namespace) -> int:
+    if "://" in args.dst:
+        raise KubenetError(f"outcomes are of connections: give the host of {args.dst} as DST, and --port")
+    found = _cluster(args).outcomes(args.src, args.dst, **_given(args))
+    print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if args.json else found)
+    return OK if all(found) else NOT_DELIVERED
+
+
+def _rules(args: argparse.Namespace) -> int:
+    cluster = _cluster(args)
+    node, nft = cluster.node(args.node), cluster.proxy.mode == "nftables"
+    if args.service:
+        from ..cluster.service_rules import service_rules
+
+        if args.written:
+            raise KubenetError("--written is all that the agents hand over: leave --service away")
+        text = str(service_rules(cluster, args.node, args.service))
+        if not text:
+            print(f"kubenet-lab: {args.node} has no rule for Service {args.service}", file=sys.stderr)
+            return NOT_DELIVERED
+        print(text)
+    elif args.written:
+        print(node.nft_written() if nft else node.iptables_written(), end="")
+    else:
+        print(node.nft_ruleset() if nft else node.iptables_save(), end="")
+    return OK
 
 
 def _pcap(args: argparse.Namespace) -> int:
     result = _asked(args)
     if args.file == "-":
-        from .kernel.pcap import capture
+        from ..kernel.pcap import capture
 
         data, count = capture(result, args.at)
         sys.stdout.buffer.write(data)

@@ -1,0 +1,89 @@
+"""The rules of one Service: what is read from the node's ruleset is what its tools print, nothing of it twice and nothing left over."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+import kubenet_lab as kn
+from kubenet_lab.cluster.service_rules import CAUGHT_IN, service_rules
+from kubenet_lab.errors import KubenetError, NotFound
+
+PUBLIC = """
+apiVersion: v1
+kind: Service
+metadata: {name: front, namespace: shop}
+spec:
+  type: LoadBalancer
+  externalTrafficPolicy: Local
+  externalIPs: [198.51.100.9]
+  loadBalancerSourceRanges: [203.0.113.0/24]
+  selector: {app.kubernetes.io/name: web}
+  ports: [{name: http, port: 80, targetPort: http}, {name: alt, port: 81, targetPort: http}]
+status: {loadBalancer: {ingress: [{ip: 198.51.100.7}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: empty, namespace: shop}
+spec: {type: NodePort, selector: {app: nobody}, ports: [{port: 80, nodePort: 30099}]}
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Any:
+    return kn.example("bookshop").apply(PUBLIC)
+
+
+def test_every_rule_of_kube_proxy_is_one_services(cluster: Any) -> None:
+    """All rules in kube-proxy's chains, apart from those that serve every Service, are found for exactly one Service."""
+    for node in ("worker-1", "worker-2"):
+        printed = [line for line in str(cluster.node(node).iptables_save()).splitlines() if line.startswith("-A KUBE-")]
+        own = [
+            line for line in printed
+            if line.split()[1].startswith(("KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-EXT-", "KUBE-FW-"))
+            or (line.split()[1] in CAUGHT_IN and "NOTE: this must be the last rule" not in line)
+        ]  # fmt: skip
+        found: list[str] = []
+        for service in cluster.objects("Service"):
+            if service.spec.cluster_ip not in ("", "None"):
+                found += [str(r) for r in service_rules(cluster, node, service.key)]
+        assert sorted(found) == sorted(own) and len(set(found)) == len(found)
+
+
+def test_chances_and_counters(cluster: Any) -> None:
+    lab = cluster.copy()
+    lab.scale("shop/api", 3)
+    before = service_rules(lab, lab.pod("shop/web").node.name, "shop/api")
+    choose = next(rules for name, rules in before.chains.items() if name.startswith("KUBE-SVC-"))
+    assert [r.chance for r in choose if r.goes_to.startswith("KUBE-SEP-")] == [Fraction(1, 3), Fraction(1, 2), None]
+    assert not any(r.packets for r in before)
+    trace = lab.connect("shop/web", "svc:shop/api", port=8080)
+    after = service_rules(lab, lab.pod("shop/web").node.name, "svc:shop/api")
+    counted = [r for r in after if r.packets and r.goes_to.startswith("DNAT")]
+    assert [r.packets for r in counted] == [1] and lab.pod(f"pod/{trace.answered_by}").ip in counted[0].goes_to
+
+
+def test_what_somebody_wrote_by_hand_is_seen(cluster: Any) -> None:
+    lab = cluster.copy()
+    vip = lab.get("Service", "shop/cart").spec.cluster_ip
+    lab.node("worker-1").run(f"iptables -t nat -I KUBE-SERVICES -d {vip} -p tcp --dport 99 -j DNAT --to-destination 10.244.0.9:99")
+    assert service_rules(lab, "worker-1", "shop/cart").caught[0].goes_to == "DNAT 10.244.0.9:99"
+    lab.node("worker-1").run("iptables -t nat -F KUBE-SERVICES")
+    assert str(service_rules(lab, "worker-1", "shop/cart")) == ""
+
+
+def test_no_endpoints_is_a_rule_of_the_filter_table(cluster: Any) -> None:
+    rules = service_rules(cluster, "worker-1", "shop/empty")
+    assert not rules.chains and {(r.table, r.goes_to.split()[0]) for r in rules} == {("filter", "REJECT")}
+    assert {r.chain for r in rules} == {"KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES"}
+
+
+def test_what_has_no_rules(cluster: Any) -> None:
+    with pytest.raises(NotFound):
+        service_rules(cluster, "worker-1", "shop/none")
+    with pytest.raises(NotFound):
+        service_rules(cluster, "worker-9", "shop/cart")
+    with pytest.raises(KubenetError, match="headless: it has no address"):
+        service_rules(cluster, "worker-1", "data/db")
