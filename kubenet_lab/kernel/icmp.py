@@ -37,6 +37,9 @@ _REJECT_WITH = {
     "icmp6-addr-unreachable": "host-unreachable", "icmp6-port-unreachable": "port-unreachable",
 }  # fmt: skip
 
+#: protocols without a checksum over all they carry: REJECT does not verify theirs (nf_reject_verify_csum)
+_NO_SUM = ("SCTP", "GRE", "ESP", "AH", "DCCP", "UDPLITE", "132", "47", "50", "51", "33", "136")
+
 #: ICMP code of type 3 -> errno (icmp_err_convert)
 _UNREACHABLE = {
     0: "ENETUNREACH", 1: "EHOSTUNREACH", 2: "ENOPROTOOPT", 3: "ECONNREFUSED", 4: "EMSGSIZE", 5: "EOPNOTSUPP", 6: "ENETUNREACH",
@@ -89,12 +92,23 @@ def _attached(f: Flight) -> dict[str, Any]:
     return {"ct": f.ct, "ctinfo": "related" if f.ctinfo in ("reply", "related-reply") else "related-reply"}
 
 
+def _sum_accepted(w: Walk, f: Flight, fragment: Packet) -> bool:
+    """REJECT verifies a packet's checksum, and a fragment's is of the whole (nf_send_unreach).
+
+    What a tunnel has let out counts as verified: csum_valid of the outer UDP header stays on the skb (vxlan_rcv), WireGuard says so itself.
+    """
+    inward = w.ns(f.ns).links.get(f.indev)
+    return fragment.proto in _NO_SUM or (inward is not None and inward.kind in ("vxlan", "wireguard"))
+
+
 def reject(w: Walk, f: Flight, how: str) -> list[Successor]:
     """The target REJECT: an ICMP error, or a TCP reset in the name of the destination."""
-    if how != "tcp-reset":
-        return error(w, f, _REJECT_WITH[how])
     packet = f.packet
     assert isinstance(packet, Packet)
+    if packet.is_fragment and not _sum_accepted(w, f, packet):
+        return []
+    if how != "tcp-reset":
+        return error(w, f, _REJECT_WITH[how])
     l4 = packet.l4
     if not isinstance(l4, Tcp) or "R" in l4.flags:
         return []

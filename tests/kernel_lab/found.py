@@ -18,10 +18,11 @@ class Found:
     lines: tuple[tuple[str, str], ...] = ()
     more: dict[str, Any] = field(default_factory=dict)
     mtus: tuple[int, ...] = (1450, 1450)  # of the pods of each node, in order
+    mode: str = "vxlan"
 
     @property
     def spec(self) -> Spec:
-        spec = shape.cluster(2, len(self.mtus))
+        spec = shape.cluster(2, len(self.mtus), mode=self.mode)
         for pod in spec["pods"]:
             pod["mtu"] = self.mtus[int(pod["name"][-1]) - 2]
         spec["faults"] = [{"name": self.what, "lines": [list(line) for line in self.lines], "last": False}]
@@ -250,4 +251,23 @@ FOUND: tuple[Found, ...] = (
             ("p02", "ip route del default"), ("p02", "ip addr del 10.244.0.2/24 dev eth0"), ("p02", "ip addr add 10.244.0.2/30 dev eth0"),
         ),
     ),
-)  # fmt: skip
+    *(
+        Found(
+            f"REJECT verifies a checksum, and a {proto} fragment's is of the whole: {end}",
+            "net/ipv4/netfilter/nf_reject_ipv4.c nf_send_unreach",
+            ("p12", NEAR, port, proto), answer, mode=mode,
+            lines=(("n0", f"iptables -A FORWARD -p {proto.lower()} -j REJECT --reject-with icmp-net-unreachable"),),
+            more={"size": size, "df": False},
+        )
+        for proto, port, size in (("ICMP", 0, 4500), ("UDP", UDP_PORT, 3000))
+        for mode, end, answer in (
+            ("routed", "no answer", SILENCE), ("host-gw", "no answer", SILENCE),
+            ("vxlan", "a tunnel has vouched for it", {"error": "ENETUNREACH"}),
+        )
+    ),
+    Found(
+        "REJECT answers a datagram that came whole", "net/ipv4/netfilter/nf_reject_ipv4.c nf_send_unreach",
+        ("p12", NEAR, UDP_PORT, "UDP"), {"error": "ENETUNREACH"},
+        lines=(("n0", "iptables -A FORWARD -p udp -j REJECT --reject-with icmp-net-unreachable"),), more={"size": 1000, "df": False},
+    ),
+)
