@@ -75,8 +75,8 @@ def no_ttl(m: pytest.MonkeyPatch) -> None:
 @planted("a bridge sends a frame back where it came from, flag or not", "service", "hairpin off")
 def hairpin(m: pytest.MonkeyPatch) -> None:
     def make(real: Any) -> Any:
-        def to_port(w: Any, f: Any, ns: Any, bridge: Any, port: Any, entry: Any) -> Any:
-            return real(w, f, ns, bridge, replace(port, port=replace(port.port, hairpin=True)), entry)
+        def to_port(w: Any, f: Any, ns: Any, bridge: Any, port: Any, *rest: Any) -> Any:
+            return real(w, f, ns, bridge, replace(port, port=replace(port.port, hairpin=True)), *rest)
 
         return to_port
 
@@ -109,8 +109,8 @@ def always_br_netfilter(m: pytest.MonkeyPatch) -> None:
 @planted("isolated ports hear each other", "ports isolated")
 def no_isolation(m: pytest.MonkeyPatch) -> None:
     def make(real: Any) -> Any:
-        def to_port(w: Any, f: Any, ns: Any, bridge: Any, port: Any, entry: Any) -> Any:
-            return real(w, f, ns, bridge, replace(port, port=replace(port.port, isolated=False)), entry)
+        def to_port(w: Any, f: Any, ns: Any, bridge: Any, port: Any, *rest: Any) -> Any:
+            return real(w, f, ns, bridge, replace(port, port=replace(port.port, isolated=False)), *rest)
 
         return to_port
 
