@@ -71,6 +71,7 @@ class Cluster:
         change(work)
         self._declared = work
         self._build = self._topology = None
+        self._state.forget("hits")
         return self
 
     def apply(self, source: Any, *, strict: bool | None = None) -> Cluster:
@@ -253,6 +254,7 @@ class Cluster:
         forget(self._edits, self._declared.disks, lambda: self._built().files)
         self._edits.clear()
         self._build = self._topology = None
+        self._state.forget("hits")
         return self
 
     @property

@@ -120,7 +120,8 @@ class IngressFacade:
 
 
 class PlotFacade:
-    """`cluster.plot()` is the topology; the figures by name: topology, path, headers, addresses, pod, routes, mtu, budget."""
+    """`cluster.plot()` is the topology; the figures by name: topology, path, headers, addresses, pod, routes, mtu, budget,
+    and of a Service selector, chains, traffic, growth."""
 
     def __init__(self, cluster: Cluster):
         self._cluster = cluster
@@ -169,5 +170,25 @@ class PlotFacade:
 
         return budget(self._cluster.topology().node_mtu if mtu is None else mtu, **options)
 
+    def selector(self, service: str, **options: Any) -> Any:
+        from ..plots import selector
+
+        return selector(self._cluster, service, **options)
+
+    def chains(self, service: str, node: str, **options: Any) -> Any:
+        from ..plots import chains
+
+        return chains(self._cluster, service, node, **options)
+
+    def traffic(self, service: str, **options: Any) -> Any:
+        from ..plots import traffic
+
+        return traffic(self._cluster, service, **options)
+
+    def growth(self, counts: Any = (), **options: Any) -> Any:
+        from ..plots import growth
+
+        return growth(self._cluster, counts, **options)
+
     def __repr__(self) -> str:
-        return "plot(): topology, path, headers, addresses, pod, routes, mtu, budget"
+        return "plot(): topology, path, headers, addresses, pod, routes, mtu, budget, selector, chains, traffic, growth"

@@ -93,10 +93,11 @@ def _belongs(rule: Rule, titles: frozenset[str], addresses: frozenset[str]) -> b
     return bool(mask) and not rule.header.dest_inverted and canonical(address_text(value, rule.family)) in addresses
 
 
-def service_rules(cluster: Cluster, node: str, key: str, ip_family: int | None = None) -> ServiceRules:
+def service_rules(cluster: Cluster, node: str, key: str, ip_family: int | None = None, port: int | str | None = None) -> ServiceRules:
     """The rules of one Service ("shop/cart" or "svc:shop/cart") on one node, of its first family unless told otherwise.
 
-    Raises NotFound, and KubenetError for a Service that has no address.
+    `port`: only those of this port, by number or name. Raises NotFound, KubenetError for a Service that has no address or no
+    such port, and NotModelled for another proxy than iptables.
     """
     name = key if key.startswith("svc:") else f"svc:{key}"
     service = party(cluster.snapshot(), name, role="destination").service
@@ -108,10 +109,15 @@ def service_rules(cluster: Cluster, node: str, key: str, ip_family: int | None =
         raise KubenetError(f"Service {service.key} is {kind}: it has no address, and a node has no rule for it")
     version = ip_family or family(addresses[0])
     view = cluster.node(node)
+    cluster.proxy.only_iptables()
     ns = cluster.walkable().namespaces[view.name]
     hits = cluster.state.read("hits", ns.id)
-    titles = frozenset(f"{service.key}:{p.name}" if p.name else service.key for p in service.spec.ports)
-    wanted = frozenset(addresses)
+    ports = [p for p in service.spec.ports if port is None or port in (p.port, p.name)]
+    if not ports:
+        has = ", ".join(f"{p.name} {p.port}".strip() for p in service.spec.ports)
+        raise KubenetError(f"Service {service.key} has no port {port!r}: it has {has or 'none'}")
+    titles = frozenset(f"{service.key}:{p.name}" if p.name else service.key for p in ports)
+    wanted = frozenset(addresses if port is None else ())
     rules = ns.ruleset(version)
 
     def programmed(rule: Rule) -> ProgrammedRule:

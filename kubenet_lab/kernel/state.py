@@ -54,6 +54,11 @@ class State:
         self._tables.pop(key, None)
         self._owned.discard(key)
 
+    def forget(self, kind: str) -> None:
+        """Drop every table of a kind: "hits" when rules are written anew, since counters belong to rules."""
+        for key in [k for k in self._tables if k[0] == kind]:
+            self.drop(*key)
+
     def flush(self) -> None:
         """Forget everything but the clock."""
         self._tables.clear()

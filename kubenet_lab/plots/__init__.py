@@ -1,4 +1,6 @@
-"""Figures of a cluster, a trace, a pod, a CNI operation. Each is a `Figure`, a value that shows itself as SVG and says itself in words.
+"""Figures of a cluster, a trace, a pod, a Service, a CNI operation.
+
+Each is a `Figure`, a value that shows itself as SVG and says itself in words.
 
 Importing this is light; matplotlib is loaded when a figure is first drawn.
 """
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
     from .figure import Figure
     from .style import ThemeName
 
-__all__ = ["FIGURES", "addresses", "budget", "cni_sequence", "headers", "mtu", "path", "pod", "routes", "topology"]
+__all__ = [
+    "FIGURES", "addresses", "budget", "chains", "cni_sequence", "growth", "headers", "mtu", "path", "pod", "routes", "selector", "topology",
+    "traffic",
+]  # fmt: skip
 
 
 def topology(
@@ -117,6 +122,60 @@ def cni_sequence(*operations: Operation, columns: int | None = None, theme: Them
     return sequence_figure(*operations, columns=columns, theme=theme)
 
 
+def selector(cluster: Any, service: str, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    """The pods beside a Service ("shop/cart"): which labels fit its selector, who is ready, who became an endpoint, why others did not."""
+    from .selector_figure import selector_figure
+
+    return selector_figure(cluster, service, columns=columns, theme=theme)
+
+
+def chains(
+    cluster: Any, service: str, node: str, *, port: int | str | None = None, columns: int | None = None, theme: ThemeName = "light"
+) -> Figure:
+    """A Service's chains on one node, with the share of each rule and how often it was met; read from the programmed rules.
+
+    `port`: only those of this port of the Service, by number or name. Raises KubenetError, NotModelled.
+    """
+    from .chains_figure import chains_figure
+
+    return chains_figure(cluster, service, node, port=port, columns=columns, theme=theme)
+
+
+def traffic(cluster: Any, service: str, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    """Clients on each node and outside, the addresses of a Service, both traffic policies: who is answered, whom the server sees.
+
+    Each cell is what `outcomes` says; worked out on copies. Raises KubenetError.
+    """
+    from .traffic_figure import traffic_figure
+
+    return traffic_figure(cluster, service, columns=columns, theme=theme)
+
+
+def growth(cluster: Any, counts: Iterable[int] = (), *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    """The rules that a new connection asks at its node as Services grow (`counts`: how many are added), counted by walking on copies."""
+    from .growth_figure import COUNTS, growth_figure
+
+    return growth_figure(cluster, tuple(counts) or COUNTS, columns=columns, theme=theme)
+
+
+def _public(cluster: Any) -> str:
+    """The Service that has most to show: one with a node port, else any with an address."""
+    found = [s for s in cluster.objects("Service") if s.spec.selector and s.spec.cluster_ip not in ("", "None")]
+    return str(max(found, key=lambda s: any(p.node_port for p in s.spec.ports)).key)
+
+
+def _selector_of(cluster: Any, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    return selector(cluster, _public(cluster), columns=columns, theme=theme)
+
+
+def _chains_of(cluster: Any, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    return chains(cluster, _public(cluster), cluster.nodes[0].name, columns=columns, theme=theme)
+
+
+def _traffic_of(cluster: Any, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    return traffic(cluster, _public(cluster), columns=columns, theme=theme)
+
+
 def _pod_of(cluster: Any, **options: Any) -> Figure:
     """The first pod with a network of its own: what the gallery draws."""
     key = next(p.key for p in cluster.objects("Pod") if p.ips and not p.spec.host_network)
@@ -146,4 +205,8 @@ FIGURES: tuple[tuple[str, str, Callable[..., Figure]], ...] = (
     ("budget", "mtu", budget),
     ("mtu", "cluster", _mtu_of),
     ("cni_sequence", "operation", cni_sequence),
+    ("selector", "cluster", _selector_of),
+    ("chains", "cluster", _chains_of),
+    ("traffic", "cluster", _traffic_of),
+    ("growth", "cluster", growth),
 )

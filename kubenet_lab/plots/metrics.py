@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
-__all__ = ["ELLIPSIS", "fit", "shorten", "text_width"]
+__all__ = ["ELLIPSIS", "fit", "lines", "shorten", "text_width"]
 
 ELLIPSIS = "…"
 
@@ -246,10 +246,23 @@ def shorten(
 
 
 def fit(
-    text: str, width: float, sizes: Sequence[float], *, bold: bool = False, mono: bool = False, keep: Literal["start", "end"] = "start"
+    text: str, width: float, sizes: Sequence[float], *, bold: bool = False, mono: bool = False,
+    keep: Literal["start", "end", "both"] = "start",
 ) -> tuple[str, float]:
     """(text, size): the largest of `sizes` (descending) at which it fits `width`, else shortened at the smallest."""
     for size in sizes:
         if text_width(text, size, bold=bold, mono=mono) <= width:
             return text, size
     return shorten(text, width, sizes[-1], bold=bold, mono=mono, keep=keep), sizes[-1]
+
+
+def lines(text: str, room: float, size: float) -> list[str]:
+    """A text in lines of at most `room` pixels, broken between words; a longer word stands alone and is shortened."""
+    out: list[str] = []
+    for word in text.split():
+        longer = f"{out[-1]} {word}" if out else word
+        if out and text_width(longer, size) <= room:
+            out[-1] = longer
+        else:
+            out.append(shorten(word, room, size, keep="both"))
+    return out

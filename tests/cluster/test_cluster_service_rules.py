@@ -87,3 +87,20 @@ def test_what_has_no_rules(cluster: Any) -> None:
         service_rules(cluster, "worker-9", "shop/cart")
     with pytest.raises(KubenetError, match="headless: it has no address"):
         service_rules(cluster, "worker-1", "data/db")
+
+
+def test_rules_that_are_written_anew_count_from_zero(cluster: Any) -> None:
+    """iptables-restore begins a chain at [0:0]; a counter is of a rule, never of another one that stands where it stood."""
+    lab = kn.example("bookshop")
+    lab.connect("shop/web", "svc:shop/api", port=8080)
+    node = lab.pod("shop/web").node.name
+    assert any(r.packets for r in service_rules(lab, node, "shop/api"))
+    assert any(r.packets for r in service_rules(lab.copy(), node, "shop/api")), "a copy goes on"
+    lab.apply(PUBLIC)
+    assert "[0:0]" in lab.node(node).iptables_save(counters=True) and not any(
+        count for line in str(lab.node(node).iptables_save(counters=True)).splitlines() if line.startswith("[")
+        for count in [int(line[1:].split(":")[0])]
+    )  # fmt: skip
+    lab.connect("shop/web", "svc:shop/api", port=8080)
+    lab.resync()
+    assert not any(r.packets for r in service_rules(lab, node, "shop/api"))

@@ -1,0 +1,130 @@
+"""Rules that a new connection asks as Services grow: counted by walking, on copies of the cluster with more and more Services."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..cluster.rules_asked import rules_asked
+from ..errors import KubenetError
+from ..objects.views import Pod, Service
+from .canvas import Canvas
+from .figure import Figure
+from .metrics import fit, shorten
+from .style import ThemeName
+
+__all__ = ["COUNTS", "Point", "describe_growth", "growth_figure", "points_of"]
+
+WIDE, NARROW = 900.0, 420.0
+COUNTS = (10, 100, 250, 500, 1000)
+MOST = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """`services`: how many the cluster has; `first`, `last`: rules asked for the first and the last of those that were added."""
+
+    services: int
+    first: int
+    last: int
+
+
+def _document(model: Service, name: str) -> dict[str, Any]:
+    port = model.spec.ports[0]
+    ports = [{"port": port.port, "targetPort": port.target_port or port.port, "protocol": port.protocol}]
+    return {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": model.namespace},
+        "spec": {"selector": dict(model.spec.selector), "ports": ports},
+    }  # fmt: skip
+
+
+def _subjects(cluster: Any) -> tuple[Service, Pod]:
+    """A Service that has a selector and an address, and a pod of another workload that asks."""
+    snapshot = cluster.snapshot()
+    for service in snapshot.list(Service):
+        if service.spec.selector and service.spec.ports and service.spec.cluster_ip not in ("", "None"):
+            wanted = service.spec.selector.items()
+            mine = [p for p in snapshot.list(Pod, service.namespace) if wanted <= p.labels.items() and p.ready]
+            others = [p for p in snapshot.list(Pod) if p.ips and not p.spec.host_network and not wanted <= p.labels.items()]
+            if mine and others:
+                return service, others[0]
+    raise KubenetError("growth: no Service here has a ready pod behind it and another pod that could ask")
+
+
+def points_of(cluster: Any, counts: Sequence[int]) -> tuple[Point, ...]:
+    """Copies with so many Services more, all in front of the same pods; what one pod's connection asks at its own node."""
+    model, client = _subjects(cluster)
+    port = model.spec.ports[0]
+    out = []
+    for count in counts:
+        names = [f"{model.name}-{n:05}" for n in range(count)]
+        lab = cluster.copy().apply([_document(model, name) for name in names])
+        asked = []
+        for name in (names[0], names[-1]):
+            found = rules_asked(lab, f"pod/{client.key}", f"svc:{model.namespace}/{name}", port.port, port.protocol)
+            asked.append(next(a.rules for a in found if a.namespace == client.spec.node_name and a.chain == "PREROUTING"))
+        out.append(Point(len(lab.objects("Service")), *asked))
+    return tuple(out)
+
+
+def describe_growth(points: Sequence[Point]) -> str:
+    out = ["Rules of the nat table that a pod's new connection is compared with at its node, in iptables mode"]
+    out += [f"{p.services} Services: {p.first} for the first of those added, {p.last} for the last" for p in points]
+    return "\n".join(out)
+
+
+def _round_up(n: int) -> int:
+    """The next number whose quarters are plain: 4, 8, 12, 16, 20, 40, 80, 120 ..."""
+    step = 4
+    while True:
+        for k in (1, 2, 3, 4, 5):
+            if n <= k * step:
+                return k * step
+        step *= 10
+
+
+def growth_figure(cluster: Any, counts: Sequence[int] = COUNTS, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    counts = sorted(set(counts))
+    if not counts or any(not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= MOST for n in counts):
+        raise KubenetError(f"growth: counts {counts!r}, expected numbers of Services from 1 to {MOST}")
+    points = points_of(cluster, counts)
+    narrow = columns == 1
+    width, height = (NARROW, 350.0) if narrow else (WIDE, 380.0)
+    left, right, top, bottom = 62.0, (30.0 if narrow else 210.0), 84.0, height - 62
+    most_x, most_y = _round_up(points[-1].services), _round_up(max(p.last for p in points))
+
+    def at(services: float, rules: float) -> tuple[float, float]:
+        return left + (width - left - right) * services / most_x, bottom - (bottom - top) * rules / most_y
+
+    def draw(canvas: Canvas) -> None:
+        canvas.text("Rules asked as Services grow", 16, 31, 14.5, bold=True)
+        said = "nat rules that a pod's first packet is compared with at its node: kube-proxy in iptables mode"
+        said = "nat rules that a first packet is compared with" if narrow else said
+        canvas.text(shorten(said, width - 32, 12), 16, 51, 12, role="soft")
+        for n in range(5):
+            y = at(0, most_y * n / 4)[1]
+            canvas.line([(left, y), (width - right, y)], stroke="line", width=1.4 if n == 0 else 0.7)
+            canvas.text(f"{most_y * n / 4:g}", left - 8, y + 4, 10, role="soft", mono=True, anchor="end")
+            x = at(most_x * n / 4, 0)[0]
+            canvas.line([(x, bottom), (x, bottom + 5)], stroke="line", width=1)
+            canvas.text(f"{most_x * n / 4:g}", x, bottom + 19, 10, role="soft", mono=True, anchor="middle")
+        canvas.text("Services in the cluster", (left + width - right) / 2, bottom + 38, 11, role="soft", anchor="middle")
+        canvas.text("rules", left - 8, top - 12, 11, role="soft", anchor="end")
+        for name, role, dash, value in (("first", "bridge", (6.0, 4.0), 0), ("last", "nat", (), 1)):
+            line = [at(p.services, p.last if value else p.first) for p in points]
+            canvas.line(line, stroke=role, width=2.4, dash=dash)
+            for x, y in line:
+                if value:
+                    canvas.rect(x - 4, y - 4, 8, 8, fill=role, stroke="bg", width=1.2)
+                else:
+                    canvas.rect(x - 4, y - 4, 8, 8, fill="bg", stroke=role, width=1.8, radius=4)
+            x, y = line[-1]
+            count = points[-1].last if value else points[-1].first
+            text, size = fit(f"the {name} Service: {count}", right - 24 if not narrow else 200, (11.5, 11, 10.5, 10), bold=True)
+            if narrow:
+                canvas.text(text, x - 10, y + (-10 if not value else 4), size, role=role, bold=True, anchor="end", halo="bg")
+            else:
+                canvas.text(text, x + 12, y + 4, size, role=role, bold=True)
+
+    return Figure("Rules asked as Services grow", describe_growth(points), (width, height), draw, theme)

@@ -1,0 +1,226 @@
+"""The figures of Services: what they say is what the slices, the rules, the counters and `outcomes` say; stable, small, nothing cut off."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+import kubenet_lab as kn
+from kubenet_lab.cluster.rules_asked import rules_asked
+from kubenet_lab.cluster.service_rules import service_rules
+from kubenet_lab.errors import KubenetError, NotFound, NotModelled
+from kubenet_lab.plots.chain_graph import chain_graph
+from kubenet_lab.plots.figure import Figure
+from kubenet_lab.plots.metrics import text_width
+from kubenet_lab.plots.selector_figure import candidates, service_of
+from kubenet_lab.plots.traffic_figure import cells, clients_of, ways_of
+
+LIMIT = 150_000
+SVG = "{http://www.w3.org/2000/svg}"
+MORE = """
+apiVersion: v1
+kind: Service
+metadata: {name: typo, namespace: shop}
+spec: {selector: {app.kubernetes.io/name: kart, tier: backend}, ports: [{name: http, port: 80, targetPort: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: wrong-port, namespace: shop}
+spec: {selector: {app.kubernetes.io/name: api}, ports: [{port: 80, targetPort: htpp}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: a-service-with-a-name-of-sixty-three-letters-which-are-allowed, namespace: shop}
+spec:
+  type: LoadBalancer
+  externalTrafficPolicy: Local
+  externalIPs: [198.51.100.9]
+  loadBalancerSourceRanges: [203.0.113.0/24]
+  selector:
+    app.kubernetes.io/name: web
+    app.kubernetes.io/part-of: bookshop
+    tier: frontend
+    a-label-with-quite-a-long-name.example.com/and-a-long-second-part: with-a-value-of-the-largest-length-that-is-allowed
+  ports: [{name: http, port: 80, targetPort: http}, {name: alt, port: 81, targetPort: http}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: front, namespace: shop}
+spec:
+  type: LoadBalancer
+  externalTrafficPolicy: Local
+  externalIPs: [198.51.100.9]
+  loadBalancerSourceRanges: [203.0.113.0/24]
+  selector: {app.kubernetes.io/name: web}
+  ports: [{name: http, port: 80, targetPort: http}, {name: alt, port: 81, targetPort: http}]
+status: {loadBalancer: {ingress: [{ip: 198.51.100.7}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: by-hand, namespace: shop}
+spec: {ports: [{port: 80}]}
+"""
+LONG = "shop/a-service-with-a-name-of-sixty-three-letters-which-are-allowed"
+
+
+class Ink:
+    """A surface that keeps the texts."""
+
+    def __init__(self) -> None:
+        self.texts: list[tuple[str, float, float, float, dict[str, Any]]] = []
+
+    def text(self, text: str, x: float, y: float, size: float = 12, **options: Any) -> None:
+        self.texts.append((text, x, y, size, options))
+
+    def rect(self, *_: Any, **__: Any) -> None: ...
+
+    line = polygon = rect
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Any:
+    found = kn.example("bookshop").apply(MORE).scale("shop/web", 11)
+    for _ in range(4):
+        found.connect("external:203.0.113.7", "node:worker-1", port=30080)
+    return found
+
+
+MAKERS: dict[str, Callable[..., Figure]] = {
+    "selector": lambda c, **o: c.plot.selector("shop/web", **o),
+    "selector of nobody": lambda c, **o: c.plot.selector("shop/typo", **o),
+    "selector, long": lambda c, **o: c.plot.selector(LONG, **o),
+    "chains": lambda c, **o: c.plot.chains("shop/web-public", "worker-1", **o),
+    "chains of everything": lambda c, **o: c.plot.chains("shop/front", "worker-1", **o),
+    "chains of one port": lambda c, **o: c.plot.chains("shop/front", "worker-2", port="alt", **o),
+    "chains, long": lambda c, **o: c.plot.chains(LONG, "worker-1", **o),
+    "traffic": lambda c, **o: c.plot.traffic("shop/web-public", **o),
+    "traffic inside": lambda c, **o: c.plot.traffic("shop/cart", **o),
+    "growth": lambda c, **o: c.plot.growth((3, 30), **o),
+}
+
+
+@pytest.mark.parametrize("columns", [None, 1], ids=["wide", "narrow"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_small_stable_and_within_its_frame(cluster: Any, name: str, columns: int | None) -> None:
+    figure, again = (MAKERS[name](cluster, columns=columns) for _ in range(2))
+    assert figure.svg == again.svg and len(figure.svg.encode()) < LIMIT
+    root = ET.fromstring(figure.svg)
+    title, desc = root.find(f"{SVG}title"), root.find(f"{SVG}desc")
+    assert title is not None and desc is not None and (title.text, desc.text) == (figure.title, figure.description)
+    width, height = figure.size
+    assert width <= (420 if columns else 900)
+    ink = Ink()
+    figure._draw(ink)  # type: ignore[arg-type]
+    for text, x, y, size, options in ink.texts:
+        w = text_width(text, size, bold=options.get("bold", False), mono=options.get("mono", False))
+        start = x - w * {"start": 0, "middle": 0.5, "end": 1}[options.get("anchor", "start")]
+        assert start >= 0 and start + w <= width and y >= size * 0.8 and y <= height - 2, (name, text)
+
+
+def test_who_takes_traffic_is_who_is_in_the_slices_and_ready(cluster: Any) -> None:
+    lab = cluster.copy()
+    lab.set_pod("shop/web", ready=False)
+    for key in ("shop/web", "shop/api", "shop/typo", "shop/wrong-port", "shop/cart", LONG):
+        service = service_of(lab, key)
+        listed = {
+            e.target_ref.name
+            for s in lab.objects("EndpointSlice")
+            if s.service == service.name and s.namespace == service.namespace and any(p.port for p in s.ports)
+            for e in s.endpoints if e.conditions.ready
+        }  # fmt: skip
+        found = candidates(lab, service)
+        assert {c.pod.split("/")[1] for c in found if c.takes_traffic} == listed
+        for c in found:
+            assert c.selected == (service.spec.selector.items() <= lab.get("Pod", c.pod).labels.items())
+            assert bool(c.reasons) == (not c.takes_traffic)
+    words = lab.plot.selector("shop/web").description
+    assert words.splitlines()[0].endswith("10 of 14 pods take its traffic") and words.count("not ready") > 1
+    assert "no pod has app.kubernetes.io/name=kart" in lab.plot.selector("shop/typo").description
+    assert "no port htpp/TCP" in lab.plot.selector("shop/wrong-port").description
+    assert "no such label" in lab.plot.selector(LONG).description
+    for key in ("shop/by-hand", "shop/none"):
+        with pytest.raises((KubenetError, NotFound)):
+            lab.plot.selector(key)
+
+
+def test_shares_are_what_outcomes_says_and_hits_what_was_met(cluster: Any) -> None:
+    graph = chain_graph(service_rules(cluster, "worker-1", "shop/web-public"))
+    choose = next(b.name for b in graph.boxes if b.name.startswith("KUBE-SVC-"))
+    shares = {cluster_end(graph, e.target): e.share for e in graph.leads_to(choose)}
+    ways = cluster.outcomes("shop/api", "svc:shop/web-public", port=80)
+    assert shares == {f"{cluster.pod(f'pod/{o.answered_by}').ip}:8080": o.probability for o in ways}
+    assert sum(shares.values()) == 1 and set(shares.values()) == {Fraction(1, 11)}
+    assert sum(e.hits for e in graph.leads_to(choose)) == 4 == next(e.hits for e in graph.leads_to("KUBE-NODEPORTS"))
+    words = cluster.plot.chains("shop/web-public", "worker-1").description
+    assert "port 30080 → KUBE-EXT-" in words and "met 4 times" in words and "marks for masquerade · 4×" in words
+
+
+def cluster_end(graph: Any, chain: str) -> str:
+    return str(graph.leads_to(chain)[0].target).removeprefix("DNAT ")
+
+
+def test_affinity_sources_and_refusals_are_said(cluster: Any) -> None:
+    lab = cluster.copy().apply("""
+apiVersion: v1
+kind: Service
+metadata: {name: sticky, namespace: shop}
+spec: {sessionAffinity: ClientIP, selector: {app.kubernetes.io/name: api}, ports: [{port: 80, targetPort: 8080}]}
+""")
+    words = lab.plot.chains("shop/sticky", "worker-1").description
+    assert "came here before in the last 10800 s" in words
+    assert "1/2 of them" in words
+    assert "REJECT (icmp-port-unreachable)" in lab.plot.chains("shop/typo", "worker-2").description
+    front = lab.plot.chains("shop/front", "worker-1", port="http").description
+    assert "from 203.0.113.0/24 → KUBE-EXT-" in front and "to 198.51.100.7:80 → DROP" in front and ":81" not in front
+    lab.node("worker-1").run("iptables -t nat -F KUBE-SERVICES")
+    lab.node("worker-1").run("iptables -t filter -F KUBE-SERVICES")
+    assert "no rule" in lab.plot.chains("shop/cart", "worker-1").svg
+    with pytest.raises(KubenetError, match="has no port 99"):
+        lab.plot.chains("shop/front", "worker-1", port=99)
+
+
+def test_each_cell_is_an_outcome(cluster: Any) -> None:
+    service = service_of(cluster, "shop/web-public")
+    clients, ways = clients_of(cluster, service), ways_of(cluster, service)
+    rows = cells(cluster, service, "Local")
+    assert [c.src.split(":")[0] for c in clients][-1] == "external" and [w.label for w in ways][1:] == ["worker-1:30080", "worker-2:30080"]
+    on_two = sum(p.spec.node_name == "worker-2" for p in cluster.objects("Pod") if p.labels.get("app.kubernetes.io/name") == "web")
+    assert rows[2][2].endpoints == on_two and rows[2][2].seen == ("the client",) and rows[2][0].failed == ("timeout",)
+    assert cells(cluster, service, "Cluster")[2][1].seen == ("worker-1",)
+    assert service.spec.external_traffic_policy == "Cluster" == service_of(cluster, "shop/web-public").spec.external_traffic_policy
+    words = cluster.plot.traffic("shop/web-public").description
+    assert "externalTrafficPolicy Local:" in words and f"worker-2:30080: ✓ {on_two} endpoint" in words
+    inside = cluster.plot.traffic("shop/cart").description
+    assert "internalTrafficPolicy Local:" in inside and "✗ timeout" in inside
+    with pytest.raises(KubenetError, match="no address"):
+        cluster.plot.traffic("data/db")
+
+
+def test_rules_asked_are_those_up_to_the_one_that_fits(cluster: Any) -> None:
+    """Counted against the printed chains: the Service's place in KUBE-SERVICES, and what its own chains hold."""
+    lab = kn.example("bookshop")
+    client, vip = lab.pod("shop/web"), lab.get("Service", "shop/cart").spec.cluster_ip
+    listed = [x for x in str(client.node.run("iptables -t nat -S KUBE-SERVICES")).splitlines() if x.startswith("-A")]
+    place = 1 + next(n for n, line in enumerate(listed) if f"-d {vip}/32" in line)
+    found = rules_asked(lab, "shop/web", "svc:shop/cart", 8080)
+    asked = next(a for a in found if (a.namespace, a.chain) == (client.node.name, "PREROUTING"))
+    assert asked.rules == 1 + place + 2 + 2, "the jump, the list, KUBE-SVC (mark, choose), KUBE-SEP (hairpin, DNAT)"
+    before = client.node.iptables_save(counters=True)
+    words = lab.plot.growth((1, 20)).description.splitlines()
+    assert words[1].startswith("10 Services: ") and words[2].startswith("29 Services: ")
+    first, last = (int(x) for x in re.findall(r"(\d+) for the", words[2]))
+    assert last - first == 19, "one rule more per Service"
+    assert client.node.iptables_save(counters=True) == before
+    for bad in ((0,), (True,), ("x",), (10**6,)):
+        with pytest.raises(KubenetError, match="growth: counts"):
+            lab.plot.growth(bad)
+
+
+def test_another_proxy_is_said(cluster: Any) -> None:
+    with pytest.raises(NotModelled):
+        kn.example("bookshop", proxy="ipvs").plot.chains("shop/cart", "worker-1")
