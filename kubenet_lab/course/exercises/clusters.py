@@ -6,7 +6,10 @@ from typing import Any
 
 from ...cluster.names import node_address
 
-__all__ = ["address_of_node", "bookshop"]
+__all__ = ["VERDICTS", "address_of_node", "bookshop"]
+
+#: how a connection may end, as the lab says it
+VERDICTS = ("delivered", "refused", "timeout", "unreachable")
 
 
 def bookshop(**options: Any) -> Any:
