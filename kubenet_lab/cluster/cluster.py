@@ -12,7 +12,7 @@ from ..kernel.background import catch_up
 from ..kernel.network import Network
 from ..kernel.state import State
 from ..objects.snapshot import Snapshot
-from ..objects.status import scale, with_ready
+from ..objects.status import scale
 from ..objects.store import Store
 from ..objects.views import Node, Object, Pod, Service
 from ..services import KubeProxy
@@ -23,11 +23,12 @@ from .diff import Diff, difference
 from .edits import HandEdit, replay
 from .facades import DnsFacade, IngressFacade, PlotFacade, PolicyFacade
 from .fork import Fork
-from .names import Party, party, scalable, siblings
+from .names import Party, party, scalable
 from .node_cni import forget
 from .options import Options
 from .outcomes import Outcomes
 from .plan import Assumption, Plan
+from .pod_state import changed_pod
 from .questions import Connection
 from .settle import Declared
 from .summary import Summary, summarise
@@ -93,15 +94,12 @@ class Cluster:
             raise KubenetError(f"{kind} {name}: {e}") from None
         return self._change(lambda d: d.write(changes.write, by="kubectl scale"))
 
-    def set_pod(self, key: str, *, ready: bool) -> Cluster:
-        """Let a pod's readiness probe succeed or fail. Of a workload: the first pod that is not so yet."""
-        snapshot = self.snapshot()
-        who = party(snapshot, key).pod
-        if who is None:
-            raise NotFound("pod", key, [p.key for p in snapshot.list(Pod)])
-        if who.ready == ready and who.key != key.removeprefix("pod/") and isinstance(key, str):
-            who = next((p for p in siblings(snapshot, key, who) if p.ready != ready and p.ips), who)
-        document = with_ready(self.store.document("Pod", who.key), ready, at=self.now)
+    def set_pod(self, key: str, *, ready: bool | None = None, terminating: bool | None = None, serving: bool | None = None) -> Cluster:
+        """Let a pod's readiness probe succeed or fail, or its deletion begin (`terminating`), while which it may still be `serving`.
+
+        Of a workload: the first pod that is not so yet.
+        """
+        document = changed_pod(self.snapshot(), self.store, key, self.now, ready, terminating, serving)
         return self._change(lambda d: d.write([document], by="kubelet"))
 
     def get(self, kind: str, key: str) -> Object:

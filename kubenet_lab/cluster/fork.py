@@ -130,7 +130,7 @@ def target_of(fork: Fork, source: Party, dst: Any, port: int | str, protocol: st
     number = port_of(who, port, protocol)
     if who.kind == "external":
         _check_external(fork, who.address)
-    if who.kind in ("external", "ip") and not who.pod:
+    if who.kind in ("external", "ip") and not who.pod and who.service is None:
         answer_outside(fork, who.address, number, protocol, named=who.kind == "external")
     address = who.address if isinstance(dst, str) and as_ip(dst) is not None else _in_a_common_family(fork, source, who)
     return Target(address, who.label, number, None, who, who.note)
@@ -157,7 +157,7 @@ def _named(fork: Fork, source: Party, who: Party, port: int | str, protocol: str
     address = resolution.addresses[0]
     behind = party(fork.cluster.snapshot(), address, role="destination")
     number = port_of(behind, port, protocol)
-    if not behind.namespace:
+    if not behind.namespace and behind.service is None:
         answer_outside(fork, address, number, protocol)
     several = len(resolution.addresses)
     note = f"{name} has {several} addresses; the first one is tried" if several > 1 else ""
@@ -195,7 +195,10 @@ def port_of(who: Party, port: int | str, protocol: str) -> int:
 
 
 def answer_outside(fork: Fork, address: str, port: int, protocol: str, named: bool = False) -> None:
-    """A destination outside the cluster's networks is a machine that is there and answers (an assumption that the answer states)."""
+    """A destination outside the cluster's networks is a machine that is there and answers (an assumption that the answer states).
+
+    A Service's external or balancer's address is no machine's: who asks for it unnamed finds whom the network leads there.
+    """
     network, plan = fork.network, fork.cluster.plan
     owner = network.owner_of(address)
     if owner is not None and network.hosts[owner.host].role != "external":

@@ -98,7 +98,16 @@ class Index:
 
     addresses: dict[str, Node | Pod]  # a node's before a pod's: pods with hostNetwork have their node's
     workloads: dict[tuple[str, str], dict[str, list[Pod]]]  # (namespace, name) -> kind -> live pods, by name
-    services: dict[str, Service]  # by ClusterIP
+    services: dict[str, Service]  # by ClusterIP, else by an external or a balancer's address
+
+
+def _cluster_ips(service: Service) -> list[str]:
+    return [ip for ip in (*service.spec.cluster_ips, service.spec.cluster_ip) if ip not in ("", "None")]
+
+
+def _outer_addresses(service: Service) -> list[str]:
+    found = (*service.spec.external_ips, *(i.ip for i in service.status.load_balancer.ingress if i.ip))
+    return [ip for text in found if (ip := as_ip(text)) is not None]
 
 
 @lru_cache(maxsize=4)
@@ -117,9 +126,11 @@ def index_of(snapshot: Snapshot) -> Index:
             addresses.setdefault(ip, pod)
         for kind, name in _owners(snapshot, pod):
             workloads.setdefault((pod.namespace, name), {}).setdefault(kind, []).append(pod)
-    services = {
-        ip: s for s in reversed(snapshot.list(Service)) for ip in (*s.spec.cluster_ips, s.spec.cluster_ip) if ip not in ("", "None")
-    }
+    services: dict[str, Service] = {}
+    for own in (_cluster_ips, _outer_addresses):
+        for service in snapshot.list(Service):
+            for ip in own(service):
+                services.setdefault(ip, service)
     return Index(addresses, workloads, services)
 
 

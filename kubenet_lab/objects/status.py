@@ -16,7 +16,7 @@ from .snapshot import Snapshot
 from .store import Changes
 from .views import DaemonSet, Deployment, Job, Pod, ReplicaSet, StatefulSet
 
-__all__ = ["hosted", "pending", "running", "scale", "with_ready", "workload_statuses"]
+__all__ = ["hosted", "pending", "running", "scale", "with_deletion", "with_ready", "workload_statuses"]
 
 Doc = dict[str, Any]
 
@@ -100,6 +100,18 @@ def _qos(spec: Doc) -> str:
         for n in ("cpu", "memory")
     )
     return "Guaranteed" if full else "Burstable"
+
+
+def with_deletion(document: Doc, *, at: float = 0.0) -> Doc:
+    """A pod's document after DELETE while it still runs: its deletionTimestamp is the end of its grace period.
+
+    Source: staging/src/k8s.io/apiserver/pkg/registry/rest/delete.go (BeforeDelete).
+    """
+    out = copy.deepcopy(document)
+    grace = (out.get("spec") or {}).get("terminationGracePeriodSeconds")
+    seconds = 30 if grace is None else int(grace)
+    out["metadata"] |= {"deletionTimestamp": stamps.timestamp(at + seconds), "deletionGracePeriodSeconds": seconds}
+    return out
 
 
 def with_ready(document: Doc, ready: bool, *, at: float = 0.0) -> Doc:

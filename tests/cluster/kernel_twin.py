@@ -7,6 +7,7 @@ namespaces of its own, asks, and prints the answers. Nothing is published under 
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import re
@@ -45,6 +46,7 @@ def describe(network: Any, questions: list[Question]) -> dict[str, Any]:
         spaces[id] = {
             "commands": [c for c in commands_for(ns) if not c.startswith("#")],
             "rules": {str(fam): ns.ruleset(fam).save() for fam in (4, 6)},
+            "ipsets": ns.ipsets.save() if ns.ipsets else "",
             "bridge_nf": [ns.sysctl(f"net.bridge.bridge-nf-call-{t}") for t in ("iptables", "ip6tables")],
             "listen": [[k.protocol, k.port, k.owner] for k in ns.listeners if not k.address],
         }
@@ -125,6 +127,37 @@ def ask(space: Space, protocol: str, dst: str, port: int) -> list[str]:
         s.close()
 
 
+def ask_many(space: Space, protocol: str, dst: str, port: int, times: int) -> list[list[str]]:
+    """[verdict, errno's name or who answered, whom it saw] of so many new connections, one after the other.
+
+    Silence is waited for once, or twice where others were answered; errors that come alone are not asked for often: ICMP has a rate.
+    """
+    found: list[list[str]] = []
+
+    def enough() -> bool:
+        kinds = [a[0] for a in found]
+        alone = len(set(kinds)) == 1
+        return len(found) == times or kinds.count("timeout") == (1 if alone else 2) or (alone and kinds.count("error") == 3)
+
+    while not enough():
+        with inside(space):
+            family = socket.AF_INET6 if ":" in dst else socket.AF_INET
+            s = socket.socket(family, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
+        s.settimeout(WAIT)
+        try:
+            s.connect((dst, port))
+            if protocol == "UDP":
+                s.send(b"?")
+            found.append(["delivered", *json.loads(s.recv(4096))])
+        except TimeoutError:
+            found.append(["timeout", "", ""])
+        except OSError as e:
+            found.append(["error", errno.errorcode.get(e.errno or 0, str(e)), ""])
+        finally:
+            s.close()
+    return found
+
+
 def ping(space: Space, dst: str, size: int) -> str:
     """Three in a row: the first may have to learn the path MTU."""
     command = ["ping", "-n", "-c", "3", "-i", "0.2", "-W", "1", "-M", "do", "-s", str(size), dst]
@@ -166,6 +199,8 @@ def build(spec: dict[str, Any]) -> dict[str, Space]:
     for id, space in sorted(spaces.items(), key=lambda s: s[0].startswith("pod:")):
         script = "\n".join(f"{line} || {{ echo failed: {line!r} >&2; exit 1; }}" for line in spec["spaces"][id]["commands"])
         space.run("sh", "-c", script)
+        if spec["spaces"][id]["ipsets"]:
+            space.run("ipset", "restore", stdin=spec["spaces"][id]["ipsets"])
         for fam, text in spec["spaces"][id]["rules"].items():
             space.run("iptables-legacy-restore" if fam == "4" else "ip6tables-legacy-restore", stdin=text)
     return spaces
@@ -180,8 +215,15 @@ def main() -> None:
             servers.listen(space, protocol, port, owner)
     with ThreadPoolExecutor(8) as pool:  # most of the time they wait
         answers = list(pool.map(lambda q: ask(spaces[q[0]], *q[1:]), spec["questions"]))
+    sources = {q[0] for q in spec.get("often", ())}  # one source asks one thing after the other: what one remembers, the next one meets
+    with ThreadPoolExecutor(max(1, len(sources))) as pool:
+        def in_turn(src: str) -> list[list[list[str]]]:
+            return [ask_many(spaces[src], *q[1:]) for q in spec["often"] if q[0] == src]
+
+        many = {src: iter(found) for src, found in zip(sources, pool.map(in_turn, sources), strict=True)}
+    often = [next(many[q[0]]) for q in spec.get("often", ())]
     paths = [ttl_path(spaces[ns], dst) for ns, dst in spec.get("paths", ())]
-    json.dump({"answers": answers, "paths": paths}, sys.stdout)
+    json.dump({"answers": answers, "paths": paths, "often": often}, sys.stdout)
 
 
 def run(spec: dict[str, Any]) -> dict[str, Any]:
