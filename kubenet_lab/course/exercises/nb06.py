@@ -134,7 +134,9 @@ ARRIVES_AT = Exercise(
         "Build it in a copy, connect, and read the title of the hop with the code `nat.dnat`.",
     ),
     distractors=(
-        Distractor("port-is-target-port", lambda case: case["port"], "That is what jobs writes into the packet. A rule changes it on the way."),
+        Distractor(
+            "port-is-target-port", lambda case: case["port"], "That is what jobs writes into the packet. A rule changes it on the way."
+        ),
         Distractor(
             "node-port-is-on-the-way",
             lambda case: case["node_port"],
@@ -230,8 +232,9 @@ def _share_case(seed: int) -> Case:
     ends = cluster.outcomes("shop/web", "svc:shop/api", port=8080)
     ready = next(p for p in cluster.objects("Pod") if p.namespace == "shop" and p.labels.get(NAME) == "api" and p.ready)
     share = next(o.probability for o in ends if o.answered_by == ready.key)
-    facts = {"n": replicas, "unready": unready, "share": share, "always": always}
-    return Case(cluster, facts | {"extra": " and publishNotReadyAddresses is set" if always else "", "are": "is" if unready == 1 else "are"})
+    extra = " and publishNotReadyAddresses is set" if always else ""
+    facts = {"n": replicas, "unready": unready, "share": share, "always": always, "extra": extra}
+    return Case(cluster, facts | {"are": "is" if unready == 1 else "are"})
 
 
 SHARE = Exercise(
