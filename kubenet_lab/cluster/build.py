@@ -19,12 +19,13 @@ from ..kernel.ipset import IpSets
 from ..kernel.iptables import Ruleset, Spec
 from ..kernel.namespace import Listener, Namespace
 from ..kernel.network import Network
+from ..kernel.nftables import NftRuleset
 from ..kernel.process import Echo
 from ..kernel.state import State
 from ..objects.snapshot import Snapshot
 from ..objects.views import EndpointSlice, Node, Pod
 from ..policy import PolicyEngine, kube_router_rules_for
-from ..services import KubeProxy, NodeView, rules, serves_loopback
+from ..services import KubeProxy, NftablesText, NodeView, nft_rules, rules, serves_loopback
 from .filters import place_filters
 from .host_ports import host_port_problems
 from .listening import bind_pod
@@ -69,6 +70,7 @@ class Build:
         self.hosts: dict[str, LiveHost] = {}  # nodes on which CNI was run by hand
         self._templates: dict[tuple[int, tuple[str, ...]], Ruleset] = {}
         self._sets: dict[str, IpSets] = {}
+        self._nft_templates: dict[tuple[str, ...], NftRuleset] = {}
         assert declared.plan is not None and declared.network is not None, "nothing was loaded"
         self.options, self.plan, self.engine = declared.options, declared.plan, declared.engine
         (self.snapshot, self.problems), self.world = programmable(declared.store.snapshot()), world
@@ -185,6 +187,7 @@ class Build:
     # ------------------------------------------------------------------------------------------------------ rules
     def _program(self, node: Node) -> Callable[[Namespace], None]:
         def program(ns: Namespace) -> None:
+            self._program_nft(node, ns)
             for fam in (4, 6):
                 parts = list(self._parts(node, fam))
                 ns.use_ruleset(self._started_with(fam, [p for p in parts if p.shared]))
@@ -200,6 +203,34 @@ class Build:
             ns.rules_changed()
 
         return program
+
+    def _nft_texts(self, node: Node) -> list[NftablesText]:
+        """What kube-proxy hands to nft on a node, family by family; empty in another mode."""
+        if self.proxy.mode != "nftables":
+            return []
+        families = sorted({6 if ":" in a.address else 4 for a in node.status.addresses if a.type == "InternalIP"})
+        view = NodeView.of(node, self._addresses[node.name])
+        return [nft_rules(self.snapshot, view, self.proxy, fam, self.plan.service_cidrs) for fam in families]
+
+    def _program_nft(self, node: Node, ns: Namespace) -> None:
+        texts = self._nft_texts(node)
+        if not texts:
+            return
+        key = tuple(t.shared for t in texts)
+        if key not in self._nft_templates:
+            made = NftRuleset()
+            for t in texts:
+                made.load(t.shared, origin=t.origin)
+            self._nft_templates[key] = made
+        own = self._nft_templates[key].copy()
+        for t in texts:
+            own.load(t.own, origin=t.origin)
+        ns.use_nft(own)
+
+    def nft_written(self, node_name: str) -> str:
+        """What kube-proxy hands to `nft -f -` on a node, one transaction a family."""
+        node = next(n for n in self.snapshot.list(Node) if n.name == node_name)
+        return "".join(t.text for t in self._nft_texts(node))
 
     def _started_with(self, fam: int, parts: list[Part]) -> Ruleset:
         """A ruleset of its own that begins with these texts. Most nodes get the same from kube-proxy: it is read once."""
@@ -222,7 +253,7 @@ class Build:
         """What the agents of a node write, in the order in which they start: kube-proxy, the pod network's, the policy engine."""
         addresses = [a.address for a in node.status.addresses if a.type == "InternalIP"]
         proxied = any((":" in a) == (fam == 6) for a in addresses)
-        if proxied:
+        if proxied and self.proxy.mode == "iptables":
             done = rules(self.snapshot, NodeView.of(node, self._addresses[node.name]), self.proxy, fam)
             for name, text in (("kube-proxy: canaries", done.canaries), ("kube-proxy: jumps", done.jumps), ("kube-proxy", done.text)):
                 if text:

@@ -237,6 +237,11 @@ class Cluster:
         self.walkable()
         return self._built().written(node, family)
 
+    def written_nft(self, node: str) -> str:
+        """What kube-proxy hands to nft on a node."""
+        self.walkable()
+        return self._built().nft_written(node)
+
     def disk(self, node: str) -> tuple[MutableMapping[str, str], Mapping[str, str]]:
         """{path: text} of what IPAM plugins keep on a node, which can be changed, as root can; and of what agents write there."""
         return self._declared.disks.setdefault(node, {}), self._built().files.get(node, {})

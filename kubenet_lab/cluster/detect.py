@@ -78,7 +78,7 @@ def proxy_options(snapshot: Snapshot, options: Options, notes: list[Assumption])
     """
     if options.proxy != "auto":
         asked = options.kube_proxy
-        asked.only_iptables()
+        asked.modelled()
         return asked, ""
     config = snapshot.get(ConfigMap, "kube-proxy", "kube-system")
     text = config.data.get("config.conf") or config.data.get("config") if config is not None else None
@@ -100,7 +100,7 @@ def proxy_options(snapshot: Snapshot, options: Options, notes: list[Assumption])
         return KubeProxy(), ""
     notes.append(Assumption("kube-proxy", f"mode {found.mode}", DETECTED, "ConfigMap kube-system/kube-proxy"))
     try:
-        found.only_iptables()
+        found.modelled()
     except NotModelled as e:
         return found, e.reason
     return found, ""
@@ -115,6 +115,9 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "interface_name_prefix": ("detectLocal", "interfaceNamePrefix"), "tcp_be_liberal": ("conntrack", "tcpBeLiberal"),
 }  # fmt: skip
 
+#: what the nftables mode has in a section of its own
+_NFTABLES: dict[str, tuple[str, ...]] = {"masquerade_all": ("nftables", "masqueradeAll"), "masquerade_bit": ("nftables", "masqueradeBit")}
+
 
 def _from_configuration(text: str) -> KubeProxy:
     import yaml
@@ -126,7 +129,8 @@ def _from_configuration(text: str) -> KubeProxy:
     if not isinstance(data, Mapping):
         raise KubenetError("config.conf is not a KubeProxyConfiguration")
     given: dict[str, Any] = {}
-    for name, path in _FIELDS.items():
+    fields_of = {**_FIELDS, **(_NFTABLES if data.get("mode") == "nftables" else {})}
+    for name, path in fields_of.items():
         value: Any = data
         for step in path:
             value = value.get(step) if isinstance(value, Mapping) else None
@@ -136,7 +140,7 @@ def _from_configuration(text: str) -> KubeProxy:
     for name, value in given.items():
         wanted: Any = {"bool": bool, "int": int, "tuple[str, ...]": list}.get(str(kinds[name]), str)
         if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-            raise KubenetError(f"{'.'.join(_FIELDS[name])}: found {value!r}")
+            raise KubenetError(f"{'.'.join(fields_of[name])}: found {value!r}")
     return replace(KubeProxy(), **given)
 
 

@@ -200,6 +200,14 @@ class NodeView(Machine):
         tool = "iptables-restore" if family == 4 else "ip6tables-restore"
         return self.run(f"{tool} --noflush" if noflush else tool, stdin=text)
 
+    def nft_written(self) -> Output:
+        """What kube-proxy in nftables mode hands to `nft -f -`, one transaction a family; empty in another mode."""
+        return Output(self._cluster.written_nft(self._id))
+
+    def nft_ruleset(self) -> Output:
+        """What `nft list ruleset` prints: nftables' own tables. The iptables rules are what `iptables_save()` prints."""
+        return self.run("nft list ruleset")
+
     def ip_commands(self) -> Output:
         """The `ip` and `bridge` commands that make this node's links, addresses, routes, neighbours and FDB entries."""
         from ..kernel.shell import commands_for

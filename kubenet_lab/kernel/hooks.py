@@ -12,12 +12,20 @@ from typing import Any
 
 from . import icmp
 from .address import number
-from .conntrack import Conntrack, invert, tuple_of
+from .conntrack import Conntrack, Entry, invert, tuple_of
 from .conntrack_tcp import begins
 from .flight import Flight
 from .iptables import Program, Rule, Verdict, evaluate, looks
 from .namespace import Namespace
 from .nat import nat
+from .nftables import MapEntry
+from .nftables import Program as NftProgram
+from .nftables import evaluate as evaluate_nft
+from .nftables.model import Chain as NftChain
+from .nftables.model import Element, NftSet
+from .nftables.model import Table as NftTable
+from .nftables.references import tracks
+from .nftables.selectors import Place
 from .packet import Icmp, Packet, Tcp
 from .state import Memory
 from .walk import Successor, Walk
@@ -94,20 +102,67 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
     found: Sequence[Handler] | None = ns.derived.get((fam, hook))
     if found is None:
         rules = ns.ruleset(fam)
-        listed: list[tuple[int, Handler]] = []
+        listed: list[tuple[tuple[int, ...], Handler]] = []
         for name, (priority, on) in _TABLES.items():
             if hook in on and _has_rules(rules, name, _CHAIN[hook]):
-                listed.append((priority, _table_handler(name)))
-        if _tracks(rules):
+                listed.append(((priority, 1), _table_handler(name)))
+        for table, chain in _base_chains(ns, fam, hook):
+            if chain.base is not None and chain.base.type != "nat" and (chain.rules or chain.base.policy != "accept"):
+                listed.append((_rank(chain), _nft_handler(table, chain)))
+        if _tracks(rules) or tracks(ns.nft):
             if hook == "prerouting":
-                listed.append((_DEFRAG, defrag))
+                listed.append(((_DEFRAG, 1), defrag))
             if hook in ("prerouting", "output"):
-                listed += [(_CONNTRACK, conntrack_in), (_NAT_DST, nat)]
+                listed += [((_CONNTRACK, 1), conntrack_in), ((_NAT_DST, 1), nat)]
             else:
-                listed += [(_NAT_SRC, nat)] if hook != "forward" else []
-                listed += [(_CONFIRM, confirm)] if hook != "forward" else []
+                listed += [((_NAT_SRC, 1), nat)] if hook != "forward" else []
+                listed += [((_CONFIRM, 1), confirm)] if hook != "forward" else []
         found = tuple(h for _, h in sorted(listed, key=lambda x: x[0]))
         ns.derived[fam, hook] = found
+    return found
+
+
+def _base_chains(ns: Namespace, fam: int, hook: str) -> list[tuple[NftTable, NftChain]]:
+    found = []
+    for table in ns.nft.tables.values():
+        if fam in table.versions:
+            found += [(table, c) for c in table.chains.values() if c.base is not None and c.base.hook == hook]
+    return found
+
+
+def _rank(chain: NftChain) -> tuple[int, ...]:
+    """Where priorities tie, what was registered last is met first (nf_hook_entries_grow)."""
+    assert chain.base is not None
+    return chain.base.priority, 0 if chain.base.late else 2, -chain.uid
+
+
+def _nft_program(ns: Namespace, table: NftTable) -> NftProgram:
+    found: NftProgram | None = ns.derived.get(("nft", table.family, table.name))
+    if found is None:
+        found = ns.derived["nft", table.family, table.name] = NftProgram(table)
+    return found
+
+
+def _nft_handler(table: NftTable, chain: NftChain) -> Handler:
+    def handle(skb: Skb) -> Stop | None:
+        verdict = skb.evaluate_nft(table, chain)
+        return None if verdict.kind == "ACCEPT" else skb.refuse(verdict, table.name)
+
+    return handle
+
+
+def nat_chains(ns: Namespace, fam: int, hook: str) -> Sequence[Callable[[Skb], Verdict]]:
+    """The chains that are asked where a connection's first packet is bound: by priority, iptables' nat table among them."""
+    found: Sequence[Callable[[Skb], Verdict]] | None = ns.derived.get(("nat chains", fam, hook))
+    if found is None:
+        listed: list[tuple[tuple[int, ...], Callable[[Skb], Verdict]]] = []
+        if "nat" in ns.ruleset(fam).tables:
+            listed.append(((_NAT_DST if hook in ("prerouting", "output") else _NAT_SRC, 1), lambda skb: skb.evaluate("nat")))
+        for table, chain in _base_chains(ns, fam, hook):
+            if chain.base is not None and chain.base.type == "nat":
+                listed.append((_rank(chain), lambda skb, t=table, c=chain: skb.evaluate_nft(t, c)))  # type: ignore[misc]
+        found = tuple(ask for _, ask in sorted(listed, key=lambda x: x[0]))
+        ns.derived["nat chains", fam, hook] = found
     return found
 
 
@@ -154,21 +209,27 @@ class Skb:
     """A packet inside a hook: what matches and targets see and change (`iptables.Context`)."""
 
     __slots__ = (
-        "_start", "ct", "ctinfo", "hit", "hook", "indev", "mark", "now", "ns", "outdev", "packet", "path", "physin", "physout",
-        "pkttype", "plain", "stopped", "trail_flight", "w",
+        "_start", "ct", "ctinfo", "hit", "hook", "indev", "mark", "met_elements", "now", "ns", "outdev", "packet", "path", "physin",
+        "physout", "pkttype", "plain", "stopped", "trail_flight", "w",
     )  # fmt: skip
 
     def __init__(self, w: Walk, ns: Namespace, f: Flight, hook: str, indev: str, outdev: str, physin: str, physout: str):
         self.w, self.ns, self.hook = w, ns, hook
-        self.indev, self.outdev, self.physin, self.physout = indev, outdev, physin, physout
+        self.indev: str = indev
+        self.outdev: str = outdev
+        self.physin, self.physout = physin, physout
         assert isinstance(f.packet, Packet)
         self._start = f
         self.trail_flight = f
         self.packet: Packet = f.packet
-        self.mark, self.ct, self.ctinfo = f.mark, f.ct, f.ctinfo
-        self.pkttype, self.now = "unicast", w.now
+        self.mark: int = f.mark
+        self.ct: Entry | None = f.ct
+        self.ctinfo: str = f.ctinfo
+        self.pkttype: str = "unicast"
+        self.now: float = w.now
         self.stopped: Stop | None = None
-        self.path: list[Rule] = []
+        self.path: list[Any] = []
+        self.met_elements: list[MapEntry] = []
         self.plain = False
         self.hit: Callable[[Rule], None]
 
@@ -232,6 +293,20 @@ class Skb:
     def recent(self, name: str) -> MutableMapping[str, Any]:
         return Memory(self.w.state, "recent", self.ns.id, name)
 
+    def nft_set(self, name: str) -> MutableMapping[str, Any]:
+        """The timed elements of an nft set, by the text of their key: (key, when it expires, its own timeout)."""
+        return Memory(self.w.state, "nft-set", self.ns.id, name)
+
+    def met(self, found: NftSet, element: Element, place: Place) -> None:
+        """An element of a named map decided."""
+        self.met_elements.append(MapEntry(found, element, place.family, place.table))
+
+    def count(self, uid: int) -> None:
+        """A counter of an nft rule."""
+        hits = self.w.state.write("nft-hits", self.ns.id)
+        n, total = hits.get(uid, _NEVER)
+        hits[uid] = (n + 1, total + self.packet.size)
+
     def ipset(self, name: str) -> Any:
         return self.ns.ipsets.get(name) if self.ns.ipsets is not None else None
 
@@ -257,6 +332,11 @@ class Skb:
             n, total = hits.get(rule.uid, _NEVER)
             hits[rule.uid] = (n + 1, total + size)
         return verdict
+
+    def evaluate_nft(self, table: NftTable, chain: NftChain) -> Verdict:
+        """Ask an nftables base chain. The rules that matched and the map elements that decided are `path`."""
+        self.path = []
+        return evaluate_nft(_nft_program(self.ns, table), chain, self, self.path)
 
     @property
     def flight(self) -> Flight:

@@ -36,6 +36,7 @@ from .value import Value, value
 if TYPE_CHECKING:
     from .ipset import IpSets
     from .iptables import Ruleset
+    from .nftables import NftRuleset
 
 __all__ = ["FdbEntry", "Listener", "Namespace", "Neighbour"]
 
@@ -119,6 +120,7 @@ class Namespace:
         self.sysctls: dict[str, int] = {}
         self.ipsets: IpSets | None = None
         self._rulesets: dict[int, Ruleset] = {}
+        self._nft: NftRuleset | None = None
         self._rules_source: Callable[[Namespace], None] | None = None
         self._next_index = 1
         self._fibs: dict[int, Fib] = {}
@@ -521,14 +523,32 @@ class Namespace:
 
     def ruleset(self, fam: int = 4) -> Ruleset:
         """The iptables (4) or ip6tables (6) rules. Change them through the Ruleset's own doors, then `rules_changed()`."""
-        source, self._rules_source = self._rules_source, None
-        if source is not None:
-            source(self)
+        self._fill_rules()
         if fam not in self._rulesets:
             from .iptables import Ruleset
 
             self._rulesets[fam] = Ruleset(fam, sets=lambda name: self.ipsets.get(name) if self.ipsets is not None else None)
         return self._rulesets[fam]
+
+    def _fill_rules(self) -> None:
+        source, self._rules_source = self._rules_source, None
+        if source is not None:
+            source(self)
+
+    @property
+    def nft(self) -> NftRuleset:
+        """The nftables tables. Change them through the ruleset's own doors, then `rules_changed()`."""
+        self._fill_rules()
+        if self._nft is None:
+            from .nftables import NftRuleset
+
+            self._nft = NftRuleset()
+        return self._nft
+
+    def use_nft(self, ruleset: NftRuleset) -> None:
+        """Put a ruleset in place of the one that is there."""
+        self._nft = ruleset
+        self.rules_changed()
 
     def use_ruleset(self, ruleset: Ruleset) -> None:
         """Put a ruleset in place of the one of its family; it asks this namespace for ipsets from now on."""

@@ -31,10 +31,14 @@ def nat(skb: Skb) -> Stop | None:
         return None
     verdict: Verdict | None = None
     if skb.ctinfo == "new" and not (skb.ct.dst_bound if manip == "dst" else skb.ct.src_bound):
-        if "nat" in skb.ns.ruleset(skb.packet.family).tables:
-            verdict = skb.evaluate("nat")
+        from .hooks import nat_chains
+
+        for ask in nat_chains(skb.ns, skb.packet.family, skb.hook):
+            verdict = ask(skb)
             if verdict.kind in ("DROP", "REJECT"):
                 return skb.refuse(verdict, "nat")
+            if verdict.kind != "ACCEPT":
+                break
         skb.ct = _bind(skb, manip, verdict)
         if skb.ct.confirmed:
             Conntrack(skb.w.state, skb.ns.id).save(skb.ct)

@@ -14,6 +14,7 @@ from .headers import headers
 from .iptables import Rule
 from .namespace import FdbEntry, Listener, Neighbour
 from .network import Network
+from .nftables import MapEntry, NftRule
 from .packet import Arp, Packet
 from .port_filter import FilterRule
 from .routing import Route
@@ -58,7 +59,7 @@ def entry_of(thing: Any, event: Trail) -> Entry | None:
         way = f"{there.proto} {there.src}:{there.sport} → {there.dst}:{there.dport}"
         text = f"{way}, answers {back.src}:{back.sport} → {back.dst}:{back.dport}"
         return Entry("conntrack", text, f"conntrack -L -p {thing.orig.proto.lower()} --orig-src {thing.orig.src}")
-    if isinstance(thing, Rule):
+    if isinstance(thing, Rule | NftRule | MapEntry):
         return Entry("rule", str(thing), thing.command, thing.origin)
     if isinstance(thing, FilterRule):
         return Entry("filter", str(thing), origin=str(event.params.get("group", "")))

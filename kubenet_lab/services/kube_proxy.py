@@ -62,6 +62,11 @@ class KubeProxy:
         """The masquerade mark, as iptables prints it (kube-proxy itself pads it with zeros to 0x00004000)."""
         return f"{1 << self.masquerade_bit:#x}"
 
+    def modelled(self) -> None:
+        """Raises NotModelled for a mode that the lab does not program."""
+        if self.mode == "ipvs":
+            raise NotModelled(f"kube-proxy mode {self.mode}")
+
     def only_iptables(self) -> None:
         if self.mode != "iptables":
             raise NotModelled(f"kube-proxy mode {self.mode}")
@@ -99,8 +104,8 @@ def local_detector(options: KubeProxy, node: NodeView, family: int) -> LocalDete
 
 
 def serves_loopback(options: KubeProxy, family: int) -> bool:
-    """Whether node ports are served on 127.0.0.1: IPv4 only, switched on, and not excluded by nodePortAddresses."""
-    if family != 4 or not options.localhost_node_ports:
+    """Whether node ports are served on 127.0.0.1: in iptables mode for IPv4, switched on, and not excluded by nodePortAddresses."""
+    if options.mode != "iptables" or family != 4 or not options.localhost_node_ports:
         return False
     if options.node_port_addresses == ("primary",):
         return False

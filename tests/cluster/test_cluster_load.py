@@ -95,7 +95,6 @@ def test_options_that_cannot_be(options: dict[str, Any], says: str) -> None:
     "options, reason",
     [
         ({"cni": "cilium"}, "pod network: cilium"), ({"proxy": "ipvs"}, "kube-proxy mode ipvs"),
-        ({"proxy": "nftables"}, "kube-proxy mode nftables"),
         ({"dns": "kube-dns"}, "cluster DNS kube-dns"), ({"kubernetes": "1.20"}, "Kubernetes 1.20: the lab models 1.34"),
     ],
 )  # fmt: skip
@@ -284,10 +283,11 @@ def test_a_network_that_is_not_modelled_loads_and_is_never_walked_as_another(sho
     assert cluster.apply(pod("shop/new")).pod("shop/new").ip, "addresses go on"
 
 
-@pytest.mark.parametrize("mode, modelled", [("", True), ("iptables", True), ("ipvs", False), ("nftables", False)])
+@pytest.mark.parametrize("mode, modelled", [("", True), ("iptables", True), ("ipvs", False), ("nftables", True)])
 def test_kube_proxy_mode_is_read_from_its_config_map(mode: str, modelled: bool) -> None:
     config = (
-        f"apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: '{mode}'\niptables:\n  masqueradeAll: true\n"
+        f"apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: '{mode}'\n"
+        f"{mode or 'iptables'}:\n  masqueradeAll: true\n"
     )
     cm = {
         "apiVersion": "v1",

@@ -1,12 +1,13 @@
-"""The iptables and ipset families: run by their own modules on this namespace's rules and sets."""
+"""The iptables, ipset and nft families: run by their own modules on this namespace's rules and sets."""
 
 from __future__ import annotations
 
-from .. import iptables
+from .. import iptables, nftables
 from ..ipset import IpSets
+from . import files
 from .terminal import Terminal
 
-__all__ = ["IPTABLES", "run_ipset", "run_iptables"]
+__all__ = ["IPTABLES", "run_ipset", "run_iptables", "run_nft"]
 
 IPTABLES = tuple(
     f"{six}tables{kind}{end}" for six in ("ip", "ip6") for kind in ("", "-legacy", "-nft") for end in ("", "-save", "-restore")
@@ -36,3 +37,21 @@ def run_ipset(t: Terminal, argv: list[str]) -> str:
         t.ns.rules_changed()
         t.changed = True
     return out
+
+
+def run_nft(t: Terminal, argv: list[str]) -> str:
+    timed = {key[2]: t.state.read(*key) for key in list(t.state.keys()) if key[:2] == ("nft-set", t.ns.id)}
+    seen = nftables.Seen(t.state.read("nft-hits", t.ns.id), timed, t.state.clock)
+    done = nftables.run(t.ns.nft, argv, stdin=t.stdin, read=lambda name: files.input_of(t, "nft", [name]), seen=seen)
+    for there, name, key, life, own in done.timed:
+        table = t.state.write("nft-set", t.ns.id, name)
+        if key is None:
+            table.clear()
+        elif there:
+            table.setdefault(repr(key), (key, t.state.clock + life, own))
+        else:
+            table.pop(repr(key), None)
+    if done.changed:
+        t.ns.rules_changed()
+        t.changed = True
+    return done.output

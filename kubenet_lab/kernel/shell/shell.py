@@ -16,7 +16,7 @@ from ..state import State
 from . import bridge, conntrack, files, filters, ip, nc, ping, ss, sysctl, tcpdump, traceroute
 from .disk import Files
 from .parsing import Pipeline, Simple, parse
-from .rules import IPTABLES, run_ipset, run_iptables
+from .rules import IPTABLES, run_ipset, run_iptables, run_nft
 from .terminal import Capture, Terminal, ToolError, captured
 
 __all__ = ["TOOLS", "Shell"]
@@ -25,7 +25,7 @@ Tool = Callable[[Terminal, list[str]], str]
 
 TOOLS: dict[str, Tool] = {
     "ip": ip.run, "bridge": bridge.run, "sysctl": sysctl.run, "ping": ping.run, "traceroute": traceroute.run, "nc": nc.run, "ss": ss.run,
-    "conntrack": conntrack.run, "tcpdump": tcpdump.run, "ipset": run_ipset, **dict.fromkeys(IPTABLES, run_iptables),
+    "conntrack": conntrack.run, "tcpdump": tcpdump.run, "ipset": run_ipset, "nft": run_nft, **dict.fromkeys(IPTABLES, run_iptables),
 }  # fmt: skip
 _SMALL: dict[str, Tool] = {
     "grep": filters.grep, "egrep": lambda t, argv: filters.grep(t, ["grep", "-E", *argv[1:]]), "head": filters.head, "tail": filters.tail,
@@ -170,8 +170,6 @@ def _unknown(name: str, programs: Mapping[str, Tool]) -> KubenetError:
         return ToolError(f"{name}: not in this shell; in the lab: {_ELSEWHERE[name]}", 127)
     if name in ("ethtool", "tc", "ipvsadm", "bpftool", "wg"):
         return NotModelled(f"{name}: no {'ring buffers and offloads' if name == 'ethtool' else 'state of that kind'} in the lab's devices")
-    if name == "nft":
-        return NotModelled("nft: this node's rules are iptables'; see iptables-save")
     if name in _WORDS:
         return ToolError(f"sh: kubenet-lab's shell knows commands, pipes, && || and ;, not `{name}`", 2)
     known = [n for n in (*TOOLS, *_SMALL, *programs) if "-legacy" not in n and "-nft" not in n]
