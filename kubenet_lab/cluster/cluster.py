@@ -232,15 +232,10 @@ class Cluster:
         self.walkable()
         return self._built().live_host(node, self._declared.disks.setdefault(node, {}), self._state)
 
-    def written_rules(self, node: str, family: int) -> str:
-        """What the agents of a node hand over, agent by agent."""
+    def written_rules(self, node: str, family: int = 4, nft: bool = False) -> str:
+        """What the agents of a node hand over to iptables-restore, agent by agent; or to `nft -f -`."""
         self.walkable()
-        return self._built().written(node, family)
-
-    def written_nft(self, node: str) -> str:
-        """What kube-proxy hands to nft on a node."""
-        self.walkable()
-        return self._built().nft_written(node)
+        return self._built().nft_written(node) if nft else self._built().written(node, family)
 
     def disk(self, node: str) -> tuple[MutableMapping[str, str], Mapping[str, str]]:
         """{path: text} of what IPAM plugins keep on a node, which can be changed, as root can; and of what agents write there."""

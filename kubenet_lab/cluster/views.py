@@ -202,7 +202,7 @@ class NodeView(Machine):
 
     def nft_written(self) -> Output:
         """What kube-proxy in nftables mode hands to `nft -f -`, one transaction a family; empty in another mode."""
-        return Output(self._cluster.written_nft(self._id))
+        return Output(self._cluster.written_rules(self._id, nft=True))
 
     def nft_ruleset(self) -> Output:
         """What `nft list ruleset` prints: nftables' own tables. The iptables rules are what `iptables_save()` prints."""

@@ -6,27 +6,25 @@ Sources: nft(8); nftables 1.0.6 src/parser_bison.y; Linux net/netfilter/nf_table
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from ...errors import NotModelled
 from . import listing
-from .elements import time_value
 from .errors import BUSY, EXISTS, MISSING, NftError, Trouble
 from .lexer import Token, Words
-from .model import Base, Chain, Element, NftRule, NftSet, Table
+from .model import Base, Chain, NftRule, NftSet, Table
+from .parse_lists import ListCommands
 from .parse_rule import RuleReader
-from .parse_values import elements, types_of
-from .references import check, users_of_chain, users_of_set
-from .ruleset import Draft, NftRuleset
+from .parse_sets import SetCommands
+from .reader import FAMILIES, Done
+from .references import check, users_of_chain
+from .ruleset import NftRuleset
 
 __all__ = ["Done", "run_text"]
 
-FAMILIES = ("ip", "ip6", "inet")
-_OTHER = ("arp", "bridge", "netdev")
 _PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
-_FLAGS = ("constant", "interval", "timeout", "dynamic")
 _VERBS = (
     "add", "create", "insert", "replace", "delete", "destroy", "flush", "rename", "list", "reset", "get", "monitor", "describe", "table",
 )  # fmt: skip
@@ -34,15 +32,6 @@ _OBJECTS = (
     "flowtable", "counter", "quota", "limit", "limits", "counters", "quotas", "meter", "meters", "secmark", "hooks", "ct", "flowtables",
     "synproxy",
 )  # fmt: skip
-
-
-@dataclass(slots=True)
-class Done:
-    """What a text came to: what it printed, and the timed elements that it put into sets (True) or took away."""
-
-    output: str = ""
-    timed: list[tuple[bool, str, tuple[Any, ...] | None, float, float]] = field(default_factory=list)
-    changed: bool = False
 
 
 def run_text(
@@ -69,14 +58,7 @@ def _place(reader: _Reader, e: Trouble) -> tuple[int, int]:
     return (token.start, token.end) if token else (0, 1)
 
 
-class _Reader:
-    def __init__(self, draft: Draft, origin: Callable[[str, Any], str] | None, late: bool, seen: listing.Seen, options: frozenset[str]):
-        self.draft, self.late, self.seen, self.options, self.done = draft, late, seen, options, Done()
-        self.origin = origin or (lambda where, element: "")
-        self.words: Words
-        self.touched: dict[tuple[str, str], Token] = {}
-        self._rules: dict[tuple[str, str], RuleReader] = {}
-
+class _Reader(SetCommands, ListCommands):
     # ------------------------------------------------------------------------------------------------------ commands
     def run(self) -> None:
         w = self.words
@@ -133,32 +115,6 @@ class _Reader:
             self.done.changed = True
         self._kind = thing.text
         door(verb.text)
-
-    # -------------------------------------------------------------------------------------------------------- names
-    def _family(self) -> str:
-        w = self.words
-        if w.next.text in _OTHER and w.ahead().kind == "word":
-            raise NotModelled(f"nft tables of family {w.next.text}")
-        return w.accept(*FAMILIES) or "ip"
-
-    def _table(self) -> tuple[Table, Token]:
-        family = self._family()
-        token = self.words.name()
-        table = self.draft.table(family, token.text)
-        if table is None:
-            raise Trouble(MISSING, token.start, token.end)
-        return table, token
-
-    def _looked_at(self) -> Table:
-        family = self._family()
-        token = self.words.name()
-        table = self.draft.tables.get((family, token.text))
-        if table is None:
-            raise Trouble(MISSING, token.start, token.end)
-        return table
-
-    def _touch(self, table: Table, token: Token) -> None:
-        self.touched[table.family, table.name] = token
 
     # ------------------------------------------------------------------------------------------------------- tables
     def _add_table(self, verb: str) -> None:
@@ -410,154 +366,6 @@ class _Reader:
         number = self.words.name()
         del chain.rules[self._by_handle(chain, int(number.text), number)]
 
-    # --------------------------------------------------------------------------------------------------------- sets
-    def _add_set(self, verb: str) -> None:
-        kind = self._kind
-        table, _ = self._table()
-        token = self.words.name()
-        self._declare_set(table, kind, token, verb, block=False)
-
-    def _declare_set(self, table: Table, kind: str, token: Token, verb: str, block: bool) -> tuple[NftSet, list[int]]:
-        """The set, and where its elements stand: in a block they may name chains that follow."""
-        w = self.words
-        w.expect("{")
-        found = NftSet(token.text, ())
-        listed: list[int] = []
-        w.newlines()
-        while not w.accept("}"):
-            word = w.take()
-            if word.text == "type":
-                found.types = types_of(w)
-                if w.accept(":"):
-                    found.data = types_of(w)
-            elif word.text == "typeof":
-                raise NotModelled("nft sets declared with typeof")
-            elif word.text == "flags":
-                flags = [w.expect(*_FLAGS).text]
-                while w.accept(","):
-                    flags.append(w.expect(*_FLAGS).text)
-                found.flags = frozenset(flags)
-            elif word.text == "timeout":
-                found.timeout = time_value(w.name().text)
-                found.flags |= {"timeout"}
-            elif word.text == "size":
-                found.size = int(w.name().text)
-            elif word.text == "comment":
-                found.comment = w.string()
-            elif word.text == "counter":
-                found.counter = True
-            elif word.text == "auto-merge":
-                found.auto_merge = True
-            elif word.text == "policy":
-                w.expect("performance", "memory")
-            elif word.text == "elements":
-                w.expect("=")
-                listed.append(w.at)
-                self._skip_braces()
-            elif word.text == "gc-interval":
-                raise NotModelled("nft gc-interval")
-            else:
-                w.at -= 1
-                raise w.trouble()
-            w.newlines()
-        if not found.types:
-            raise Trouble("set definition does not specify key", token.start, token.end)
-        if (kind == "map") != bool(found.data):
-            what = "map definition does not specify mapping data type" if kind == "map" else "set definition has conflicting data"
-            raise Trouble(what, token.start, token.end)
-        old = self.draft.set(table, token.text)
-        if old is not None:
-            same = (old.types, old.data, old.timeout) == (found.types, found.data, found.timeout)
-            if verb == "create" or not same:
-                raise Trouble(EXISTS, token.start, token.end)
-            found = old
-        else:
-            found.handle = table.number()
-            self.draft.put_set(table, found)
-        if block:
-            return found, listed
-        end = w.at
-        for at in listed:
-            w.at = at
-            self._put(table, found, token, "add")
-        w.at = end
-        return found, []
-
-    def _skip_braces(self) -> None:
-        w = self.words
-        w.expect("{")
-        depth = 1
-        while depth:
-            if w.next.kind == "end":
-                raise w.trouble()
-            depth += {"{": 1, "}": -1}.get(w.take().text, 0)
-
-    def _set(self, table: Table) -> tuple[NftSet, Token]:
-        token = self.words.name()
-        found = self.draft.set(table, token.text)
-        if found is None:
-            raise Trouble(MISSING, token.start, token.end)
-        return found, token
-
-    def _add_element(self, verb: str) -> None:
-        table, _ = self._table()
-        found, token = self._set(table)
-        self._put(table, found, token, verb)
-        self._touch(table, token)
-
-    def _put(self, table: Table, found: NftSet, token: Token, verb: str) -> None:
-        name = f"{table.family} {table.name} {found.name}"
-        for e in elements(self.words, found):
-            if found.verdicts and e.data.chain:
-                target = table.chains.get(e.data.chain)
-                if target is None or target.base is not None:
-                    raise Trouble(MISSING if target is None else "Operation not supported", token.start, token.end)
-            if found.timeout or e.timeout:
-                self.done.timed.append((True, name, e.key, e.timeout or found.timeout, e.timeout))
-                continue
-            old = found.elements.get(e.key)
-            if old is not None and (verb == "create" or old.data != e.data):
-                raise Trouble(EXISTS, token.start, token.end)
-            if old is None:
-                if found.interval and len(found.types) == 1 and not found.auto_merge and _overlaps(found, e):
-                    raise Trouble("interval overlaps with an existing one", token.start, token.end)
-                if found.size and len(found.elements) >= found.size:
-                    raise Trouble("Too many open files in system", token.start, token.end)
-                found.elements[e.key] = replace(e, origin=self.origin(found.name, e))
-
-    def _delete_element(self, verb: str) -> None:
-        table, _ = self._table()
-        found, token = self._set(table)
-        keys = NftSet(found.name, found.types, flags=found.flags)
-        at = self.words.at
-        try:
-            listed = elements(self.words, keys)
-        except Trouble:
-            self.words.at = at
-            listed = elements(self.words, found)
-        name = f"{table.family} {table.name} {found.name}"
-        for e in listed:
-            if found.dynamic and e.key not in found.elements:
-                if repr(e.key) not in self.seen.timed.get(name, {}):
-                    raise Trouble(MISSING, token.start, token.end)
-                self.done.timed.append((False, name, e.key, 0.0, 0.0))
-            elif found.elements.pop(e.key, None) is None:
-                raise Trouble(MISSING, token.start, token.end)
-
-    def _delete_set(self, verb: str) -> None:
-        table, _ = self._table()
-        found, token = self._set(table)
-        if users_of_set(table, found.name):
-            raise Trouble(BUSY, token.start, token.end)
-        self.done.timed.append((False, f"{table.family} {table.name} {found.name}", None, 0.0, 0.0))
-        del table.sets[found.name]
-
-    def _flush_set(self, verb: str) -> None:
-        table, _ = self._table()
-        found, _ = self._set(table)
-        found.elements.clear()
-        self.done.timed.append((False, f"{table.family} {table.name} {found.name}", None, 0.0, 0.0))
-
     # ------------------------------------------------------------------------------------------------------ deleting
     def _delete_table(self, verb: str) -> None:
         table, _ = self._table()
@@ -577,71 +385,9 @@ class _Reader:
             self.done.timed += [(False, f"{key[0]} {key[1]} {s}", None, 0.0, 0.0) for s in self.draft.tables[key].sets]
             del self.draft.tables[key]
 
-    # ------------------------------------------------------------------------------------------------------- listing
-    def _print(self, text: str) -> None:
-        self.done.output += text
-
-    @property
-    def _how(self) -> dict[str, bool]:
-        return {"stateless": "s" in self.options, "handles": "a" in self.options}
-
-    def _list_ruleset(self, verb: str) -> None:
-        family = self.words.accept(*FAMILIES)
-        for table in self.draft.tables.values():
-            if not family or table.family == family:
-                self._print(listing.list_table(table, self.seen, **self._how))
-
-    def _list_tables(self, verb: str) -> None:
-        family = self.words.accept(*FAMILIES)
-        self._print("".join(f"table {f} {n}\n" for f, n in self.draft.tables if not family or f == family))
-
-    def _list_table(self, verb: str) -> None:
-        self._print(listing.list_table(self._looked_at(), self.seen, **self._how))
-
-    def _list_chain(self, verb: str) -> None:
-        table = self._looked_at()
-        token = self.words.name()
-        chain = table.chains.get(token.text)
-        if chain is None:
-            raise Trouble(MISSING, token.start, token.end)
-        self._print(listing.list_chain(table, chain, self.seen, **self._how))
-
-    def _list_chains(self, verb: str) -> None:
-        family = self.words.accept(*FAMILIES)
-        for table in self.draft.tables.values():
-            if not family or table.family == family:
-                self._print(listing.list_chains(table))
-
-    def _list_set(self, verb: str) -> None:
-        table = self._looked_at()
-        token = self.words.name()
-        found = table.sets.get(token.text)
-        if found is None or found.kind != self._kind:
-            raise Trouble(MISSING, token.start, token.end)
-        self._print(listing.list_set(table, found, self.seen, handles="a" in self.options))
-
-    def _list_sets(self, verb: str) -> None:
-        kind = self._kind[:-1]
-        family = self.words.accept(*FAMILIES)
-        for table in self.draft.tables.values():
-            if not family or table.family == family:
-                self._print(listing.list_sets(table, kind, self.seen))
-
-
 def _targets(statement: Any) -> list[str]:
     out = [statement.target] if statement.target else []
     inline = getattr(statement, "inline", None)
     if inline is not None and inline.verdicts:
         out += [e.data.chain for e in inline.elements.values() if e.data.chain]
     return out
-
-
-def _overlaps(found: NftSet, e: Element) -> bool:
-    low, high = e.key[0] if isinstance(e.key[0], tuple) else (e.key[0], e.key[0])
-    if isinstance(low, str):
-        return False
-    for other in found.elements.values():
-        a, b = other.key[0] if isinstance(other.key[0], tuple) else (other.key[0], other.key[0])
-        if a <= high and low <= b:
-            return True
-    return False

@@ -16,23 +16,8 @@ from .lexer import Words
 from .model import NftSet
 from .parse_values import VERDICTS, inline_set, outcome, value, value_range
 from .selectors import Concat, Field, Mixed, Numgen, Selector, field_of
-from .statements import (
-    REJECTS,
-    Counter,
-    FlagMatch,
-    Log,
-    Lookup,
-    MapValue,
-    Match,
-    Nat,
-    Notrack,
-    Reject,
-    SetMark,
-    Statement,
-    Update,
-    Verdict,
-    Vmap,
-)  # fmt: skip
+from .statements import Counter, FlagMatch, Log, Lookup, MapValue, Match, Notrack, SetMark, Statement, Update, Verdict, Vmap
+from .statements_nat import REJECTS, Nat, Reject
 
 __all__ = ["RuleReader"]
 

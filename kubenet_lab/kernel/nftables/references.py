@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from .model import Chain, Table
-from .statements import Nat, Notrack
+from .statements import Notrack
+from .statements_nat import Nat
 
 __all__ = ["check", "tracks", "users_of_chain", "users_of_set"]
 
