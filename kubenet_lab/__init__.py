@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from . import plots, widgets
     from .cluster import Allow, Cluster, Deny, Kubelet, SecurityGroup, Underlay, example, load
     from .cni import Calico, CniRuntime, Conflist, Flannel
-    from .course import check, hint, learner, predict, progress, reveal
+    from .course.asking import check, hint, learner, predict, progress, reveal
+    from .course.case_file import mystery
     from .dns import CoreDNS
     from .policy import PolicyEngine
     from .services import KubeProxy
@@ -27,13 +28,14 @@ __version__ = "0.1.0"
 __all__ = [
     "MODELLED", "Allow", "Calico", "Cluster", "CniRuntime", "CommandError", "Conflist", "CoreDNS", "Decision", "Deny", "Flannel", "Hop",
     "KubeProxy", "KubenetError", "Kubelet", "LoadError", "NotFound", "NotModelled", "Outcome", "PolicyEngine", "Reason", "SecurityGroup",
-    "Trace", "Underlay", "__version__", "check", "example", "hint", "learner", "load", "plots", "predict", "progress", "reveal", "widgets",
+    "Trace", "Underlay", "__version__", "check", "example", "hint", "learner", "load", "mystery", "plots", "predict", "progress",
+    "reveal", "widgets",
 ]  # fmt: skip
 
 #: where each name comes from that is loaded when it is first used: `import kubenet_lab` stays light
 _LATER = {
     **dict.fromkeys(("Allow", "Cluster", "Deny", "Kubelet", "SecurityGroup", "Underlay", "example", "load"), "cluster"),
-    **dict.fromkeys(("check", "hint", "learner", "predict", "progress", "reveal"), "course"),
+    **dict.fromkeys(("check", "hint", "learner", "mystery", "predict", "progress", "reveal"), "course"),
     "Calico": "cni", "CniRuntime": "cni", "Conflist": "cni", "CoreDNS": "dns", "Flannel": "cni", "KubeProxy": "services",
     "PolicyEngine": "policy",
 }  # fmt: skip

@@ -84,11 +84,16 @@ def _chance(rule: Rule) -> Fraction | None:
     return next((m.probability for m in rule.matches if isinstance(m, Statistic) and m.mode == "random"), None)
 
 
-def _belongs(rule: Rule, titles: frozenset[str], addresses: frozenset[str]) -> bool:
+def _title(service: Service, port: str) -> str:
+    """What kube-proxy calls a Service port in its comments."""
+    return f"{service.key}:{port}" if port else service.key
+
+
+def _belongs(rule: Rule, titles: frozenset[str], others: frozenset[str], addresses: frozenset[str]) -> bool:
     """kube-proxy's comments begin with the Service port; what somebody wrote by hand is known by its destination."""
-    words = _comment(rule).split()
-    if words and words[0] in titles:
-        return True
+    first = next(iter(_comment(rule).split()), "")
+    if first in titles or first in others:
+        return first in titles
     value, mask = rule.header.dest
     return bool(mask) and not rule.header.dest_inverted and canonical(address_text(value, rule.family)) in addresses
 
@@ -116,7 +121,8 @@ def service_rules(cluster: Cluster, node: str, key: str, ip_family: int | None =
     if not ports:
         has = ", ".join(f"{p.name} {p.port}".strip() for p in service.spec.ports)
         raise KubenetError(f"Service {service.key} has no port {port!r}: it has {has or 'none'}")
-    titles = frozenset(f"{service.key}:{p.name}" if p.name else service.key for p in ports)
+    titles = frozenset(_title(service, p.name) for p in ports)
+    others = frozenset(_title(s, p.name) for s in cluster.snapshot().list(Service) for p in s.spec.ports)
     wanted = frozenset(addresses if port is None else ())
     rules = ns.ruleset(version)
 
@@ -127,7 +133,7 @@ def service_rules(cluster: Cluster, node: str, key: str, ip_family: int | None =
     caught: list[ProgrammedRule] = []
     chains: dict[str, tuple[ProgrammedRule, ...]] = {}
     for table in (rules.table("nat"), rules.table("filter")):
-        first = [r for name in CAUGHT_IN if name in table.chains for r in table.chains[name].rules if _belongs(r, titles, wanted)]
+        first = [r for name in CAUGHT_IN if name in table.chains for r in table.chains[name].rules if _belongs(r, titles, others, wanted)]
         caught += [programmed(r) for r in first]
         for rule in first:
             for name in _following(table, rule.spec.jump):

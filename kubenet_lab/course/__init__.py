@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .asking import check, hint, learner, predict, progress, reveal
+from .case_file import Mystery, mystery
 from .logbook import CourseError
 
-__all__ = ["CourseError", "check", "hint", "learner", "predict", "progress", "reveal"]
+__all__ = ["CourseError", "Mystery", "check", "hint", "learner", "mystery", "predict", "progress", "reveal"]

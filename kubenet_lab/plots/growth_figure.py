@@ -111,7 +111,7 @@ def growth_figure(cluster: Any, counts: Sequence[int] = COUNTS, *, columns: int 
             canvas.text(f"{most_x * n / 4:g}", x, bottom + 19, 10, role="soft", mono=True, anchor="middle")
         canvas.text("Services in the cluster", (left + width - right) / 2, bottom + 38, 11, role="soft", anchor="middle")
         canvas.text("rules", left - 8, top - 12, 11, role="soft", anchor="end")
-        for name, role, dash, value in (("first", "bridge", (6.0, 4.0), 0), ("last", "nat", (), 1)):
+        for role, dash, value in (("bridge", (6.0, 4.0), 0), ("nat", (), 1)):
             line = [at(p.services, p.last if value else p.first) for p in points]
             canvas.line(line, stroke=role, width=2.4, dash=dash)
             for x, y in line:
@@ -119,7 +119,8 @@ def growth_figure(cluster: Any, counts: Sequence[int] = COUNTS, *, columns: int 
                     canvas.rect(x - 4, y - 4, 8, 8, fill=role, stroke="bg", width=1.2)
                 else:
                     canvas.rect(x - 4, y - 4, 8, 8, fill="bg", stroke=role, width=1.8, radius=4)
-            x, y = line[-1]
+        for name, role, value in (("first", "bridge", 0), ("last", "nat", 1)):
+            x, y = at(points[-1].services, points[-1].last if value else points[-1].first)
             count = points[-1].last if value else points[-1].first
             text, size = fit(f"the {name} Service: {count}", right - 24 if not narrow else 200, (11.5, 11, 10.5, 10), bold=True)
             if narrow:

@@ -65,6 +65,17 @@ def test_chances_and_counters(cluster: Any) -> None:
     assert [r.packets for r in counted] == [1] and lab.pod(f"pod/{trace.answered_by}").ip in counted[0].goes_to
 
 
+def test_an_address_that_two_services_name_is_each_ones_own_rule(cluster: Any) -> None:
+    lab = cluster.copy().apply("""
+apiVersion: v1
+kind: Service
+metadata: {name: rival, namespace: shop}
+spec: {externalIPs: [198.51.100.9], selector: {app.kubernetes.io/name: api}, ports: [{port: 80, targetPort: 8080}]}
+""")
+    assert all('"shop/front:' not in str(r) for r in service_rules(lab, "worker-1", "shop/rival"))
+    assert all('"shop/rival' not in str(r) for r in service_rules(lab, "worker-1", "shop/front"))
+
+
 def test_what_somebody_wrote_by_hand_is_seen(cluster: Any) -> None:
     lab = cluster.copy()
     vip = lab.get("Service", "shop/cart").spec.cluster_ip
