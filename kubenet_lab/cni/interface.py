@@ -7,13 +7,14 @@ ValidateExpectedRoute).
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 from ..errors import CommandError, NotModelled
 from ..kernel.address import family, number, prefix
 from ..kernel.namespace import Namespace
 from .result import CniError, Result, RouteConfig
 
-__all__ = ["add_route", "check_addresses", "check_routes", "configure_interface", "errno_of", "go_net", "next_ip"]
+__all__ = ["add_route", "check_addresses", "check_routes", "configure_interface", "errno_of", "go_net", "in_go", "next_ip", "set_device"]
 
 
 def configure_interface(pod: Namespace, ifname: str, result: Result) -> None:
@@ -37,7 +38,10 @@ def configure_interface(pod: Namespace, ifname: str, result: Result) -> None:
         if c.gateway:
             gateways.setdefault(family(c.gateway), c.gateway)
     if not pod.link(ifname).up:
-        pod.set_link(ifname, up=True)
+        try:
+            set_device(pod, ifname, up=True)
+        except CniError as e:
+            raise CniError(999, f'failed to set "{ifname}" UP: {e.msg}') from None
     for r in result.routes:
         via = r.gw or gateways.get(prefix(r.dst).family, "")
         try:
@@ -45,6 +49,19 @@ def configure_interface(pod: Namespace, ifname: str, result: Result) -> None:
         except CommandError as e:
             net = go_net(r.dst).replace("IP:", "").replace("Mask:", "")
             raise CniError(999, f"failed to add route '{{{net}}} via {via or '<nil>'} dev {ifname}': {errno_of(str(e))}") from None
+
+
+def set_device(pod: Namespace, ifname: str, **changes: Any) -> None:
+    """Change a device (as `Namespace.set_link`). Raises CniError with the kernel's refusal in Go's words."""
+    try:
+        pod.set_link(ifname, **changes)
+    except CommandError as e:
+        raise CniError(999, in_go(e)) from None
+
+
+def in_go(e: CommandError) -> str:
+    """What netlink refuses, as Go prints the error number."""
+    return str(e).removeprefix("RTNETLINK answers: ").lower()
 
 
 def errno_of(message: str) -> str:

@@ -5,7 +5,6 @@ Source: containernetworking/plugins plugins/main/macvlan/macvlan.go. Without `ip
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -13,11 +12,12 @@ from typing import Any, cast
 from ..errors import CommandError
 from ..kernel.links import Link, MacvlanMode
 from ..kernel.namespace import Namespace
-from ..kernel.stacked import add_macvlan, lower_of
+from ..kernel.stacked import add_macvlan
 from .contract import Call, args_of
 from .decode import BOOL, INT, NETCONF, STRING, Struct, decode
-from .interface import check_addresses, check_routes, configure_interface
+from .interface import check_addresses, check_routes, configure_interface, in_go, set_device
 from .result import CniError, Dns, Interface, IpConfig, Result
+from .veth import parse_mac, veth_name
 
 __all__ = ["Macvlan"]
 
@@ -30,7 +30,6 @@ SCHEMA = Struct(
     },
 )  # fmt: skip
 MODES = ("bridge", "private", "vepa", "passthru")
-_MAC = re.compile(r"\A([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\Z")
 
 
 def _fail(message: str) -> CniError:
@@ -81,29 +80,32 @@ class Macvlan:
         link = self._create(call, conf, where, pod)
         mine = Interface(call.ifname, link.mac, sandbox=call.sandbox)
         ipam_type = conf.get("ipam", {}).get("type", "")
-        try:
-            if not ipam_type:
-                pod.set_link(call.ifname, up=True)
-                return Result((mine,), dns=Dns.from_dict(conf.get("dns", {})), cni_version=call.version)
+        if ipam_type:
+            # a failure from here on leaves the device to DEL: the program's clean-up looks at another `err`
             return self._address(call, conf, pod, mine, ipam_type)
-        except (CniError, CommandError):
+        try:
+            set_device(pod, call.ifname, up=True)
+        except CniError as e:
             pod.remove_link(call.ifname)
-            raise
+            raise _fail(f'failed to set "{call.ifname}" UP: {e.msg}') from None
+        return Result((mine,), dns=Dns.from_dict(conf.get("dns", {})), cni_version=call.version)
 
     def _create(self, call: Call, conf: Mapping[str, Any], where: Namespace, pod: Namespace) -> Link:
         mode, mac = self._mode(conf), conf["mac"]
-        if mac and not _MAC.match(mac):
-            raise _fail(f"invalid args {mac} for MAC addr: address {mac}: invalid MAC address")
-        if call.ifname in pod.links:
-            raise _fail(f'failed to rename macvlan to "{call.ifname}": file exists')
-        mac = mac.lower().replace("-", ":")
+        try:
+            mac = parse_mac(mac) if mac else ""
+        except CniError as e:
+            raise _fail(f"invalid args {mac} for MAC addr: {e.msg}") from None
+        taken = call.ifname in pod.links
+        name = veth_name(call.container_id, call.ifname) if taken else call.ifname  # made by another name, and then renamed
         try:
             below, mtu = (where, conf["master"]), conf.get("mtu") or 0
-            link = add_macvlan(pod, call.ifname, below, mode, mtu=mtu, mac=mac, up=False, origin=pod.origin)
+            link = add_macvlan(pod, name, below, mode, mtu=mtu, mac=mac, up=False, origin=pod.origin)
         except CommandError as e:
-            words = {"Device or resource busy": "device or resource busy", "Invalid argument": "invalid argument"}
-            why = next((v for k, v in words.items() if k in str(e)), str(e))
-            raise _fail(f"failed to create macvlan: {why}") from None
+            raise _fail(f"failed to create macvlan: {in_go(e)}") from None
+        if taken:
+            pod.remove_link(name)
+            raise _fail(f'failed to rename macvlan to "{call.ifname}": file exists')
         return link
 
     @staticmethod
@@ -133,7 +135,7 @@ class Macvlan:
 
     def check(self, call: Call) -> None:
         """Compare the pod with the result of ADD; raises CniError at the first difference."""
-        conf, where = self._load(call)
+        conf, _ = self._load(call)
         pod = call.host.netns(call.netns)
         if ipam_type := conf.get("ipam", {}).get("type", ""):
             call.host.plugin(ipam_type).check(call)
@@ -148,9 +150,6 @@ class Macvlan:
             raise _fail(f"Container Interface name in prevResult: {mine.name} not found")
         if link.macvlan is None:
             raise _fail(f"Error: Container interface {mine.name} not of type macvlan")
-        lower = lower_of(pod, link)
-        if lower is None or (lower[0].id, lower[1].name) != (where.id, conf["master"]):
-            raise _fail(f"Container interface {mine.name} is not on {conf['master']}")
         if link.macvlan.mode != self._mode(conf):
             raise _fail(f"Container macvlan mode {link.macvlan.mode} does not match expected value: {self._mode(conf)}")
         if mine.mac and mine.mac != link.mac:

@@ -17,6 +17,7 @@ from ..kernel.namespace import Namespace
 from ..kernel.shell.sysctl import known_to, value_in
 from .contract import Call, args_of
 from .decode import BOOL, INT, NETCONF, STRING, MapOf, Struct, decode
+from .interface import set_device
 from .result import CniError, Result
 from .veth import MAX_MTU, MIN_MTU, parse_mac
 
@@ -233,7 +234,7 @@ def _set_mac(pod: Namespace, ifname: str, mac: str) -> None:
         raise _fail(f'failed to get "{ifname}": Link not found')
     if int(address[:2], 16) & 1 or address == "00:00:00:00:00:00":
         raise _fail("cannot assign requested address")
-    pod.set_link(ifname, mac=address)
+    set_device(pod, ifname, mac=address)
 
 
 def _set_mtu(pod: Namespace, ifname: str, mtu: int) -> None:
@@ -241,4 +242,4 @@ def _set_mtu(pod: Namespace, ifname: str, mtu: int) -> None:
         raise _fail(f'failed to get "{ifname}": Link not found')
     if not MIN_MTU <= mtu <= MAX_MTU:
         raise _fail("invalid argument")
-    pod.set_link(ifname, mtu=mtu)
+    set_device(pod, ifname, mtu=mtu)

@@ -115,19 +115,21 @@ class History:
         filters = any(k["vlans"] for real in everything for k in real["seen"]["node"]["links"])
         for n, (step, ours, real) in enumerate(zip(self.steps, self.ours, everything, strict=True)):
             a, b = left.plain(ours, filters), right.plain(real, filters)
-            self.explain(step, a, b)
+            if self.explain(step, a, b):
+                break
             for key in sorted({*a, *b}):
                 if a.get(key) != b.get(key):
                     what = "\n    ".join(unlike(a.get(key), b.get(key)))
                     out.append(f"step {n} {json.dumps(step)}\n  {key}\n    {what}")
         return out
 
-    def explain(self, step: dict[str, Any], ours: dict[str, Any], real: dict[str, Any]) -> None:
-        """Differences that have a reason, made equal and counted.
+    def explain(self, step: dict[str, Any], ours: dict[str, Any], real: dict[str, Any]) -> bool:
+        """Differences that have a reason, made equal and counted. Gives True where the two go apart from here on.
 
-        Both are faults of release 1.1.1 that later ones do not have: the bridge plugin drops the DNS settings of its IPAM plugin
-        (plugins/main/bridge/bridge.go, "Use incoming DNS settings if provided"), and the portmap plugin looks for the rules of
-        each family in the tables of both (plugins/meta/portmap, "check is called for each address").
+        All are faults of release 1.1.1 that later ones do not have: the bridge plugin drops the DNS settings of its IPAM plugin
+        (plugins/main/bridge/bridge.go, "Use incoming DNS settings if provided"), the portmap plugin looks for the rules of
+        each family in the tables of both (plugins/meta/portmap, "check is called for each address"), and DEL of the macvlan plugin
+        wants the master and an MTU that fits, as ADD does (plugins/main/macvlan/macvlan.go, cmdDel).
         """
         for n, (a, b) in enumerate(zip(ours["answers"], real["answers"], strict=False)):
             if step["command"] == "ADD" and isinstance(a, dict) and isinstance(b, dict) and a.get("dns") and b.get("dns") == {}:
@@ -138,6 +140,13 @@ class History:
                 self.explained["portmap checks each family in both"] += 1
                 # what stands behind it in the chain was not asked
                 real["answers"] = [*real["answers"][:n], *ours["answers"][n:]]
+            if step["command"] == "DEL" and step["conflist"]["plugins"][0]["type"] == "macvlan" and isinstance(b, dict):
+                said = str(b.get("msg", ""))
+                b["msg"] = said.replace("load netconf:", "load netConf:")
+                if a is None and said.startswith(("Link not found", "no default route interface found", "invalid MTU")):
+                    self.explained["DEL of macvlan wants the master"] += 1
+                    return True
+        return False
 
 
 def unlike(ours: Any, real: Any, where: str = "") -> list[str]:
@@ -160,6 +169,7 @@ def _link(net: Network, ns: Namespace, name: str) -> dict[str, Any]:
         "name": k.name, "peer": k.peer, "mac": k.mac, "mtu": k.mtu, "up": k.up, "promisc": k.promisc, "allmulti": k.allmulti,
         "master": k.master, "hairpin": k.port.hairpin, "isolated": k.port.isolated, "kind": kind,
         "vlan_filtering": bool(getattr(k.bridge, "vlan_filtering", False)), "vlans": vlans_of(ns, name),
+        "mode": k.macvlan.mode if k.macvlan else "", "lower": k.macvlan.lower[1] if k.macvlan else "",
         "addresses": [str(a) for fam in (4, 6) for a in k.addresses if a.family == fam],
     }  # fmt: skip
 
@@ -220,9 +230,12 @@ class Roles:
         by_name = {k["name"]: k for k in node}
         for pod, what in seen.items():
             for k in what["links"]:
-                if pod == "node" or k["kind"] != "veth":
+                if pod == "node" or k["kind"] not in ("veth", "macvlan"):
                     continue
                 self._mac(k["mac"], f"mac({pod}/{k['name']})")
+                if k["kind"] == "macvlan":
+                    k["lower"] = k["lower"] or by_index[k["peer"]]["name"]
+                    continue
                 end = by_name.get(k["peer"][1]) if isinstance(k["peer"], (list, tuple)) else by_index.get(k["peer"])
                 if end is not None:
                     self.names[end["name"]] = f"veth({pod}/{k['name']})"

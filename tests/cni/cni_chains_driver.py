@@ -43,6 +43,7 @@ def links(pod: str | None) -> list[dict[str, Any]]:
             "promisc": "PROMISC" in k["flags"], "allmulti": "ALLMULTI" in k["flags"],
             "master": master, "hairpin": bool(master and port.get("hairpin")), "isolated": bool(master and port.get("isolated")),
             "kind": info.get("info_kind", ""), "vlan_filtering": bool(info.get("info_data", {}).get("vlan_filtering", 0)),
+            "mode": info.get("info_data", {}).get("mode", "") if info.get("info_kind") == "macvlan" else "", "lower": "",
             "vlans": [[v["vlan"], v.get("vlanEnd", v["vlan"]), sorted(v.get("flags", []))] for v in vlans.get(k["ifname"], [])],
             "addresses": [f"{a['local']}/{a['prefixlen']}" for a in k["addr_info"] if a["scope"] != "link"],
         })  # fmt: skip
