@@ -87,7 +87,9 @@ def add_route(pod: Namespace, ifname: str, r: RouteConfig, via: str) -> None:
     at = min((pod.routes.index(k) for k in same), default=-1)
     pod.routes = [k for k in pod.routes if k not in same]
     try:
-        pod.add_route(dst, dev=ifname, via=via, scope="global", mtu=r.mtu, table=table, metric=metric, origin=pod.origin)
+        pod.add_route(
+            dst, dev=ifname, via=via, scope="global", mtu=r.mtu, advmss=r.advmss, table=table, metric=metric, origin=pod.origin
+        )
     finally:
         if same:
             new = [k for k in pod.routes if k.key == same[0].key]

@@ -17,7 +17,7 @@ from .contract import Call, args_of
 from .decode import BOOL, INT, NETCONF, STRING, Struct, decode
 from .interface import check_addresses, check_routes, configure_interface, in_go, set_device
 from .result import CniError, Dns, Interface, IpConfig, Result
-from .veth import parse_mac, veth_name
+from .veth import assignable, parse_mac, veth_name
 
 __all__ = ["Macvlan"]
 
@@ -96,6 +96,8 @@ class Macvlan:
             mac = parse_mac(mac) if mac else ""
         except CniError as e:
             raise _fail(f"invalid args {mac} for MAC addr: {e.msg}") from None
+        if mac and not assignable(mac):
+            raise _fail("failed to create macvlan: cannot assign requested address")
         taken = call.ifname in pod.links
         name = veth_name(call.container_id, call.ifname) if taken else call.ifname  # made by another name, and then renamed
         try:

@@ -19,7 +19,7 @@ from .contract import Call, args_of
 from .decode import BOOL, INT, NETCONF, STRING, MapOf, Struct, decode
 from .interface import set_device
 from .result import CniError, Result
-from .veth import MAX_MTU, MIN_MTU, parse_mac
+from .veth import MAX_MTU, MIN_MTU, assignable, parse_mac
 
 __all__ = ["DATA_DIR", "Tuning"]
 
@@ -232,7 +232,7 @@ def _set_mac(pod: Namespace, ifname: str, mac: str) -> None:
         raise _fail(f"invalid args {mac} for MAC addr: {e.msg}") from None
     if ifname not in pod.links:
         raise _fail(f'failed to get "{ifname}": Link not found')
-    if int(address[:2], 16) & 1 or address == "00:00:00:00:00:00":
+    if not assignable(address):
         raise _fail("cannot assign requested address")
     set_device(pod, ifname, mac=address)
 

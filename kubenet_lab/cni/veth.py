@@ -14,7 +14,7 @@ from ..kernel.namespace import Namespace
 from .contract import Call
 from .result import CniError, Interface
 
-__all__ = ["MAX_MTU", "MIN_MTU", "delete_pair", "make_pair", "parse_mac", "veth_name"]
+__all__ = ["MAX_MTU", "MIN_MTU", "assignable", "delete_pair", "make_pair", "parse_mac", "veth_name"]
 
 #: what a veth and a bridge take (ETH_MIN_MTU, ETH_MAX_MTU)
 MIN_MTU, MAX_MTU = 68, 65535
@@ -35,6 +35,11 @@ def parse_mac(text: str) -> str:
     return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
 
 
+def assignable(mac: str) -> bool:
+    """May a device have it: neither a group address nor none at all (is_valid_ether_addr)?"""
+    return not int(mac[:2], 16) & 1 and mac != "00:00:00:00:00:00"
+
+
 def make_pair(call: Call, pod: Namespace, mtu: int, mac: str = "", *, master: str = "", port: BridgePort | None = None) -> str:
     """Make the pair: `call.ifname` in the pod, still down, and the host end, up; gives the host end's name.
 
@@ -49,7 +54,7 @@ def make_pair(call: Call, pod: Namespace, mtu: int, mac: str = "", *, master: st
         raise CniError(999, "failed to make veth pair: invalid argument")
     if call.ifname in pod.links:
         raise CniError(999, f"container veth name provided ({call.ifname}) already exists")
-    if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+    if not assignable(mac):
         raise CniError(999, "failed to make veth pair: cannot assign requested address")
     size = mtu if mtu > 0 else 1500
     name, n = veth_name(call.container_id, call.ifname), 0

@@ -95,6 +95,8 @@ class Listener:
 
 #: no IPv6 on a link with a smaller MTU (RFC 8200)
 MIN_MTU6 = 1280
+#: the most that a route may have TCP announce (net/ipv4/metrics.c ip_metrics_convert)
+MAX_MSS = 65535 - 40
 
 #: the sysctls that switch forwarding for a whole namespace
 _FORWARDING = {4: ("net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding"), 6: ("net.ipv6.conf.all.forwarding",)}
@@ -339,6 +341,7 @@ class Namespace:
         proto: str = "boot",
         onlink: bool = False,
         mtu: int = 0,
+        advmss: int = 0,
         table: int = 254,
         origin: str = "",
         replace_existing: bool = False,
@@ -372,7 +375,8 @@ class Namespace:
             metric = 1024 if fam == 6 else 0
         if scope is None:
             scope = "link" if type == "unicast" and not via and fam == 4 else "global"
-        route = Route(str(p), dev, canonical(via) if via else "", type, scope, src, metric, proto, onlink, mtu, table, origin)
+        gateway, advmss = canonical(via) if via else "", min(advmss, MAX_MSS)
+        route = Route(str(p), dev, gateway, type, scope, src, metric, proto, onlink, mtu, advmss, table, origin)
         same = [i for i, r in enumerate(self.routes) if r.key == route.key and r.family == route.family]
         if same:
             if not replace_existing:

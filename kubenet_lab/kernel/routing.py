@@ -22,7 +22,7 @@ _TABLE_NAMES = {v: k for k, v in TABLES.items()}
 
 @value
 class Route(Value):
-    """One route. `dst` is a CIDR ("0.0.0.0/0" and "::/0" are default); `mtu` 0 means the device's."""
+    """One route. `dst` is a CIDR ("0.0.0.0/0" and "::/0" are default); `mtu` 0 means the device's, `advmss` 0 what the MTU leaves."""
 
     dst: str
     dev: str = ""
@@ -34,6 +34,7 @@ class Route(Value):
     proto: str = "boot"  # "kernel", "boot", "static" ...: who put it there; "rule": no route, an `ip rule` said so
     onlink: bool = False
     mtu: int = 0
+    advmss: int = 0  # the MSS that TCP announces by this route, whatever the MTU
     table: int = 254
     origin: str = ""
 
@@ -71,6 +72,8 @@ class Route(Value):
             words += ["metric", str(self.metric)]
         if self.mtu:
             words += ["mtu", str(self.mtu)]
+        if self.advmss:
+            words += ["advmss", str(self.advmss)]
         if self.onlink:
             words += ["onlink"]
         return " ".join(words)

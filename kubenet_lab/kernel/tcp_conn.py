@@ -118,6 +118,12 @@ def forget(state: State, ns: str, key: Key) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- segments
+def announced_mss(w: Walk, ns: Namespace, key: Key) -> int:
+    """The MSS option of a SYN: the route's `advmss`, else what the path is believed to take (tcp_connect_init, tcp_make_synack)."""
+    route, _, _ = route_output(ns, key[2], key[0])
+    return route.advmss if route is not None and route.advmss else own_mss(w, ns, key)
+
+
 def own_mss(w: Walk, ns: Namespace, key: Key) -> int:
     """What the path is believed to take in one segment: its MTU without the two headers."""
     route, _, problem = route_output(ns, key[2], key[0])
@@ -139,7 +145,7 @@ def segment(
     if "F" in flags:
         seq += conn.unsent
     ack = conn.peer_isn + 1 + conn.received if "A" in flags else 0
-    mss = own_mss(w, ns, key) if "S" in flags else None
+    mss = announced_mss(w, ns, key) if "S" in flags else None
     tcp = Tcp(key[1], key[3], flags, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, mss, payload if payload is not None else EMPTY)
     f = Flight("output", ns.id, "", Packet(key[0], key[2], "TCP", tcp, ttl=conn.ttl), cause=cause, label=label)
     if label in ("syn", "data", "answer", "fin", "reset"):

@@ -14,6 +14,7 @@ from kubenet_lab.ingress import HttpRequest, HttpServer, IngressController
 from kubenet_lab.kernel.ask import Question, Result, put
 from kubenet_lab.kernel.namespace import Listener
 from kubenet_lab.kernel.network import Network
+from kubenet_lab.kernel.packet import Packet, Tcp
 from kubenet_lab.kernel.state import State
 from kubenet_lab.objects.snapshot import Snapshot
 from kubenet_lab.objects.views import KINDS
@@ -49,6 +50,22 @@ def seen(result: Result) -> str:
     """The client's address as the pod saw it."""
     lines = bytes(result.answer or b"").decode().splitlines()
     return next((line.removeprefix("client: ") for line in lines if line.startswith("client: ")), "")
+
+
+def test_what_a_route_of_ipam_announces_is_what_the_pods_syn_carries() -> None:
+    """routes[].mtu and routes[].advmss of a result (spec 1.1.0) are metrics of the pod's route (plugins pkg/ipam/ipam_linux.go)."""
+    net, hosts = lab({"a": 1})
+    net.add_namespace("worker-1", "pod:m", "Pod m")
+    to = {"dst": "10.244.2.0/24", "gw": "10.7.0.1", "mtu": 1300, "advmss": 900}
+    ipam = {"type": "static", "addresses": [{"address": "10.7.0.2/24", "gateway": "10.7.0.1"}], "routes": [{"dst": "0.0.0.0/0"}, to]}
+    plugin = {"type": "bridge", "bridge": "br7", "isGateway": True, "ipam": ipam}
+    Runtime(hosts["worker-1"]).add(NetworkList.parse({"cniVersion": "1.1.0", "name": "m", "plugins": [plugin]}), "m", "pod:m")
+    routes = [str(r) for r in net.namespaces["pod:m"].routes]
+    assert "10.244.2.0/24 via 10.7.0.1 dev eth0 mtu 1300 advmss 900" in routes
+    syn = put(net, State(), Question("pod:m", "10.244.2.9", 80, "TCP"), capture=True)
+    assert syn.walk.frames is not None
+    packets = [p for _, at, _, _, p in syn.walk.frames if at == "pod:m/eth0" and isinstance(p, Packet)]
+    assert next(p.l4.mss for p in packets if isinstance(p.l4, Tcp)) == 900
 
 
 def test_pods_on_two_nodes_keep_their_addresses() -> None:

@@ -75,7 +75,9 @@ def test_routes(pair: Any) -> None:
                  "ip route add 10.9.9.9 dev d0 scope host", "ip route replace 10.1.0.0/16 via 10.0.0.5", "ip route change 10.1.1.0/24 via 10.0.0.5",
                  "ip route add 10/8 via 10.0.0.2", "ip route add fd02::/64 via fd00::9", "ip route add fd02::/65 via fd00::8", "ip -6 route add default via fd00::7",
                  "ip -6 route add fd03::/64 dev d0 metric 5", "ip -6 route add blackhole fd04::/64", "ip -6 route add unreachable fd05::/64",
-                 "ip -6 route add fd06::1 dev d0 proto static"):  # fmt: skip
+                 "ip -6 route add fd06::1 dev d0 proto static", "ip route add 10.71.0.0/24 dev d0 mtu 1400 advmss 1300",
+                 "ip route add 10.72.0.0/24 via 10.0.0.3 advmss 70000", "ip route add 10.73.0.0/24 dev d0 advmss 0",
+                 "ip route add fd07::/64 via fd00::9 advmss 1200"):  # fmt: skip
         pair.do(line)
         for show in ("ip route", "ip -6 route", "ip -j route", "ip -d route"):
             pair.same(show)
@@ -84,7 +86,7 @@ def test_routes(pair: Any) -> None:
                  "ip route show exact 10.1.0.0/16", "ip route show 10.1.0.0/16", "ip route show default", "ip -6 route show dev d0", "ip -6 route show fd02::/64",
                  "ip route show proto kernel", "ip route list table main", "ip r s", "ip ro ls dev d0 proto kernel scope link"):  # fmt: skip
         pair.same(show)
-    for get in ("10.1.0.5", "10.1.1.5", "10.3.0.1", "10.4.0.1", "10.5.0.1", "10.6.0.1", "10.0.0.1", "127.0.0.1", "10.7.0.9", "8.8.8.8", "10.2.0.1",
+    for get in ("10.1.0.5", "10.1.1.5", "10.3.0.1", "10.4.0.1", "10.5.0.1", "10.6.0.1", "10.0.0.1", "127.0.0.1", "10.7.0.9", "8.8.8.8", "10.2.0.1", "10.71.0.5", "10.72.0.5",
                 "10.1.0.5 from 10.0.0.1", "10.1.0.5 from 9.9.9.9", "10.1.0.5 oif d0", "8.8.8.8 oif br0", "10.8.0.1 mark 1"):  # fmt: skip
         pair.same(f"ip route get {get}")
         pair.same(f"ip -o route get {get}")
@@ -221,6 +223,8 @@ ip route add 10.1.0.0/16
 ip route add 10.1.0.1/16 dev d0
 ip route add 10.1.0.0/16 via 1.2.3.4
 ip route add 10.1.0.0/16 via 10.0.0.7 dev nope
+ip route add 10.1.0.0/16 dev d0 advmss x
+ip route add 10.1.0.0/16 dev d0 advmss
 ip route add 10.1.0.0/16 via 10.0.0.7
 ip route add 10.1.0.0/16 via 10.0.0.8
 ip route add 10.1.0.0/16 via 1.2.3.4

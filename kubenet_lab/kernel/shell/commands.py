@@ -168,6 +168,8 @@ def _route(r: Route) -> str:
         words.append(f"metric {r.metric}")
     if r.mtu:
         words.append(f"mtu {r.mtu}")
+    if r.advmss:
+        words.append(f"advmss {r.advmss}")
     if r.onlink:
         words.append("onlink")
     return " ".join(words)

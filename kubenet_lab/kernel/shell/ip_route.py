@@ -51,7 +51,7 @@ _USAGE = """Usage: ip route { list | flush } SELECTOR
 SELECTOR := [ root PREFIX ] [ match PREFIX ] [ exact PREFIX ] [ table TABLE_ID ]
             [ proto RTPROTO ] [ type TYPE ] [ scope SCOPE ] [ dev STRING ] [ via ADDRESS ]
 ROUTE := [ TYPE ] PREFIX [ via ADDRESS ] [ dev STRING ] [ table TABLE_ID ] [ proto RTPROTO ]
-         [ scope SCOPE ] [ metric METRIC ] [ src ADDRESS ] [ mtu NUMBER ] [ onlink ]
+         [ scope SCOPE ] [ metric METRIC ] [ src ADDRESS ] [ mtu NUMBER ] [ advmss NUMBER ] [ onlink ]
 TYPE := { unicast | throw | unreachable | prohibit | blackhole }
 (this is what kubenet-lab models of ip route)"""
 
@@ -169,8 +169,8 @@ def _record(t: Terminal, r: Route, *, hide: frozenset[str], details: bool) -> di
     if r.metric or six:
         out["metric"] = r.metric
     out["flags"] = (["onlink"] if r.onlink else []) + (["linkdown"] if _has_no_carrier(t, r) else [])
-    if r.mtu:
-        out["metrics"] = [{"mtu": r.mtu}]
+    if metrics := {k: v for k, v in (("mtu", r.mtu), ("advmss", r.advmss)) if v}:
+        out["metrics"] = [metrics]
     if six:
         out["pref"] = "medium"
     return out
@@ -185,7 +185,7 @@ def _text(record: dict[str, Any]) -> str:
         elif key == "flags":
             words += value
         elif key == "metrics":
-            words.append(f"mtu {value[0]['mtu']}")
+            words += [f"{k} {v}" for k, v in value[0].items()]
         else:
             words.append(f"{names.get(key, key)} {value}")
     text = " ".join(words)
@@ -358,9 +358,12 @@ def _parse(t: Terminal, words: Words, o: Options, *, deleting: bool) -> dict[str
             if words.peek() == "lock":
                 raise NotModelled("ip route ... mtu lock")
             out["mtu"] = integer(words.take(), '"mtu" value is invalid\n')
+        elif word == "advmss":
+            if words.peek() == "lock":
+                raise NotModelled("ip route ... advmss lock")
+            out["advmss"] = integer(words.take(), '"mss" value is invalid\n')
         elif word in (
             "hoplimit",
-            "advmss",
             "rtt",
             "rttvar",
             "window",
@@ -610,12 +613,15 @@ def _get(t: Terminal, words: Words, o: Options) -> str:
     mtu = f"expires {int(learned[1] - t.state.clock)}sec mtu {learned[0]} " if learned and t.state.clock <= learned[1] else ""
     if six:
         mtu = mtu.rstrip() or (f"mtu {route.mtu}" if route.mtu else "")
+        mtu = f"{mtu} advmss {route.advmss}".strip() if route.advmss else mtu
         return _text({**record, "flags": []}).rstrip() + (f" {mtu}" if mtu else "") + " pref medium\n"
     if o.json:
         raise NotModelled("ip -j route get")
     cache = "cache " + ("<local> " if route.type == "local" else "") + mtu
     if route.mtu and not mtu:
         cache += f"mtu {route.mtu} "
+    if route.advmss:
+        cache += f"advmss {route.advmss} "
     if iif:
         cache += f"iif {iif} "
     names = {"gateway": "via", "prefsrc": "src"}
