@@ -21,22 +21,23 @@ if TYPE_CHECKING:
     from .course.case_file import mystery
     from .dns import CoreDNS
     from .policy import PolicyEngine
-    from .services import KubeProxy
+    from .services import CloudLoadBalancer, KubeProxy, MetalLB
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "MODELLED", "Allow", "Calico", "Cluster", "CniRuntime", "CommandError", "Conflist", "CoreDNS", "Decision", "Deny", "Flannel", "Hop",
-    "KubeProxy", "KubenetError", "Kubelet", "LoadError", "NotFound", "NotModelled", "Outcome", "PolicyEngine", "Reason", "SecurityGroup",
-    "Trace", "Underlay", "__version__", "check", "example", "hint", "learner", "load", "mystery", "plots", "predict", "progress",
-    "reveal", "widgets",
+    "MODELLED", "Allow", "Calico", "CloudLoadBalancer", "Cluster", "CniRuntime", "CommandError", "Conflist", "CoreDNS", "Decision",
+    "Deny", "Flannel", "Hop", "KubeProxy", "Kubelet", "KubenetError", "LoadError", "MetalLB", "NotFound", "NotModelled", "Outcome",
+    "PolicyEngine", "Reason", "SecurityGroup", "Trace", "Underlay", "__version__", "check", "example", "hint", "learner", "load",
+    "mystery", "plots", "predict", "progress", "reveal", "widgets",
 ]  # fmt: skip
 
 #: where each name comes from that is loaded when it is first used: `import kubenet_lab` stays light
 _LATER = {
     **dict.fromkeys(("Allow", "Cluster", "Deny", "Kubelet", "SecurityGroup", "Underlay", "example", "load"), "cluster"),
     **dict.fromkeys(("check", "hint", "learner", "mystery", "predict", "progress", "reveal"), "course"),
-    "Calico": "cni", "CniRuntime": "cni", "Conflist": "cni", "CoreDNS": "dns", "Flannel": "cni", "KubeProxy": "services",
+    "Calico": "cni", "CniRuntime": "cni", "Conflist": "cni", "CoreDNS": "dns", "Flannel": "cni",
+    **dict.fromkeys(("CloudLoadBalancer", "KubeProxy", "MetalLB"), "services"),
     "PolicyEngine": "policy",
 }  # fmt: skip
 

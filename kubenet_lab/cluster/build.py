@@ -26,6 +26,8 @@ from ..objects.snapshot import Snapshot
 from ..objects.views import EndpointSlice, Node, Pod
 from ..policy import PolicyEngine, kube_router_rules_for
 from ..services import KubeProxy, NftablesText, NodeView, nft_rules, rules, serves_loopback
+from .balancers import bind_health_checks, provider
+from .balancers import program as program_balancer
 from .filters import place_filters
 from .host_ports import host_port_problems
 from .listening import bind_pod
@@ -100,6 +102,8 @@ class Build:
         self._sockets(pods)
         self._resolvers()
         self._other_endpoints()
+        bind_health_checks(net, self.snapshot, nodes, self.proxy)
+        program_balancer(net, self.snapshot, self.plan, provider(self.options.load_balancer_option, self.plan))
         for node in nodes:
             ns = net.namespaces[node.name]
             self._addresses[node.name] = [a.ip for dev, a in ns.addresses() if dev != "lo"]

@@ -12,7 +12,7 @@ from ..objects.status import running, workload_statuses
 from ..objects.store import Changes, Store
 from ..objects.views import Node, Pod, Service
 from ..objects.workloads import CONTROLLERS
-from ..services import ServiceNetwork, allocate, slices
+from ..services import LoadBalancer, ServiceNetwork, allocate, slices
 from .names import node_address
 from .plan import Plan, api_server_documents, missing_pod_cidrs
 from .pod_network import Disk, PodNetwork
@@ -32,7 +32,7 @@ class Settled:
 
 def reconcile(
     store: Store, plan: Plan, network: PodNetwork, disks: MutableMapping[str, Disk], service_network: ServiceNetwork,
-    observed: Collection[str] = (), newest: Collection[str] = (),
+    observed: Collection[str] = (), newest: Collection[str] = (), balancer: LoadBalancer | None = None,
 ) -> Settled:  # fmt: skip
     """Run every controller until nothing changes. Raises KubenetError if they never agree.
 
@@ -48,6 +48,7 @@ def reconcile(
         ("kube-scheduler", schedule),
         ("kubelet", lambda s: _start_pods(s, store, network, disks)),
         (_ALLOCATOR, lambda s: _allocate_services(s, store, service_network, newest)),
+        ("load-balancer provider", lambda s: _load_balancers(s, balancer)),
         ("endpointslice-controller", lambda s: _endpoint_slices(s, observed)),
         ("workload statuses", workload_statuses),
     )
@@ -147,6 +148,14 @@ def _allocate_services(snapshot: Snapshot, store: Store, network: ServiceNetwork
     done = allocate(documents, network)
     changed = tuple(new for new, old in zip(done.documents, documents, strict=True) if new != old)
     return Changes(write=changed, findings=done.problems)
+
+
+def _load_balancers(snapshot: Snapshot, balancer: LoadBalancer | None) -> Changes:
+    """Addresses for Services of type LoadBalancer; without a provider they stay pending."""
+    if balancer is None:
+        return Changes()
+    documents, problems = balancer.assign(snapshot)
+    return Changes(write=tuple(documents), findings=tuple(problems))
 
 
 def _endpoint_slices(snapshot: Snapshot, observed: Collection[str]) -> Changes:

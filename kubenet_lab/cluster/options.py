@@ -11,7 +11,7 @@ from ..dns import CoreDNS
 from ..dns.coredns import not_modelled
 from ..errors import KubenetError, NotFound, NotModelled
 from ..policy import PolicyEngine, engine_for
-from ..services import KubeProxy
+from ..services import CloudLoadBalancer, KubeProxy, MetalLB
 from ..versions import MODELLED
 from .underlay import Underlay
 
@@ -56,6 +56,7 @@ class Options:
     proxy: Any = "auto"
     dns: Any = "auto"
     policy: Any = "auto"
+    load_balancer: Any = "auto"
     seed: int = 0
     strict: bool | None = None
     listening: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
@@ -115,6 +116,7 @@ class Options:
         self.kube_proxy  # noqa: B018 - raises for what is no mode
         self.coredns  # noqa: B018
         engine_for("flannel", self.policy_option)
+        self.load_balancer_option  # noqa: B018
 
     def _check_types(self) -> None:
         for name in ("pod_cidr", "service_cidr", "node_cidr"):
@@ -154,6 +156,17 @@ class Options:
         if self.dns in ("none", False):
             return None
         raise not_modelled(str(self.dns))
+
+    @property
+    def load_balancer_option(self) -> MetalLB | CloudLoadBalancer | None:
+        """The load-balancer provider; None: nobody gives addresses. Raises KubenetError."""
+        if isinstance(self.load_balancer, MetalLB | CloudLoadBalancer):
+            return self.load_balancer
+        named = {"auto": None, "none": None, "metallb": MetalLB(), "cloud": CloudLoadBalancer()}
+        if not isinstance(self.load_balancer, str) or self.load_balancer not in named:
+            known = "'none', 'metallb', 'cloud', kn.MetalLB(...) or kn.CloudLoadBalancer(...)"
+            raise KubenetError(f"load_balancer: found {self.load_balancer!r}, expected {known}")
+        return named[self.load_balancer]
 
     @property
     def policy_option(self) -> str | PolicyEngine | None:

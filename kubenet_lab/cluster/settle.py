@@ -18,6 +18,7 @@ from ..objects.status import hosted, pending
 from ..objects.store import Store
 from ..objects.views import Node, Pod, Service
 from ..services import KubeProxy, ServiceNetwork
+from .balancers import provider
 from .controllers import reconcile
 from .detect import enforcer, nodes_of_pods, proxy_options, selects_any
 from .names import node_address
@@ -96,7 +97,8 @@ class Declared:
         self._release(before)
         middle = self.store.snapshot()
         services = ServiceNetwork(self.plan.service_cidrs, seed=self.options.seed)
-        done = reconcile(self.store, self.plan, self.network, self.disks, services, self.observed, newest)
+        balancer = provider(self.options.load_balancer_option, self.plan)
+        done = reconcile(self.store, self.plan, self.network, self.disks, services, self.observed, newest, balancer)
         refused = [p for p in done.refused if strict is True or (strict is None and self._written_by_people(p.object))]
         if refused:
             raise LoadError(_placed(refused, source))
@@ -296,7 +298,7 @@ class Declared:
             assert self.network is not None and other.network is not None
             other._readdress(anew=other.network.name.split()[0] != self.network.name.split()[0])
         other.notes = [*notes, *(n for n in other.notes if n.what not in decided)]
-        if rewired or given & {"cni", "pod_cidr", "service_cidr", "dns", "strict"}:
+        if rewired or given & {"cni", "pod_cidr", "service_cidr", "dns", "strict", "load_balancer"}:
             other.settle(other.store.snapshot(), strict=options.strict)
         return other
 

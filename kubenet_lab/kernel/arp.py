@@ -44,6 +44,8 @@ def arp_input(w: Walk, f: Flight, arp: Arp) -> Successors:
         if arp.target_mac != link.mac and f.dmac != link.mac:
             return ()
         return learn(w, ns, f.dev, arp.sender_ip, arp.sender_mac, "neigh.proxied" if f.label == "proxy" else "neigh.learned")
+    if (f.dev, arp.target_ip) in ns.announced:  # a program hears it too, and answers; the kernel knows nothing of that
+        return [_answer(ns, link, arp), *(_solicited if ":" in arp.target_ip else _requested)(w, f, ns, link, arp)]
     if ":" in arp.target_ip:
         return _solicited(w, f, ns, link, arp)
     return _requested(w, f, ns, link, arp)

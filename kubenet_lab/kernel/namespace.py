@@ -117,6 +117,7 @@ class Namespace:
         self.rules: list[RoutingRule] = [*default_rules(4), *default_rules(6)]
         self.neighbours: dict[tuple[str, str], Neighbour] = {}  # (dev, ip)
         self.proxies: dict[tuple[str, str], str] = {}  # (dev, ip) to answer for -> origin; dev "" is any
+        self.announced: dict[tuple[str, str], str] = {}  # (dev, ip) that a program answers for -> origin
         self.fdb: list[FdbEntry] = []
         self.listeners: list[Listener] = []
         self.sysctls: dict[str, int] = {}
@@ -466,6 +467,12 @@ class Namespace:
     def proxies_for(self, ip: str, dev: str) -> bool:
         """Is `ip` listed to be answered for on `dev`?"""
         return (dev, ip) in self.proxies or ("", ip) in self.proxies
+
+    def announce(self, dev: str, ip: str, *, origin: str = "") -> None:
+        """A program with a raw socket answers ARP and NDP on `dev` for `ip`, which is no address of this machine (MetalLB's speaker)."""
+        self.link(dev)
+        self.announced[dev, canonical(ip)] = origin
+        self.touch()
 
     def remove_proxy(self, ip: str, dev: str = "") -> None:
         try:

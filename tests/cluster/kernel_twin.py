@@ -48,6 +48,7 @@ def describe(network: Any, questions: list[Question]) -> dict[str, Any]:
             "rules": {str(fam): ns.ruleset(fam).save() for fam in (4, 6)},
             "ipsets": ns.ipsets.save() if ns.ipsets else "",
             "bridge_nf": [ns.sysctl(f"net.bridge.bridge-nf-call-{t}") for t in ("iptables", "ip6tables")],
+            "announced": [[dev, ip] for dev, ip in ns.announced if ":" not in ip],
             "listen": [[k.protocol, k.port, k.owner] for k in ns.listeners if not k.address],
         }
     return {"spaces": spaces, "veths": veths, "children": children, "wires": wires, "questions": questions}
@@ -69,6 +70,23 @@ class Servers:
         if protocol == "TCP":
             s.listen(64)
         self.selector.register(s, selectors.EVENT_READ, (protocol, owner))
+
+    def answer_arp(self, space: Space, dev: str, ip: str) -> None:
+        """As a program with a raw socket does for an address that is none of its machine's (RFC 826)."""
+        with space:
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+            s.bind((dev, 0x0806))
+        mine, wanted = s.getsockname()[4], socket.inet_aton(ip)
+
+        def serve() -> None:
+            while True:
+                frame = s.recv(2048)
+                arp = frame[14:42]
+                if arp[6:8] == b"\x00\x01" and arp[24:28] == wanted:
+                    asker = arp[8:18]
+                    s.send(asker[:6] + mine + b"\x08\x06" + arp[:6] + b"\x00\x02" + mine + wanted + asker)
+
+        threading.Thread(target=serve, daemon=True).start()
 
     def _serve(self) -> None:
         while True:
@@ -213,6 +231,8 @@ def main() -> None:
     for id, space in spaces.items():
         for protocol, port, owner in spec["spaces"][id]["listen"]:
             servers.listen(space, protocol, port, owner)
+        for dev, ip in spec["spaces"][id]["announced"]:
+            servers.answer_arp(space, dev, ip)
     with ThreadPoolExecutor(8) as pool:  # most of the time they wait
         answers = list(pool.map(lambda q: ask(spaces[q[0]], *q[1:]), spec["questions"]))
     sources = {q[0] for q in spec.get("often", ())}  # one source asks one thing after the other: what one remembers, the next one meets

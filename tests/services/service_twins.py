@@ -57,6 +57,7 @@ def random_service(rng: random.Random, number: int, app: str, drawn: Counter[str
             ranges = rng.sample([f"{WORLD}/32", f"{NEAR}/32", "10.244.0.0/16", "192.168.50.0/24", "192.168.50.11/32"], rng.randint(1, 2))
             document["spec"]["loadBalancerSourceRanges"] = ranges
         mode = rng.choice(["VIP", "VIP", "VIP", "Proxy"])
+        drawn["ipMode Proxy"] += mode == "Proxy"
         document["status"] = {"loadBalancer": {"ingress": [{"ip": VIPS[number], "ipMode": mode}]}}
         if rng.random() < 0.2:
             document["spec"]["allocateLoadBalancerNodePorts"] = False
@@ -104,7 +105,9 @@ def draw(seed: int, mode: str, flows: int = 14) -> Case:
     docs.append(pod("default/client", f"worker-{rng.randint(1, count)}", {"app": "client"}))
     services = [random_service(rng, i, rng.choice("aaabc"), drawn) for i in range(2)]
     docs += services
-    cluster = kn.load(docs, cni=networks(rng), proxy=random_proxy(rng, mode), seed=seed)
+    balancer = rng.choice(["none", "none", "metallb", "cloud", kn.CloudLoadBalancer(ip_mode="Proxy")])
+    drawn[str(balancer).partition("(")[0]] += 1
+    cluster = kn.load(docs, cni=networks(rng), proxy=random_proxy(rng, mode), load_balancer=balancer, seed=seed)
     for name in names:
         state = rng.random()
         if state < 0.15:
@@ -118,7 +121,8 @@ def draw(seed: int, mode: str, flows: int = 14) -> Case:
 def _route_outside(rng: random.Random, cluster: kn.Cluster, services: list[dict[str, Any]]) -> None:
     """The world's router and the machine on the wire send balancers' and external addresses to a node, as an administrator makes them."""
     for doc in services:
-        ingress = doc.get("status", {}).get("loadBalancer", {}).get("ingress", [])
+        by_hand = cluster.options.load_balancer == "none"
+        ingress = doc.get("status", {}).get("loadBalancer", {}).get("ingress", []) if by_hand else []
         for address in [*(i["ip"] for i in ingress), *doc["spec"].get("externalIPs", [])]:
             way = node_address(rng.choice(cluster.nodes))
             ns = cluster.network().namespaces["gateway"]

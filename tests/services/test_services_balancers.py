@@ -1,0 +1,215 @@
+"""Load-balancer providers: who gets which address, which node answers for it, what a balancer's machine and kube-proxy's health server do.
+
+Sources: metallb internal/allocator/allocator_test.go, speaker/layer2_controller_test.go; KEP-1959 (loadBalancerClass), KEP-1860 (ipMode),
+KEP-1864 (allocateLoadBalancerNodePorts), KEP-1143 (excluded nodes); Kubernetes 1.34 pkg/proxy/healthcheck.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+import kubenet_lab as kn
+from tests.cluster.cluster_fixtures import SMALL, Doc, node, pod, service
+
+LAN, WORLD = "external:192.168.50.200", "external:203.0.113.7"
+
+
+def lb(name: str, *ports: Doc, notes: dict[str, str] | None = None, app: str = "server", **spec: Any) -> Doc:
+    document = service(name, {"app": app}, *ports, type="LoadBalancer", **spec)
+    if notes:
+        document["metadata"]["annotations"] = notes
+    return document
+
+
+def ips(cluster: kn.Cluster, name: str) -> list[str]:
+    found: Any = cluster.get("svc", f"default/{name}")
+    return [i.ip for i in found.status.load_balancer.ingress]
+
+
+def load(*services: Doc, **options: Any) -> kn.Cluster:
+    return kn.load([*SMALL[:3], *services], **options)
+
+
+def test_without_a_provider_it_is_pending_and_its_node_port_works() -> None:
+    cluster = load(lb("a"))
+    assert ips(cluster, "a") == []
+    port = cluster.get("svc", "default/a").spec.ports[0].node_port  # type: ignore[attr-defined]
+    assert cluster.connect(LAN, "node:worker-1", port)
+
+
+def test_metallb_gives_the_first_free_address_by_name_and_keeps_what_was_given() -> None:
+    cluster = load(lb("b"), lb("a"), load_balancer=kn.MetalLB(["192.168.50.240-192.168.50.242"]))
+    assert (ips(cluster, "a"), ips(cluster, "b")) == (["192.168.50.240"], ["192.168.50.241"])
+    cluster.delete("svc", "default/a").apply([lb("c"), lb("d"), lb("e")])
+    assert [ips(cluster, n) for n in "bcde"] == [["192.168.50.241"], ["192.168.50.240"], ["192.168.50.242"], []]
+    assert any("no available IPs" in str(f) for f in cluster.findings)
+    cluster.delete("svc", "default/c")
+    assert ips(cluster, "e") == ["192.168.50.240"]
+
+
+@pytest.mark.parametrize(
+    ("given", "want", "said"),
+    [
+        ({"loadBalancerIP": "192.168.50.245"}, ["192.168.50.245"], ""),
+        ({"notes": {"metallb.io/loadBalancerIPs": "192.168.50.246"}}, ["192.168.50.246"], ""),
+        ({"notes": {"metallb.universe.tf/loadBalancerIPs": "192.168.50.247"}}, ["192.168.50.247"], ""),
+        ({"loadBalancerIP": "10.9.9.9"}, [], "is not allowed in config"),
+        ({"loadBalancerIP": "192.168.50.240"}, [], "also in use by default/a"),
+        ({"notes": {"metallb.io/loadBalancerIPs": "nonsense"}}, [], "invalid requested"),
+    ],
+)
+def test_requested_addresses(given: dict[str, Any], want: list[str], said: str) -> None:
+    cluster = load(lb("a"), load_balancer="metallb")
+    cluster.apply(lb("z", **given))
+    assert ips(cluster, "z") == want
+    assert said in " ".join(map(str, cluster.findings))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ({"key": "k", "port": 80}, {"key": "k", "port": 81}, True),
+        ({"key": "k", "port": 80}, {"key": "k", "port": 80}, False),
+        ({"key": "k", "port": 80}, {"key": "other", "port": 81}, False),
+        ({"key": "", "port": 80}, {"key": "", "port": 81}, False),
+        ({"key": "k", "port": 80, "local": True}, {"key": "k", "port": 81}, False),
+        ({"key": "k", "port": 80, "local": True}, {"key": "k", "port": 81, "local": True}, True),
+        ({"key": "k", "port": 80, "local": True}, {"key": "k", "port": 81, "local": True, "app": "client"}, False),
+    ],
+)
+def test_shared_addresses(first: Doc, second: Doc, shared: bool) -> None:
+    def made(name: str, want: Doc) -> Doc:
+        notes = {"metallb.io/loadBalancerIPs": "192.168.50.240"} | ({"metallb.io/allow-shared-ip": want["key"]} if want["key"] else {})
+        policy = {"externalTrafficPolicy": "Local"} if want.get("local") else {}
+        return lb(name, {"port": want["port"], "targetPort": 8080}, notes=notes, app=want.get("app", "server"), **policy)
+
+    cluster = load(made("a", first), made("b", second), load_balancer="metallb")
+    assert ips(cluster, "a") == ["192.168.50.240"]
+    assert ips(cluster, "b") == (["192.168.50.240"] if shared else [])
+
+
+def test_one_node_answers_and_policy_local_chooses_among_nodes_with_endpoints() -> None:
+    docs = [node(f"worker-{i}", f"192.168.50.{10 + i}", f"10.244.{i}.0/24") for i in (1, 2, 3)]
+    docs += [
+        pod("default/one", "worker-2", {"app": "server"}, (("http", 8080, "TCP"),)),
+        lb("any"),
+        lb("near", externalTrafficPolicy="Local"),
+    ]
+    cluster = kn.load(docs, load_balancer="metallb")
+    names = {n: cluster.network().namespaces[n].announced for n in ("worker-1", "worker-2", "worker-3")}
+    (any_ip,), (near_ip,) = ips(cluster, "any"), ips(cluster, "near")
+    winner = min(names, key=lambda n: sha256(f"{n}#{any_ip}".encode()).digest())
+    assert [n for n, found in names.items() if ("eth0", any_ip) in found] == [winner]
+    assert [n for n, found in names.items() if ("eth0", near_ip) in found] == ["worker-2"]
+    assert cluster.connect(LAN, near_ip).source_seen == "192.168.50.200"
+    assert cluster.connect(WORLD, near_ip).source_seen == "203.0.113.7"
+    cluster.set_pod("default/one", terminating=True)  # it still serves
+    assert cluster.connect(LAN, near_ip)
+    cluster.set_pod("default/one", serving=False)
+    assert not any(cluster.network().namespaces[n].announced for n in names)
+    assert cluster.flush().connect(LAN, near_ip).error == "EHOSTUNREACH"
+
+
+def test_an_excluded_node_neither_answers_nor_is_a_backend() -> None:
+    label = {"labels": {"node.kubernetes.io/exclude-from-external-load-balancers": ""}}
+    docs = [
+        node("worker-1", "192.168.50.11", "10.244.1.0/24"),
+        node("worker-2", "192.168.50.12", "10.244.2.0/24", **label),
+        *SMALL[:3],
+        lb("a"),
+    ]
+    assert not kn.load(docs, load_balancer="metallb").network().namespaces["worker-2"].announced
+    cloud = kn.load(docs, load_balancer="cloud")
+    assert "192.168.50.12:" not in cloud.network().namespaces["balancer"].ruleset(4).save()
+
+
+def test_load_balancer_class() -> None:
+    docs = lb("mine", loadBalancerClass="example.com/lab"), lb("plain")
+    for option, want in (
+        (kn.MetalLB(load_balancer_class="example.com/lab"), (1, 0)), (kn.MetalLB(), (0, 1)),
+        (kn.CloudLoadBalancer(load_balancer_class="example.com/lab"), (1, 0)), (kn.CloudLoadBalancer(), (0, 1)),
+    ):  # fmt: skip
+        cluster = load(*docs, load_balancer=option)
+        assert (len(ips(cluster, "mine")), len(ips(cluster, "plain"))) == want
+
+
+def test_a_cloud_balancer_sends_only_to_healthy_nodes_and_its_source_is_its_own() -> None:
+    cluster = load(lb("any"), lb("near", externalTrafficPolicy="Local"), load_balancer="cloud")
+    cluster.set_pod("default/near", ready=False)
+    (near_ip,) = ips(cluster, "near")
+    found = cluster.outcomes(WORLD, near_ip)
+    assert [(o.answered_by, o.source_seen) for o in found] == [("default/far", "192.168.50.254")]
+    number = cluster.get("svc", "default/near").spec.health_check_node_port  # type: ignore[attr-defined]
+    assert [cluster.request(LAN, f"http://192.168.50.{h}:{number}/").answer.status for h in (11, 12)] == [503, 200]
+    assert len(cluster.outcomes(WORLD, ips(cluster, "any")[0])) == 2  # by either node, to the endpoint that is left
+    cluster.set_pod("default/far", ready=False)
+    assert cluster.connect(WORLD, near_ip).verdict == "timeout"
+
+
+def test_ip_mode_proxy_sends_clients_inside_by_the_balancer() -> None:
+    cluster = load(lb("a", externalTrafficPolicy="Local"), load_balancer=kn.CloudLoadBalancer(ip_mode="Proxy"))
+    (ip,) = ips(cluster, "a")
+    assert {o.source_seen for o in cluster.outcomes("default/client", ip)} == {"192.168.50.254"}
+    vip = cluster.copy(load_balancer="cloud")
+    assert ips(vip, "a") == [ip]
+    assert {o.source_seen for o in vip.outcomes("default/client", ip)} == {vip.get("pod", "default/client").status.pod_ip}
+
+
+def test_a_cloud_balancer_needs_node_ports_and_metallb_does_not() -> None:
+    bare = lb("a", allocateLoadBalancerNodePorts=False)
+    for option, verdict in (("cloud", "timeout"), ("metallb", "delivered")):
+        cluster = load(bare, load_balancer=option)
+        assert cluster.get("svc", "default/a").spec.ports[0].node_port == 0  # type: ignore[attr-defined]
+        assert cluster.connect(WORLD, ips(cluster, "a")[0]).verdict == verdict
+
+
+def test_source_ranges_bind_the_balancers_address_and_not_the_node_port() -> None:
+    cluster = load(lb("a", loadBalancerSourceRanges=["203.0.113.0/24"]), load_balancer="metallb")
+    (ip,) = ips(cluster, "a")
+    port = cluster.get("svc", "default/a").spec.ports[0].node_port  # type: ignore[attr-defined]
+    assert cluster.connect(WORLD, ip)
+    assert cluster.connect(LAN, ip).verdict == "timeout"
+    assert cluster.connect("default/client", ip).verdict == "timeout"
+    assert cluster.connect(LAN, "node:worker-1", port)
+
+
+def test_dual_stack() -> None:
+    cluster = load(lb("a", ipFamilyPolicy="RequireDualStack"), load_balancer="metallb", ip_families=("IPv4", "IPv6"))
+    four, six = ips(cluster, "a")
+    assert four == "192.168.50.240"
+    assert cluster.connect(LAN, four)
+    assert cluster.connect("external:2001:db8::7", six)
+
+
+def test_the_health_server_speaks_as_kube_proxys() -> None:
+    cluster = load(lb("a", externalTrafficPolicy="Local"))
+    number = cluster.get("svc", "default/a").spec.health_check_node_port  # type: ignore[attr-defined]
+    answer = cluster.request(LAN, f"http://192.168.50.11:{number}/healthz").answer
+    want = '{\n\t"service": {\n\t\t"namespace": "default",\n\t\t"name": "a"\n\t},\n\t"localEndpoints": 1,\n\t"serviceProxyHealthy": true\n}'
+    assert (answer.status, answer.body.decode()) == (200, want)
+    assert answer.header("X-Load-Balancing-Endpoint-Weight") == "1"
+    cluster.set_pod("default/near", terminating=True)  # traffic may still go to it, but it does not count
+    answer = cluster.request(LAN, f"http://192.168.50.11:{number}/").answer
+    assert (answer.status, b'"localEndpoints": 0' in answer.body) == (503, True)
+
+
+@pytest.mark.parametrize("value", [3, "elb", kn.KubeProxy()])
+def test_what_is_no_provider(value: Any) -> None:
+    with pytest.raises(kn.KubenetError, match="load_balancer: found"):
+        load(load_balancer=value)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: kn.MetalLB("10.0.0.9-10.0.0.1"), lambda: kn.MetalLB(["x"]), lambda: kn.CloudLoadBalancer("10.0.0.1/8")]
+)
+def test_what_is_no_pool(make: Any) -> None:
+    with pytest.raises(kn.KubenetError, match="pool: found"):
+        make()
+
+
+def test_bad_ip_mode() -> None:
+    with pytest.raises(kn.KubenetError, match="ip_mode"):
+        kn.CloudLoadBalancer(ip_mode="proxy")
