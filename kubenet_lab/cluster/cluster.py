@@ -315,7 +315,8 @@ class Cluster:
     ) -> Trace:  # fmt: skip
         """One connection, datagram or ping. `size`: bytes of L4 payload; `via`: the node by which a packet from outside enters.
 
-        `timeout`: lab seconds until the client gives up. A name as `dst` is resolved first, as the client would.
+        `timeout`: lab seconds until the client gives up. A name as `dst` is resolved first, as the client would. A UDP client hears
+        every ICMP error, as one does that sets IP_RECVERR (glibc's resolver); others hear only of refusals and wait for the rest.
         """
         return questions.connect(
             self.live(), src, dst, port, protocol, size=size, df=df, source_port=source_port, via=via, timeout=timeout, ttl=ttl

@@ -129,6 +129,8 @@ def ask(space: Space, protocol: str, dst: str, port: int) -> list[str]:
         fam = socket.AF_INET6 if ":" in dst else socket.AF_INET
         s = socket.socket(fam, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
     s.settimeout(WAIT)
+    if protocol == "UDP":  # IP_RECVERR, IPV6_RECVERR: without it a socket hears only of errors that end all hope (icmp_err_convert)
+        s.setsockopt(*((socket.IPPROTO_IPV6, 25) if fam == socket.AF_INET6 else (socket.IPPROTO_IP, 11)), 1)
     try:
         s.connect((dst, port))
         if protocol == "UDP":
