@@ -338,6 +338,10 @@ class Outcome:
     source_seen: str | None
     error: str | None = None
     trace: Trace | None = field(default=None, repr=False, compare=False)
+    endpoint: str | None = field(default=None, repr=False)  # "10.244.1.5:8080", where the destination was translated to
+    masquerade: str | None = field(default=None, repr=False)  # the address that the source was translated to
+    #: by the kernel's own numbers: a rule's 0.3333333333 is 31 bits there, and not 1/3
+    kernel_probability: Fraction | None = field(default=None, repr=False)
 
     def __bool__(self) -> bool:
         return self.verdict == "delivered"

@@ -31,6 +31,7 @@ from .plan import Assumption, Plan
 from .pod_state import changed_pod
 from .questions import Connection
 from .settle import Declared
+from .stale_flows import clean_stale_flows
 from .summary import Summary, summarise
 from .topology import Topology, topology_of
 from .underlay_view import UnderlayView
@@ -72,7 +73,7 @@ class Cluster:
         change(work)
         self._declared = work
         self._build = self._topology = None
-        self._state.forget("hits")
+        clean_stale_flows(work.store.snapshot(), self._state)
         return self
 
     def apply(self, source: Any, *, strict: bool | None = None) -> Cluster:

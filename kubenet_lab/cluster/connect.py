@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import KubenetError, NotModelled
 from ..kernel.ask import DEFAULT_TIMEOUT, Question, Result, put
 from ..kernel.ask import outcomes as all_outcomes
-from ..kernel.packet import Filler, Payload
+from ..kernel.packet import Filler, Packet, Payload
 from ..kernel.story import trace_of
 from ..trace import Outcome, Reason, Trace
 from .fork import Fork, Target, entering, source_of, target_of
@@ -144,6 +144,28 @@ def resolve(fork: Fork, src: Any, name: str, family: str = "any", resolver: str 
     return fork.cluster.stub_resolve(fork, source_of(fork, src), name, family, resolver)
 
 
+def _outcome(same: Sequence[tuple[Fraction, Result]], trace: Trace) -> Outcome:
+    """Walks that ended the same way; endpoint and masquerade are None where they differ."""
+    endpoints, sources = ({_translated(r, ends) for _, r in same} for ends in (("nat.dnat",), ("nat.masquerade", "nat.snat")))
+    r = same[0][1]
+    return Outcome(
+        sum((share for share, _ in same), Fraction(0)), r.verdict, r.answered_by, r.source_seen, r.error, trace,
+        endpoints.pop() if len(endpoints) == 1 else None, sources.pop() if len(sources) == 1 else None,
+        sum((r.kernel_share for _, r in same), Fraction(0)),
+    )  # fmt: skip
+
+
+def _translated(r: Result, codes: Sequence[str]) -> str | None:
+    """What the last translation on the way there made of the destination, or of the source."""
+    for event in reversed(r.forward.events() if r.forward is not None else ()):
+        if event.code in codes and isinstance(event.after, Packet):
+            if codes[0] != "nat.dnat":
+                return event.after.src
+            port = getattr(event.after.l4, "dport", 0)
+            return f"[{event.after.dst}]:{port}" if ":" in event.after.dst else f"{event.after.dst}:{port}"
+    return None
+
+
 def outcomes(
     fork: Fork,
     src: Any,
@@ -162,13 +184,8 @@ def outcomes(
         return Outcomes((Outcome(Fraction(1), trace.verdict, None, None, trace.error, trace),))
     with entering(fork, source, target.address, via):
         found: list[tuple[Fraction, Result]] = all_outcomes(fork.network, fork.state, q, lambda r: r)
-    merged: dict[tuple[Any, ...], tuple[Fraction, Result]] = {}
+    merged: dict[tuple[Any, ...], list[tuple[Fraction, Result]]] = {}
     for share, r in found:
-        key = (r.verdict, r.answered_by, r.source_seen, r.error)
-        before = merged.get(key)
-        merged[key] = (share + before[0], before[1]) if before else (share, r)
-    listed = [
-        Outcome(share, r.verdict, r.answered_by, r.source_seen, r.error, told(fork, r, question, source, target)) for share,
-        r in merged.values()
-    ]  # fmt: skip
+        merged.setdefault((r.verdict, r.answered_by, r.source_seen, r.error), []).append((share, r))
+    listed = [_outcome(same, told(fork, same[0][1], question, source, target)) for same in merged.values()]
     return Outcomes(sorted(listed, key=lambda o: (-o.probability, o.verdict, o.answered_by or "", o.source_seen or "")))

@@ -15,6 +15,7 @@ from ..errors import KubenetError
 from ..trace import Phase, Verdict
 from . import l2, sockets  # noqa: F401  (their stages register themselves)
 from .background import catch_up
+from .chance import kernel_share
 from .flight import Flight, Timer, Trail
 from .l3 import MAX_SIZE as MAX_PACKET
 from .l3 import connected_to, path_mtu, route_output
@@ -75,6 +76,7 @@ class Result:
     walk: Walk = field(repr=False, default=None)  # type: ignore[assignment]
     key: tuple[Any, ...] = ()
     ending: str = ""  # code of the event that ended it, "" if delivered
+    kernel_share: Fraction = Fraction(1)  # of `outcomes`: its probability by the numbers that the kernel keeps
 
 
 def source_port_of(net: Network, state: State, q: Question, src: str = "") -> int:
@@ -353,7 +355,7 @@ def outcomes(net: Network, state: State, q: Question, record: Callable[[Result],
         share = Fraction(1)
         for pick, weights in script.made:
             share *= Fraction(weights[pick], sum(weights))
-        found.append((share, record(result)))
+        found.append((share, record(replace(result, kernel_share=kernel_share(script.made)))))
         if len(found) > MAX_OUTCOMES:
             raise KubenetError(f"more than {MAX_OUTCOMES} ways this can go")
         for i in range(len(script.made) - 1, len(told) - 1, -1):

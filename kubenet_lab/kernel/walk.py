@@ -105,7 +105,7 @@ class Script:
     def choose(self, weights: Sequence[int], chooser: str) -> int:
         i = len(self.made)
         pick = self.told[i] if i < len(self.told) else next(k for k, w in enumerate(weights) if w)
-        self.made.append((pick, tuple(weights)))
+        self.made.append((pick, weights if isinstance(weights, tuple) else tuple(weights)))
         return pick
 
     def fraction(self, chooser: str) -> float:

@@ -59,8 +59,8 @@ class KubeProxy:
 
     @property
     def mark(self) -> str:
-        """The masquerade mark, as iptables prints it (kube-proxy itself pads it with zeros to 0x00004000)."""
-        return f"{1 << self.masquerade_bit:#x}"
+        """The masquerade mark as kube-proxy writes it ("%#08x"); iptables prints 0x4000."""
+        return f"{1 << self.masquerade_bit:#010x}"
 
     def modelled(self) -> None:
         """Raises NotModelled for a mode that the lab does not program."""

@@ -66,6 +66,8 @@ class Servers:
             s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
             s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             s.bind(("::", port))
+        if protocol == "UDP":
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         s.setblocking(False)
         if protocol == "TCP":
             s.listen(64)
@@ -98,8 +100,10 @@ class Servers:
                         conn.sendall(_answer(owner, peer))
                         conn.close()
                     else:
-                        _, peer = key.fileobj.recvfrom(65535)  # type: ignore[union-attr]
-                        key.fileobj.sendto(_answer(owner, peer), peer)  # type: ignore[union-attr]
+                        # the answer comes from the address that was asked, as DNS servers do it; else the route would choose one
+                        _, asked, _, peer = key.fileobj.recvmsg(65535, 256)  # type: ignore[union-attr]
+                        own = [(level, kind, data[:16] + b"\0\0\0\0") for level, kind, data in asked]
+                        key.fileobj.sendmsg([_answer(owner, peer)], own, 0, peer)  # type: ignore[union-attr]
                 except OSError:
                     continue
 
@@ -129,8 +133,7 @@ def ask(space: Space, protocol: str, dst: str, port: int) -> list[str]:
         fam = socket.AF_INET6 if ":" in dst else socket.AF_INET
         s = socket.socket(fam, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
     s.settimeout(WAIT)
-    if protocol == "UDP":  # IP_RECVERR, IPV6_RECVERR: without it a socket hears only of errors that end all hope (icmp_err_convert)
-        s.setsockopt(*((socket.IPPROTO_IPV6, 25) if fam == socket.AF_INET6 else (socket.IPPROTO_IP, 11)), 1)
+    _hear_all(s, protocol, fam)
     try:
         s.connect((dst, port))
         if protocol == "UDP":
@@ -145,6 +148,12 @@ def ask(space: Space, protocol: str, dst: str, port: int) -> list[str]:
         return ["unreachable" if e.errno in (13, 22, 101, 113) else f"errno {e.errno}", "", ""]
     finally:
         s.close()
+
+
+def _hear_all(s: socket.socket, protocol: str, fam: int) -> None:
+    """IP_RECVERR, IPV6_RECVERR: without it a UDP socket hears only of errors that end all hope (icmp_err_convert)."""
+    if protocol == "UDP":
+        s.setsockopt(*((socket.IPPROTO_IPV6, 25) if fam == socket.AF_INET6 else (socket.IPPROTO_IP, 11)), 1)
 
 
 def ask_many(space: Space, protocol: str, dst: str, port: int, times: int) -> list[list[str]]:
@@ -164,6 +173,7 @@ def ask_many(space: Space, protocol: str, dst: str, port: int, times: int) -> li
             family = socket.AF_INET6 if ":" in dst else socket.AF_INET
             s = socket.socket(family, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
         s.settimeout(WAIT)
+        _hear_all(s, protocol, family)
         try:
             s.connect((dst, port))
             if protocol == "UDP":

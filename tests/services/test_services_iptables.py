@@ -113,7 +113,7 @@ def test_without_a_way_to_detect_nothing_is_marked():
 
 def test_masquerade_bit():
     text = rules(case_snapshot(CASE), NODE, options(CASE, masquerade_bit=15)).text
-    assert "0x8000/0x8000" in text and "0x4000" not in text
+    assert "0x00008000/0x00008000" in text and "4000" not in text
 
 
 @pytest.mark.parametrize(

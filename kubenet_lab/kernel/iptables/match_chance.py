@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ...errors import NotModelled
 from ..address import number as address_number
+from ..chance import Weights
 from .context import Context, Place
 from .extension import Env, Given, Match, Opt, Test, number, unmodelled
 from .rates import hash_rate, rate_period, rate_text
@@ -92,7 +93,7 @@ class Statistic(Match):
         wanted = not self.inverted
         if self.mode == "random":
             p, chooser = self.probability, place.chooser
-            weights = (p.numerator, p.denominator - p.numerator)
+            weights = Weights.of((p.numerator, p.denominator - p.numerator), (self.stored, 0x80000000 - self.stored))
             if p in (0, 1):
                 return lambda c: (p == 1) is wanted
             return lambda c: (c.choose(weights, chooser) == 0) is wanted
