@@ -38,9 +38,41 @@ def subjects() -> dict[str, list[tuple[str, Any]]]:
         remote = next(h for h in wrap.after if h.name.startswith("IP"))
         broken.node(wrap.host).run(f"bridge fdb del {ethernet.get('dst')} dev {wrap.device} dst {remote.get('dst')}")
         traces.append(("an FDB entry is gone", broken.connect("shop/web", "svc:shop/cart", port=8080)))
+    clusters = _clusters()
+    traces += [(f"to another node: {label}", c.connect("shop/web", "data/db", port=5432)) for label, c in clusters]
     hops = [("the tunnel", wrap)] if wrap is not None else []
     others = {"mtu": [("an Ethernet", 1500)], "operation": [("ADD", _add())]}
-    return {"cluster": [("bookshop", cluster)], "trace": traces, "hop": hops, **others}
+    return {"cluster": [("bookshop", cluster), *clusters], "trace": traces, "hop": hops, **others}
+
+
+def _clusters() -> list[tuple[str, Any]]:
+    """The bookshop on other pod networks, wires and nodes."""
+    import kubenet_lab as kn
+
+    racks = kn.Underlay(segments={"rack-a": {"nodes": ["worker-1"]}, "rack-b": {"nodes": ["worker-2"], "mtu": 1400}})
+    return [
+        ("Calico, routed", kn.example("bookshop", cni="calico", policy="none")),
+        ("ptp", kn.example("bookshop", cni="ptp")),
+        ("macvlan", kn.example("bookshop", cni="macvlan")),
+        ("dual stack", kn.example("bookshop", ip_families=("IPv4", "IPv6"))),
+        ("two segments and a router", kn.example("bookshop", underlay=racks)),
+        ("eight nodes, sixty pods", _with_more(kn.example("bookshop", nodes=8), 60)),
+        ("eight nodes, pods counted by workload", _with_more(kn.example("bookshop", nodes=8), 140)),
+        ("macvlan, pods counted by workload", _with_more(kn.example("bookshop", cni="macvlan"), 90)),
+    ]
+
+
+def _with_more(cluster: Any, pods: int) -> Any:
+    """The cluster with as many pods in all: reading rooms, which nobody talks to."""
+    more = pods - sum(not p.spec.host_network for p in cluster.objects("Pod"))
+    spec = {"containers": [{"name": "room", "image": "bookshop/room:1.0"}]}
+    for name, replicas in (("reading", more // 2), ("writing", more - more // 2)):
+        labels = {"app": name}
+        template = {"metadata": {"labels": labels}, "spec": spec}
+        room = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+        meta = {"name": name, "namespace": "ops"}
+        cluster.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": room})
+    return cluster
 
 
 def _add() -> Any:

@@ -48,6 +48,8 @@ class TopologyPod:
     ready: bool = True
     host_network: bool = False
     app: str = ""
+    parent: str = ""  # the node's interface that its own is a child of (macvlan); "" for a veth pair
+    second: str = ""  # its address of the other family
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,15 @@ class Topology:
 _SHOWN = ("bridge", "vxlan", "wireguard", "tun", "physical")
 
 
+def _parent(network: Network, pod: str, node: str) -> str:
+    """The interface of the node that a pod's own hangs on, without a cable of its own."""
+    inner = network.namespaces.get(pod)
+    for link in inner.links.values() if inner is not None else ():
+        if link.macvlan is not None and link.macvlan.lower[0] == node:
+            return link.macvlan.lower[1]
+    return ""
+
+
 def topology_of(
     snapshot: Snapshot, network: Network, plan: Plan, node_mtu: int, pod_network: str, externals: Sequence[str] = ()
 ) -> Topology:
@@ -111,7 +122,10 @@ def topology_of(
             continue
         kind, name = owner_workload(snapshot, p)
         app = p.labels.get("app.kubernetes.io/name") or p.labels.get("app") or p.labels.get("k8s-app") or ""
-        pods.append(TopologyPod(p.key, p.ips[0], p.spec.node_name, p.namespace, name, kind, p.ready, p.spec.host_network, app))
+        host = p.spec.host_network
+        parent = "" if host else _parent(network, f"pod:{p.key}", p.spec.node_name)
+        second = p.ips[1] if len(p.ips) > 1 else ""
+        pods.append(TopologyPod(p.key, p.ips[0], p.spec.node_name, p.namespace, name, kind, p.ready, host, app, parent, second))
     services = tuple((s.key, s.spec.cluster_ip) for s in snapshot.list(Service) if s.spec.cluster_ip not in ("", "None"))
     segments = tuple(
         TopologySegment(s.name, s.cidrs[0], network.segments[s.name].mtu, s.gateways[0].split("/")[0]) for s in plan.segments if several

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..cluster.topology import Topology
+from ..cluster.topology import Topology, TopologyDevice, TopologyNode
+from ..kernel.address import prefix
 from .canvas import Canvas
 from .figure import Figure
 from .layout import display_name
@@ -45,19 +46,36 @@ def _sorted(used: Sequence[tuple[str, str, str]]) -> tuple[tuple[str, str, str],
     )
 
 
+def _within(d: TopologyDevice, node: TopologyNode) -> bool:
+    """Whether a bridge or tunnel has an address of its node's pods."""
+    return d.kind != "physical" and d.address != "" and d.address in prefix(node.pod_cidr)
+
+
 def ranges(t: Topology) -> tuple[Range, ...]:
-    """Node network, pod network with each node's part, Service network: with what is taken in each."""
+    """Node network, pod network with each node's part, Service network: with what is taken in each.
+
+    Pods whose addresses are no part of their node's pod CIDR stand in the range that they are of: the node network (macvlan),
+    or the pod network as a whole (Calico's pools).
+    """
     nodes = [(d.address, f"{n.name} {d.name}", "wire") for n in t.nodes for d in n.devices if d.kind == "physical"]
     known = {a for a, _, _ in nodes}
     nodes += [(n.address, n.name, "wire") for n in t.nodes if n.address not in known]
-    out = [Range("node network", t.node_network, "wire", _sorted(nodes))]
-    cidrs = [(n.name, n.pod_cidr) for n in t.nodes if n.pod_cidr]
-    if cidrs and (t.pod_cidr or len(cidrs) > 1):
+    wires = [(f"segment {s.name}", s.cidr) for s in t.segments] or [("node network", t.node_network)]
+    home = {n.name: n.pod_cidr for n in t.nodes}
+    pods = [(p.address, f"{p.namespace}/{display_name(p)}", "pod", p.node) for p in t.pods if not p.host_network]
+    own = {a for a, *_, node in pods if home.get(node) and a in prefix(home[node])}
+    nodes += [(a, who, layer) for a, who, layer, _ in pods if a not in own]
+    out = [Range(title, cidr, "wire", _sorted([u for u in nodes if u[0] and (not cidr or u[0] in prefix(cidr))])) for title, cidr in wires]
+    loose = [(a, who, layer) for a, who, layer, _ in pods if a not in own and t.pod_cidr and a in prefix(t.pod_cidr)]
+    if loose:
+        out.append(Range("pod network", t.pod_cidr, "pod", _sorted(loose)))
+    cidrs = [(n.name, n.pod_cidr) for n in t.nodes if n.pod_cidr] if own or not pods else []
+    if cidrs and not loose and (t.pod_cidr or len(cidrs) > 1):
         out.append(Range("pod network", t.pod_cidr, "pod", (), tuple(cidrs)))
     for n in t.nodes:
-        if n.pod_cidr:
-            used = [(d.address, d.name, "bridge" if d.kind == "bridge" else "tunnel") for d in n.devices if d.kind != "physical"]
-            used += [(p.address, f"{p.namespace}/{display_name(p)}", "pod") for p in t.pods if p.node == n.name and not p.host_network]
+        if (n.name, n.pod_cidr) in cidrs:
+            used = [(d.address, d.name, "bridge" if d.kind == "bridge" else "tunnel") for d in n.devices if _within(d, n)]
+            used += [(a, who, layer) for a, who, layer, node in pods if node == n.name and a in own]
             out.append(Range(f"pods of {n.name}", n.pod_cidr, "pod", _sorted(used), inside=bool(t.pod_cidr) or len(cidrs) > 1))
     if t.services:
         out.append(Range("Services (virtual)", t.service_cidr, "nat", _sorted([(a, name, "nat") for name, a in t.services])))

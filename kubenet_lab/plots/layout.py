@@ -1,4 +1,4 @@
-"""How a cluster is laid out: what a node looks like inside, the strip of Services, the world outside."""
+"""How a cluster is laid out: what a node looks like inside."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..cluster.topology import Topology, TopologyNode, TopologyPod
+from ..kernel.address import prefix
 from .metrics import fit, text_width
 from .shapes import Box, Label, Line, Link, Point
 
@@ -19,7 +20,7 @@ PAD, NODE_GAP, MARGIN = 12.0, 20.0, 15.0
 POD_W, POD_H, COLUMN_GAP, ROW_GAP, COLUMNS = 86.0, 50.0, 10.0, 13.0, 3
 BAR_H, TRACK, CHIP_H = 35.0, 8.0, 22.0
 DROP, FILTER_H = 22.0, 22.0
-SERVICE_W, SERVICE_H = 156.0, 36.0  # the widest
+SECOND_H, CHILD_W, CHILD_H = 13.0, 20.0, 24.0  # a second address in a pod; beside and above the bar, for the line of macvlan children
 # the two lanes that lead down through a node run in the gaps between the columns
 TUNNEL_LANE, PLAIN_LANE = POD_W + COLUMN_GAP / 2, 2 * POD_W + 1.5 * COLUMN_GAP
 
@@ -45,6 +46,8 @@ class _Item:
     full: str
     marked: bool = False
     ready: bool = True
+    second: str = ""
+    parent: str = ""  # the interface that its own is a child of
 
 
 class Builder:
@@ -52,7 +55,6 @@ class Builder:
         self.topology, self.focus = topology, frozenset(focus)
         self.columns = columns  # of pods in a node
         self.inner = columns * POD_W + (columns - 1) * COLUMN_GAP
-        self.node_width = self.inner + 2 * MARGIN
         self.boxes: list[Box] = []
         self.lines: list[Line] = []
         self.labels: list[Label] = []
@@ -60,6 +62,10 @@ class Builder:
         self.members: dict[str, str] = {}
         drawn = frozenset(n.name for n in nodes)
         self.drop = DROP  # from a node's frame down to the wire
+        here = [p for p in topology.pods if p.node in drawn and not p.host_network]
+        self.pod_height = POD_H + SECOND_H * any(p.second for p in here)
+        self.lane = CHILD_W * any(p.parent for p in here)  # beside each node's bars, past its kernel
+        self.node_width = self.inner + 2 * MARGIN + self.lane
         self.aggregate = sum(p.node in drawn for p in topology.pods) > most
         self.room = max(6, MOST_BOXES // max(len(nodes), 1))  # boxes in one node
 
@@ -81,6 +87,8 @@ class Builder:
                 p.key,
                 f"pod:{p.key}" in self.focus,
                 p.ready,
+                p.second,
+                p.parent,
             )
             for p in single
         ]
@@ -95,7 +103,8 @@ class Builder:
             unready = sum(not p.ready for p in members)
             count = f"{len(members)} pod{'s' * (len(members) > 1)}"
             full = f"{namespace}/{workload}: {count}" + (f", {unready} not ready" if unready else "")
-            items.append(_Item(id, "group", namespace, f"{workload} ×{len(members)}", f"{unready} unready" if unready else count, full))
+            sub, parent = f"{unready} unready" if unready else count, members[0].parent
+            items.append(_Item(id, "group", namespace, f"{workload} ×{len(members)}", sub, full, parent=parent))
             self.members |= {f"pod:{p.key}": id for p in members}
         if rest := list(groups.items())[len(shown) :]:
             id, left = f"more:{node.name}", sum(len(m) for _, m in rest)
@@ -105,6 +114,11 @@ class Builder:
             self.members |= {f"pod:{p.key}": id for _, m in rest for p in m}
         self.members |= {i.id: i.id for i in items if i.kind == "pod"}
         return items
+
+    def pod_cidr(self, node: TopologyNode) -> str:
+        """The node's part of the pod network; "" where the pods on it have their addresses from elsewhere (Calico's pools, macvlan)."""
+        own = [p.address for p in self.topology.pods if p.node == node.name and not p.host_network]
+        return node.pod_cidr if node.pod_cidr and (not own or any(a in prefix(node.pod_cidr) for a in own)) else ""
 
     def processes(self, node: TopologyNode) -> list[TopologyPod]:
         mine = [p for p in self.topology.pods if p.node == node.name and p.host_network]
@@ -138,32 +152,41 @@ class Builder:
     def link(self, a: str, b: str, *points: Point) -> None:
         self.links.append(Link(a, b, points))
 
-    def pods(self, node: TopologyNode, items: list[_Item], frame: Box, x: float, y: float, rows: int, rail: str, rail_y: float) -> None:
-        """`rail` is what the pods are wired to: the bridge, or the node itself; `rail_y` the height of its track."""
-        last = rows - 1
-        bottom = y + rows * POD_H + last * ROW_GAP
-        edge = rail_y - TRACK
+    def pods(self, node: TopologyNode, items: list[_Item], frame: Box, x: float, y: float, rows: int, rail: str, rail_y: float) -> float:
+        """`rail` is what the pods are wired to: the bridge, or the node itself; `rail_y` the height of its track.
+
+        Children of an interface (macvlan) are wired to a line of their own above it, "children:NODE"; gives where that begins.
+        """
+        start = x + self.inner
+        last, high = rows - 1, self.pod_height
+        bottom = y + rows * high + last * ROW_GAP
         for n, item in enumerate(items):
             row, column = divmod(n, self.columns)
             row += rows - -(-len(items) // self.columns)  # the rows of a node stand on its bridge
-            px, py = x + column * (POD_W + COLUMN_GAP), y + row * (POD_H + ROW_GAP)
-            box = self.box(item.id, item.kind, px, py, POD_W, POD_H, "pod", item.full, frame.id, item.marked, not item.ready)
+            px, py = x + column * (POD_W + COLUMN_GAP), y + row * (high + ROW_GAP)
+            to, foot, edge = (f"children:{node.name}", bottom + CHILD_H / 2, 0.0) if item.parent else (rail, rail_y, TRACK)
+            box = self.box(item.id, item.kind, px, py, POD_W, high, "pod", item.full, frame.id, item.marked, not item.ready)
             cx, wide = px + POD_W / 2, POD_W - 6
             self.label(box, item.top, cx, py + 13, wide, (9.5, 9), role="soft" if item.ready else "no", anchor="middle")
             self.label(box, item.name, cx, py + 27.5, wide, (12.5, 11.5, 11), bold=item.marked, anchor="middle")
             self.label(box, item.sub, cx, py + 42, wide, (10.5, 10, 9.5, 9), keep="end", role="soft", mono=True, anchor="middle")
+            if item.second:
+                self.label(box, item.second, cx, py + 55, wide, (9.5, 9), keep="end", role="soft", mono=True, anchor="middle")
             if row == last:
-                way: tuple[Point, ...] = ((cx, py + POD_H), (cx, rail_y))
+                way: tuple[Point, ...] = ((cx, py + high), (cx, foot))
             else:
                 # upper rows come down beside the boxes, side by side like the wires of a ribbon cable
                 lane = px - COLUMN_GAP / 2 - min(2.5, 7 / max(last - 1, 1)) * ((last - 1) / 2 - row)
-                turn = py + POD_H + ROW_GAP / 2
-                way = ((cx, py + POD_H), (cx, turn), (lane, turn), (lane, rail_y))
+                turn = py + high + ROW_GAP / 2
+                way = ((cx, py + high), (cx, turn), (lane, turn), (lane, foot))
             if item.kind != "more":
-                self.lines.append(Line(f"veth:{item.id}", "veth", (*way[:-1], (way[-1][0], edge))))
-                self.link(item.id, rail, *way)
+                kind: Literal["child", "veth"] = "child" if item.parent else "veth"
+                self.lines.append(Line(f"{kind}:{item.id}", kind, (*way[:-1], (way[-1][0], foot - edge))))
+                self.link(item.id, to, *way)
+                start = min(start, way[-1][0]) if item.parent else start
         if not items:
-            self.label(frame, "no pods here yet", x + self.inner / 2, bottom - POD_H / 2, self.inner, (11,), role="soft", anchor="middle")
+            self.label(frame, "no pods here yet", x + self.inner / 2, bottom - high / 2, self.inner, (11,), role="soft", anchor="middle")
+        return start
 
     def bar(
         self, id: str, kind: Literal["bridge", "kernel"], layer: str, frame: Box, y: float, name: str, sub: str, full: str, h: float = BAR_H
@@ -191,27 +214,31 @@ class Builder:
     ) -> Box:
         box = self.box(id, kind, x, y, w, 38.0, layer, full, frame.id)
         self.label(box, name, x + w / 2, y + 16, w - 10, (12, 11, 10), role=layer if kind == "tunnel" else "ink", anchor="middle")
-        self.label(box, sub, x + w / 2, y + 30, w - 10, (10.5, 10, 9.5, 9), keep="end", role="soft", mono=True, anchor="middle")
+        self.label(box, sub, x + w / 2, y + 30, w - 6, (10.5, 10, 9.5, 9), keep="end", role="soft", mono=True, anchor="middle")
         return box
 
     def node(self, node: TopologyNode, items: list[_Item], x: float, y: float, rows: int, chips: int) -> tuple[Box, float]:
         """Draw one node with room for `rows` of pods and `chips` rows of processes; gives its frame and where its wire leaves."""
         devices = node.devices
         bridges = [d for d in devices if d.kind == "bridge"]
-        nics = [d for d in devices if d.kind == "physical"]
+        parent = next((i.parent for i in items if i.parent), "")
+        first = next((d for d in devices if d.kind == "physical"), None)
+        nics = sorted((d for d in devices if d.kind == "physical"), key=lambda d: (d != first, d.name != parent))
         tunnels = [d for d in devices if d.kind not in ("bridge", "physical")]
         frame = self.box(f"node:{node.name}", "node", x, y, self.node_width, 0.0, "node", node.name)
         left = x + MARGIN
-        cidr, size = fit(node.pod_cidr, 0.6 * self.inner - 10, (10.5, 10, 9.5, 9), keep="end", mono=True)
-        self.labels.append(Label(cidr, left + self.inner, y + 23, size, "soft", mono=True, anchor="end", box=frame.id, full=node.pod_cidr))
-        room = self.inner - text_width(cidr, size, mono=True) - 8
+        given, right = self.pod_cidr(node), left + self.inner + self.lane
+        cidr, size = fit(given, 0.6 * self.inner - 10, (10.5, 10, 9.5, 9), keep="end", mono=True)
+        self.labels.append(Label(cidr, right, y + 23, size, "soft", mono=True, anchor="end", box=frame.id, full=given))
+        room = self.inner + self.lane - text_width(cidr, size, mono=True) - 8
         self.label(frame, node.name + (" · control plane" if node.control_plane else ""), left, y + 23, room, (13.5, 12, 11), bold=True)
 
         top = y + 36
-        at = top + rows * POD_H + (rows - 1) * ROW_GAP + 24
+        rail_y = top + rows * self.pod_height + (rows - 1) * ROW_GAP + CHILD_H / 2
+        at = rail_y + CHILD_H / 2 + (CHILD_H if self.lane else 0)
         kernel = f"kernel:{node.name}"
         rail = f"device:{node.name}/{bridges[0].name}" if bridges else kernel
-        self.pods(node, items, frame, left, top, rows, rail, at + TRACK)
+        start = self.pods(node, items, frame, left, top, rows, rail, at + TRACK)
         for n, d in enumerate(bridges):
             id = f"device:{node.name}/{d.name}"
             self.bar(id, "bridge", "bridge", frame, at, d.name, d.address, f"bridge {d.name} {d.address}".strip())
@@ -238,6 +265,7 @@ class Builder:
         for n, d in enumerate(tunnels):
             centre = left + TUNNEL_LANE if len(tunnels) == 1 else left + 4 + width / 2 + n * (width + 4)
             id, note = f"device:{node.name}/{d.name}", " · ".join(t for t in (d.note, d.address) if t)
+            seen = note if text_width(note, 9, mono=True) <= width - 6 else d.address or d.note
             self.device(
                 id,
                 "tunnel",
@@ -247,7 +275,7 @@ class Builder:
                 at,
                 width,
                 d.name,
-                note or d.kind,
+                seen or d.kind,
                 f"{d.kind} {d.name} {note}, MTU {d.mtu}",
             )
             self.link(kernel, id, (centre, track), (centre, at + 19))
@@ -256,6 +284,7 @@ class Builder:
             self.lines.append(Line(f"stem:{id}:out", "stem", ((centre, at + 38), (centre, nic_y))))
         self.lines.append(Line(f"stem:{kernel}", "stem", ((left + PLAIN_LANE, foot), (left + PLAIN_LANE, nic_y))))
         out, bottom = left + self.inner / 2, nic_y + 38
+        below = next((d for d in nics if d.name == parent), first)  # a parent that is not drawn stands on the first one
         for n, d in enumerate(nics):
             id = f"device:{node.name}/{d.name}"
             if n == 0:
@@ -264,6 +293,9 @@ class Builder:
                 row, column = divmod(n - 1, 2)
                 wide = self.inner / 2 - 27
                 nx, ny = left + 15 + (1 - column) * (self.inner / 2 - 3), nic_y + (row + 1) * 46
+            if parent and d == below:
+                nx, wide = (frame.x + 7 if n == 0 else nx), frame.x + self.node_width - 7 - (frame.x + 7 if n == 0 else nx)
+                self.children(frame, id, parent, (start, rail_y), ny)
             self.device(id, "nic", "wire", frame, nx, ny, wide, d.name, d.address, f"{d.name} {d.address}, MTU {d.mtu}")
             self.link(kernel, id, (left + PLAIN_LANE, track), (left + PLAIN_LANE, ny + 19))
             bottom = max(bottom, ny + 38)
@@ -277,6 +309,14 @@ class Builder:
         else:
             self.link(first_nic, f"tap:{node.name}", (out, nic_y + 19), (out, end + self.drop))
         return frame, out
+
+    def children(self, frame: Box, nic: str, parent: str, start: Point, nic_y: float) -> None:
+        """The line that a node's macvlan children share: past the node's routes and rules, into their parent."""
+        id, y, lane = f"children:{frame.name}", start[1], frame.x + MARGIN + self.inner + CHILD_W
+        self.lines.append(Line(id, "child", (start, (lane, y), (lane, nic_y))))
+        self.link(id, nic, (lane, y), (lane, nic_y + 19))
+        words = f"macvlan children of {parent}: past the node's routes and rules"
+        self.label(frame, words, frame.x + MARGIN + 2, y + 15, self.inner + CHILD_W - 10, (10.5, 10, 9.5, 9), role="wire")
 
     def filter(self, node: TopologyNode, x: float, y: float) -> None:
         """A node's security group: a gate on the way between its NIC and the wire."""
@@ -325,66 +365,3 @@ class Builder:
             box = self.box(f"more:kernel:{node.name}", "more", cx, cy, POD_W, CHIP_H, "pod", names, f"kernel:{node.name}")
             self.label(box, f"+{len(rest)} more", cx + POD_W / 2, cy + 15, POD_W - 8, (11, 10), role="soft", anchor="middle")
             self.members |= {f"pod:{p.key}": f"kernel:{node.name}" for p in rest}
-
-    def services(self, services: Sequence[tuple[str, str]], y: float, width: float) -> float:
-        if not services:
-            return y
-        per_row = max(1, int((width + 8) // (118 + 8)))
-        most = per_row * 2
-        lines = -(-min(len(services), most) // per_row)
-        per_row = -(-min(len(services), most) // lines)
-        wide = min(SERVICE_W, (width + 8) / per_row - 8)
-        ordered = sorted(services, key=lambda s: f"service:{s[0]}" not in self.focus)
-        shown = ordered if len(ordered) <= most else ordered[: most - 1]
-        self.label(None, "Service addresses: rules on every node, no interface anywhere", PAD + 4, y + 12, width, (11, 10, 9), role="soft")
-        y += 20
-        cells = [(f"service:{name}", name, address, f"service:{name}" in self.focus) for name, address in shown]
-        if rest := ordered[len(shown) :]:
-            cells.append(("more:services", f"+{len(rest)} more", "", False))
-        for n, (id, name, address, marked) in enumerate(cells):
-            row, column = divmod(n, per_row)
-            x, top = PAD + column * (wide + 8), y + row * (SERVICE_H + 8)
-            kind: Literal["service", "more"] = "service" if address else "more"
-            full = f"Service {name} {address}" if address else ", ".join(f"{a} {b}" for a, b in rest)
-            box = self.box(id, kind, x, top, wide, SERVICE_H, "nat", full, "", marked, True)
-            self.label(box, name, x + wide / 2, top + 15, wide - 8, (12, 11, 10.5, 10, 9.5), bold=marked, anchor="middle")
-            self.label(
-                box,
-                address or "Services",
-                x + wide / 2,
-                top + 29,
-                wide - 8,
-                (10.5, 9.5),
-                keep="end",
-                role="soft",
-                mono=True,
-                anchor="middle",
-            )
-        return y + -(-len(cells) // per_row) * (SERVICE_H + 8) + 6
-
-    def outside(self, addresses: Sequence[str], y: float, width: float, bus: float) -> float:
-        """The router and the machines beyond it, under the last stretch of the node network."""
-        right = PAD + width
-        gate_w, h = min(92.0, width * 0.36), 38.0
-        gx = right - gate_w - 6
-        ext_w = min(146.0, gx - PAD - 30)
-        gate = self.box("gateway", "gateway", gx, y, gate_w, h, "wire", "the router of the node network")
-        self.label(gate, "router", gx + gate_w / 2, y + 16, gate_w - 8, (12, 11), anchor="middle")
-        self.label(gate, "way out", gx + gate_w / 2, y + 30, gate_w - 8, (10.5, 9.5), role="soft", anchor="middle")
-        self.lines.append(Line("uplink:gateway", "uplink", ((gx + gate_w / 2, bus), (gx + gate_w / 2, y))))
-        self.link("gateway", "tap:gateway", (gx + gate_w / 2, y + h / 2), (gx + gate_w / 2, bus))
-        room = max(1, int((gx - PAD - 24) // (ext_w + 14)))
-        ordered = sorted(addresses, key=lambda a: f"external:{a}" not in self.focus)
-        x = gx
-        for n, address in enumerate(ordered[:room]):
-            x -= (28 if n == 0 else 14) + ext_w
-            marked = f"external:{address}" in self.focus
-            box = self.box(f"external:{address}", "external", x, y, ext_w, h, "wire", f"{address}, outside the cluster", "", marked)
-            more = f" (+{len(ordered) - room} more)" if n == room - 1 and len(ordered) > room else ""
-            self.label(box, "outside" + more, x + ext_w / 2, y + 16, ext_w - 8, (12, 11), bold=marked, anchor="middle")
-            self.label(box, address, x + ext_w / 2, y + 30, ext_w - 8, (10.5, 9.5, 9), keep="end", role="soft", mono=True, anchor="middle")
-            self.link(f"external:{address}", "gateway", (x + ext_w / 2, y + h / 2), (gx + gate_w / 2, y + h / 2))
-        self.members |= {f"external:{a}": f"external:{ordered[room - 1]}" for a in ordered[room:]}
-        if ordered:
-            self.lines.append(Line("wire:outside", "wire", ((x + ext_w / 2, y + h / 2), (gx, y + h / 2))))
-        return y + h

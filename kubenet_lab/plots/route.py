@@ -158,6 +158,8 @@ def _anchor(box: Box, points: Sequence[Point], hop: Hop) -> Point:
         return (points[-1][0] if points else x, box.y + TRACK)
     if box.kind == "tunnel":
         return (x, box.y - 9 if hop.added < 0 else box.y + box.h + 14)
+    if box.kind == "nic" and hop.code == "macvlan.switch":  # from child to child: it never gets to the wire
+        return (points[-1][0] if points else x, box.y - 10)
     if box.kind == "nic":
         return (x, box.y + box.h + 12)
     if box.kind == "filter":

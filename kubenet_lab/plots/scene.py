@@ -15,6 +15,7 @@ from .layout import COLUMNS, MOST_NODES, MOST_PODS, NODE_GAP, PAD, Builder
 from .metrics import text_width
 from .segments import place_segments
 from .shapes import Line, Scene
+from .surroundings import place_outside, place_services
 
 __all__ = ["scene"]
 
@@ -61,7 +62,7 @@ def scene(
     width = trunk + columns * b.node_width + (columns - 1) * NODE_GAP
     names = None if isinstance(services, bool) else frozenset(services)
     wanted = tuple(s for s in topology.services if (services is True if names is None else s[0] in names))
-    y = b.services(wanted, PAD, width)
+    y = place_services(b, wanted, PAD, width)
     if len(topology.segments) > 1:
         return place_segments(b, topology, shown, columns, y, width - trunk, _outside(topology, focus, externals))
     bus = y
@@ -88,7 +89,7 @@ def scene(
     outside = _outside(topology, focus, externals)
     end = below
     if outside or "gateway" in focus:
-        end = b.outside(outside, below + 7, width, last) + 4
+        end = place_outside(b, outside, below + 7, width, last) + 4
         gate = next(box for box in b.boxes if box.id == "gateway")
         taps[-1].append(("tap:gateway", gate.centre[0], last))
     _wires(b, taps, PAD + 6 if trunk else None, PAD + trunk, PAD + width)

@@ -39,7 +39,7 @@ class Box:
 @dataclass(frozen=True, slots=True)
 class Line:
     id: str
-    kind: Literal["veth", "stem", "wire", "uplink"]
+    kind: Literal["veth", "child", "stem", "wire", "uplink"]  # child: of a macvlan, to its parent
     points: tuple[Point, ...]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from ..cluster.topology import Topology, TopologyPod
@@ -36,7 +37,7 @@ def draw_back(canvas: Canvas, s: Scene) -> None:
         wide = line.kind == "wire"
         canvas.line(
             line.points,
-            stroke="wire" if line.kind in ("wire", "uplink") else "line",
+            stroke="wire" if line.kind in ("wire", "uplink", "child") else "line",
             width=2.2 if wide else 1.4,
             cap="butt" if line.kind == "veth" else "round",
         )
@@ -59,7 +60,7 @@ def _count(n: int, one: str) -> str:
 
 
 def _pod_words(pod: TopologyPod) -> str:
-    return f"{pod.key} {pod.address}" + ("" if pod.ready else " (not ready)")
+    return f"{pod.key} {pod.address}" + (f" {pod.second}" if pod.second else "") + ("" if pod.ready else " (not ready)")
 
 
 def describe(t: Topology, services: Iterable[str] = ()) -> str:
@@ -83,7 +84,8 @@ def describe(t: Topology, services: Iterable[str] = ()) -> str:
         if len(t.pods) <= 60:
             own = [_pod_words(p) for p in mine if not p.host_network]
             host = [p.key for p in mine if p.host_network]
-            lines.append(f"  pods: {', '.join(own) or 'none'}")
+            parent = next((p.parent for p in mine if p.parent), "")
+            lines.append(f"  pods{f', each with a macvlan of {parent}' if parent else ''}: {', '.join(own) or 'none'}")
             if host:
                 lines.append(f"  in the node's own network: {', '.join(host)}")
         else:
@@ -107,7 +109,8 @@ def topology_figure(
     columns: int | None = None,
     theme: ThemeName = "light",
 ) -> Figure:
-    t = topology_of(source)
+    t, focus = topology_of(source), tuple(focus)
+    services = services if isinstance(services, bool) else tuple(services)
     names = [n for n, _ in t.services] if services is True else [] if services is False else list(services)
     s = scene(t, focus, columns=columns, services=services)
 
@@ -116,4 +119,5 @@ def topology_figure(
         draw_front(canvas, s, track=False)
 
     title = f"{_count(len(t.nodes), 'node')}, {_count(len(t.pods), 'pod')}: {t.pod_network}"
-    return Figure(title, describe(t, names), s.size, draw, theme)
+    small = None if columns else partial(topology_figure, t, focus=focus, services=services, columns=1)
+    return Figure(title, describe(t, names), s.size, draw, theme, small)

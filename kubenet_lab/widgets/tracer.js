@@ -62,7 +62,7 @@ function rects(list) {
 function drawScene(picture, ids, title, description) {
   const [w, hh] = picture.size;
   const lines = picture.lines.map(([kind, points]) => s("path", {
-    d: line(points), fill: "none", stroke: role(kind === "wire" || kind === "uplink" ? "wire" : "line"), "stroke-width": kind === "wire" ? 2.2 : 1.4, "stroke-linejoin": "round",
+    d: line(points), fill: "none", stroke: role(["wire", "uplink", "child"].includes(kind) ? "wire" : "line"), "stroke-width": kind === "wire" ? 2.2 : 1.4, "stroke-linejoin": "round",
   }));
   const texts = picture.texts.map(([text, x, y, size, colour, bold, mono, anchor, halo]) => s("text", {
     x, y, "font-size": size, fill: role(colour), "font-weight": bold ? 600 : "", "text-anchor": anchor === "start" ? "" : anchor, class: mono ? "kn-m" : "",
