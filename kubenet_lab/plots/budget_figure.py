@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..errors import KubenetError
 from .canvas import Canvas
@@ -98,7 +99,8 @@ def budget_figure(
             _carrier(canvas, c, mtu, top + n * row, left, bars, scale, width, right, narrow)
         canvas.text("headers to scale, in bytes; the pod's packet is cut short", 16, height - 10, 10.5, role="soft")
 
-    return Figure(f"Header budget of {mtu} bytes", describe_budget(carriers, mtu), (width, height), draw, theme)
+    small = None if columns else partial(budget_figure, mtu, carriers, columns=1)
+    return Figure(f"Header budget of {mtu} bytes", describe_budget(carriers, mtu), (width, height), draw, theme, small)
 
 
 def _carrier(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..errors import KubenetError
@@ -127,7 +128,12 @@ def mtu_figure(
     if any(not isinstance(n, int) or not 28 <= n <= 65535 for n in chosen):
         raise KubenetError(f"mtu: sizes {list(sizes)}, expected numbers of bytes of an IP packet, 28 to 65535")
     fates = fates_of(cluster, src, dst, chosen, stops, _overhead(small), asked)
-    question = small.question
+    return _figure(small.question, stops, fates, df, columns, theme)
+
+
+def _figure(
+    question: str, stops: Sequence[Stop], fates: Sequence[Fate], df: bool, columns: int | None = None, theme: ThemeName = "light"
+) -> Figure:
     narrow = columns == 1
     width = NARROW if narrow else WIDE
     left = 16.0 if narrow else 104.0
@@ -147,7 +153,8 @@ def mtu_figure(
             _lane(canvas, f, at, top + n * row, left, right, width, narrow, f.size == largest)
         canvas.text("sizes are those of the IP packet that is sent, in bytes", 16, height - 11, 10.5, role="soft")
 
-    return Figure(f"Packet sizes: {question}", describe_mtu(question, stops, fates), (width, height), draw, theme)
+    small = None if columns else partial(_figure, question, stops, fates, df, 1)
+    return Figure(f"Packet sizes: {question}", describe_mtu(question, stops, fates), (width, height), draw, theme, small)
 
 
 def _short(place: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..cluster.topology import Topology
@@ -186,4 +187,5 @@ def path_figure(
         if rows:
             _draw_list(canvas, hops, 14, at + key_height, width - 32, in_row)
 
-    return Figure(f"{trace.question}: {trace.verdict}", describe_path(trace, reply), (width, height), draw, theme)
+    small = None if columns else partial(path_figure, trace, t, reply=reply, legend=legend, columns=1)
+    return Figure(f"{trace.question}: {trace.verdict}", describe_path(trace, reply), (width, height), draw, theme, small)

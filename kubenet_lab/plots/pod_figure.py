@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..cluster.anatomy import Anatomy, Interface, anatomy_of
@@ -83,7 +84,8 @@ def pod_figure(source: Any, who: str, *, columns: int | None = None, theme: Them
         if not a.host_network:
             _node(canvas, p)
 
-    return Figure(f"Anatomy of {a.pod}", describe_pod(a), (p.width, p.height), draw, theme)
+    small = None if columns else partial(pod_figure, a, who, columns=1)
+    return Figure(f"Anatomy of {a.pod}", describe_pod(a), (p.width, p.height), draw, theme, small)
 
 
 def _pod(canvas: Canvas, p: _Plan) -> None:

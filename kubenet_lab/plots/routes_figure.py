@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..errors import KubenetError
@@ -108,6 +109,10 @@ def routes_figure(source: Any, to: Any = None, at: Sequence[Any] = (), *, column
         tables = tables_for(source, address, places)
     if not tables:
         raise KubenetError("routes: no route table was asked on this way")
+    return _figure(tables, columns, theme)
+
+
+def _figure(tables: Sequence[Table], columns: int | None = None, theme: ThemeName = "light") -> Figure:
     width = NARROW if columns == 1 else WIDE
     per = 1 if columns == 1 else min(2, len(tables))
     w = (width - 32 - 16 * (per - 1)) / per
@@ -129,7 +134,8 @@ def routes_figure(source: Any, to: Any = None, at: Sequence[Any] = (), *, column
         key = "→ it decides    · fits, but is less exact    – does not fit"
         canvas.text(key, 16, height - 14, 10.5, role="soft")
 
-    return Figure(title, describe_routes(tables), (width, height), draw, theme)
+    small = None if columns else partial(_figure, tables, 1)
+    return Figure(title, describe_routes(tables), (width, height), draw, theme, small)
 
 
 def _draw_table(canvas: Canvas, t: Table, x: float, y: float, w: float, h: float) -> None:
@@ -145,7 +151,7 @@ def _draw_table(canvas: Canvas, t: Table, x: float, y: float, w: float, h: float
     for r in t.rows:
         wins = r.verdict == "wins"
         if wins:
-            canvas.rect(x + 10, at, w - 20, LINE - 4, fill="hotbg", stroke="hot", width=1.8, radius=4)
+            canvas.rect(x + 10, at - 0.5, w - 20, LINE - 2, fill="hotbg", stroke="hot", width=1.8, radius=4)
         mark = {"wins": "→", "fits": "·", "no": "–"}[r.verdict]
         canvas.text(mark, x + 18, at + 14, 12, bold=True, role="hot" if wins else "soft")
         text, size = fit(r.text, w - 50, (11, 10.5, 10, 9.5, 9), mono=True)

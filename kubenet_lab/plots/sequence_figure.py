@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from textwrap import wrap
 
 from ..cni.record import Operation, PluginCall
@@ -70,11 +71,13 @@ def _calls(caller: str, calls: Sequence[PluginCall], title: str) -> list[Step]:
 
 
 def steps_of(operations: Sequence[Operation]) -> tuple[Step, ...]:
-    return tuple(step for op in operations for step in _calls("runtime", op.calls, op.title))
+    """Every arrow; where there are several operations, the first of each carries its title."""
+    several = len(operations) > 1
+    return tuple(step for op in operations for step in _calls("runtime", op.calls, op.title if several else ""))
 
 
 def describe_sequence(operations: Sequence[Operation], steps: Sequence[Step]) -> str:
-    lines = []
+    lines = [f"{op.title}:" for op in operations if len(operations) == 1 and op.calls]
     for s in steps:
         if s.title:
             lines.append(f"{s.title}:")
@@ -121,13 +124,14 @@ def sequence_figure(*operations: Operation, columns: int | None = None, theme: T
             _step(canvas, s, at, y, tall, width, notes_w, narrow)
             y += tall
 
-    return Figure(f"CNI sequence: {title}", describe_sequence(operations, steps), (width, height), draw, theme)
+    small = None if columns else partial(sequence_figure, *operations, columns=1)
+    return Figure(f"CNI sequence: {title}", describe_sequence(operations, steps), (width, height), draw, theme, small)
 
 
 def _step(canvas: Canvas, s: Step, at: dict[str, float], y: float, tall: float, width: float, notes_w: float, narrow: bool) -> None:
     if s.title:
         canvas.line([(16, y + 2), (width - 16, y + 2)], stroke="line", width=1)
-        canvas.text(shorten(s.title, width - 32, 11, bold=True), 16, y + 18, 11, bold=True, role="soft")
+        canvas.text(shorten(s.title, width - 32, 11, bold=True), 16, y + 18, 11, bold=True, role="soft", halo="bg")
         y += 26
     a, b = at[s.source], at[s.target]
     arrow = y + 24

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
 import importlib.util
 import os
 import re
@@ -96,7 +98,7 @@ def test_large_clusters_stay_small_pictures(nodes, pods):
 def test_a_figure_in_a_notebook_is_svg_and_words(drawn):
     figure = drawn["path"]
     bundle = figure._repr_mimebundle_()
-    assert set(bundle) == {"image/svg+xml", "text/plain"}
+    assert set(bundle) == {"image/svg+xml", "text/html", "text/plain"}
     assert bundle["text/plain"] == figure.description == str(figure)
     assert not hasattr(figure, "_repr_html_")
     assert repr(figure) == "Figure(shop/web -> svc:shop/cart:8080 TCP: delivered)"
@@ -183,3 +185,17 @@ def test_trace_plot_and_frame_are_the_same_things():
     assert list(frame.columns) == ["hop", "direction", "host", "device", "layer", "what", "entry", "size"]
     assert len(frame) == len(trace.hops) + len(trace.reply_hops)
     assert frame.loc[4, "size"] == 124
+
+
+def test_as_html_a_figure_is_an_image_that_fits_its_page(drawn):
+    """JupyterLab gives an SVG an <img> of its own width and without a name; the HTML form has both, and the narrow drawing."""
+    figure = plots.topology(fixtures.bookshop())
+    page = figure._repr_mimebundle_()["text/html"]
+    images = [base64.b64decode(part.partition('"')[0]).decode() for part in page.split("data:image/svg+xml;base64,")[1:]]
+    narrow, wide = images
+    assert wide == figure.theme("auto").svg and narrow == plots.topology(fixtures.bookshop(), columns=1, theme="auto").svg
+    assert f'alt="{html.escape(figure.description)}"' in page and "max-width:100%" in page
+    assert page.count("<source") == 1 and "(max-width: 600px)" in page
+    assert "<source" not in plots.topology(fixtures.bookshop(), columns=1)._repr_mimebundle_()["text/html"]
+    dark = figure.theme("dark")
+    assert base64.b64encode(dark.svg.encode()).decode() in dark._repr_mimebundle_()["text/html"]
