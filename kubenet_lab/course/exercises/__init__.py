@@ -11,7 +11,7 @@ from ..exercise import Exercise, Prediction, Question
 __all__ = ["exercise", "prediction", "questions"]
 
 #: the notebooks that have exercises, in the order of the course
-NOTEBOOKS = ("00", "01", "02", "02b", "03", "05", "06", "07", "08")
+NOTEBOOKS = ("00", "01", "02", "02b", "03", "05", "06", "07", "08", "09")
 
 
 @cache
