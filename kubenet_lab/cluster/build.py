@@ -24,10 +24,12 @@ from ..kernel.process import Echo
 from ..kernel.state import State
 from ..objects.snapshot import Snapshot
 from ..objects.views import EndpointSlice, Node, Pod
-from ..policy import PolicyEngine, kube_router_rules_for
+from ..policy import PodPeer, PolicyEngine, kube_router_rules_for
+from ..policy.index import policy_index
 from ..services import KubeProxy, NftablesText, NodeView, nft_rules, rules, serves_loopback
 from .balancers import bind_health_checks, provider
 from .balancers import program as program_balancer
+from .detect import INSTEAD
 from .filters import place_filters
 from .host_ports import host_port_problems
 from .listening import bind_pod
@@ -98,6 +100,8 @@ class Build:
             return
         done = declared.network.program(net, nodes, [p for p in pods if not p.spec.host_network], declared.disks)
         self._steps, self._ipsets, self.files = done.steps, done.ipsets, done.files
+        if declared.unenforced:
+            self._unjudged(pods, declared.unenforced)
         self.problems += [*done.problems, *host_port_problems(pods)]
         self._sockets(pods)
         self._resolvers()
@@ -108,6 +112,25 @@ class Build:
             ns = net.namespaces[node.name]
             self._addresses[node.name] = [a.ip for dev, a in ns.addresses() if dev != "lo"]
             ns.program_rules_with(self._program(node))
+
+    def _unjudged(self, pods: Sequence[Pod], why: str) -> None:
+        """Tell the nodes at which pods' devices an engine judges that is not modelled: those that a policy isolates, in its direction.
+
+        What a node's own processes send to its pods is never judged (felix/rules/static.go, "From host to workload").
+        """
+        index = policy_index(self.snapshot)
+        for pod in pods:
+            ns = self.network.namespaces.get(f"pod:{pod.key}")
+            link = ns.links.get("eth0") if ns is not None else None
+            if link is None or link.peer is None:
+                continue
+            peer = PodPeer(pod, self.snapshot.namespace_labels(pod.namespace))
+            node = self.network.namespaces[link.peer[0]]
+            for direction, way in (("egress", "in"), ("ingress", "out")):
+                names = ", ".join(p.key for p in index.isolating(peer, direction))  # type: ignore[arg-type]
+                if names:
+                    said = f"{why}, which judges the {direction} of Pod {pod.key} (policy {names}); {INSTEAD}"
+                    node.unmodelled[link.peer[1], way] = said
 
     def live_host(self, node: str, kept: MutableMapping[str, str], state: State) -> LiveHost:
         """A node for CNI by hand. `kept`: what is on its disk beside what the agents left there."""

@@ -22,7 +22,7 @@ from .options import Options
 from .plan import ASSUMED, DETECTED, Assumption
 from .segments import NODE_CIDR
 
-__all__ = ["enforcer", "nodes_of_pods", "other_dns", "proxy_options", "selects_any"]
+__all__ = ["INSTEAD", "enforcer", "nodes_of_pods", "other_dns", "own_policies", "proxy_options", "selects_any"]
 
 
 # -------------------------------------------------------------------------------------------------------------- nodes
@@ -145,6 +145,13 @@ def _from_configuration(text: str) -> KubeProxy:
 
 
 # ----------------------------------------------------------------------------------------------------------- policies
+#: what to do where an engine has no model
+INSTEAD = (
+    "a connection that it would judge ends at NotModelled, others are walked; policy=None enforces nothing, "
+    'policy="kube-router" has another engine judge, and cluster.policy.allowed(..., engine="spec") says what the API text says'
+)
+
+
 def enforcer(snapshot: Snapshot, options: Options, network: str, notes: list[Assumption]) -> tuple[str | None, str]:
     """Who enforces policies, None: nobody does; and why a walk is not possible with it ("" if it is)."""
     found = _enforcer(snapshot, options, network, notes)
@@ -152,6 +159,9 @@ def enforcer(snapshot: Snapshot, options: Options, network: str, notes: list[Ass
         try:
             engine_named(found)
         except NotModelled as e:
+            if options.policy == "auto":
+                why = f"comes with {network}; {INSTEAD}"
+                notes.append(Assumption("policy engine", f"{found}, which is not modelled", DETECTED, why))
             return found, e.reason
         except NotFound:
             return found, f"the policy engine that comes with {network}"
@@ -180,10 +190,13 @@ _OWN_POLICIES = (
 )  # fmt: skip
 
 
+def own_policies(snapshot: Snapshot) -> bool:
+    """Is there a policy of an engine's own kinds, whatever it selects?"""
+    return any(snapshot.others(kind) for kind in _OWN_POLICIES)
+
+
 def selects_any(snapshot: Snapshot) -> bool:
-    """Is there a policy that selects a pod? One of an engine's own kinds counts, whatever it selects."""
-    if any(snapshot.others(kind) for kind in _OWN_POLICIES):
-        return True
+    """Is there a NetworkPolicy that selects a pod?"""
     return any(
         matches(policy.spec.pod_selector, pod.labels)
         for policy in snapshot.list(NetworkPolicy)

@@ -68,7 +68,10 @@ class PolicyFacade:
                 f"destination {b.label}: policies see the pods behind a Service, after its address was rewritten; name a pod or workload"
             )
         if engine is None and c.engine is not None:
-            engine_named(c.engine)
+            try:
+                engine_named(c.engine)
+            except NotModelled as e:
+                raise NotModelled(f'{e.reason}; engine="spec" asks the API text') from None
         chosen = engine or c.engine or "spec"
         decision = decide(snapshot, peer_of(c, a), peer_of(c, b), port, protocol, engine=chosen)
         return decision.with_enforcer(c.engine, unenforcing(c))

@@ -20,7 +20,7 @@ from ..objects.views import Node, Pod, Service
 from ..services import KubeProxy, ServiceNetwork
 from .balancers import provider
 from .controllers import reconcile
-from .detect import enforcer, nodes_of_pods, proxy_options, selects_any
+from .detect import enforcer, nodes_of_pods, own_policies, proxy_options, selects_any
 from .names import node_address
 from .options import Options
 from .plan import Assumption, Plan, node_documents, plan_for
@@ -179,9 +179,12 @@ class Declared:
         self._judge()
 
     def _judge(self) -> None:
-        """Can packets be walked? An engine without a model that came with the network is in nobody's way until a policy selects a pod."""
-        asked = self.options.policy != "auto"
-        self.blocked = self.broken or (self.unenforced if asked or selects_any(self.store.snapshot()) else "")
+        """Can packets be walked? An engine without a model is in nobody's way until a policy selects a pod. A network that gives each pod a
+        device of its own to be judged at is told which (`Build`); otherwise, and for an engine's own kinds of policy, nothing is walked."""
+        asked, snapshot = self.options.policy != "auto", self.store.snapshot()
+        assert self.network is not None
+        in_the_way = own_policies(snapshot) or (not self.network.judged_at_devices and selects_any(snapshot))
+        self.blocked = self.broken or (self.unenforced if asked or in_the_way else "")
 
     def _renumber(self, plan: Plan) -> None:
         """A copy on another pod network: podCIDRs and pods' addresses that do not fit are given anew; names and nodes stay."""

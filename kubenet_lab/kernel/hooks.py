@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
+from ..errors import NotModelled
 from . import icmp
 from .address import number
 from .conntrack import Conntrack, Entry
@@ -117,9 +118,19 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
             else:
                 listed += [((_NAT_SRC, 1), nat)] if hook != "forward" else []
                 listed += [((_CONFIRM, 1), confirm)] if hook != "forward" else []
+        if ns.unmodelled and hook in ("forward", "input"):
+            listed.append(((_TABLES["filter"][0], 0), unmodelled))  # such programs put their rules before all others
         found = tuple(h for _, h in sorted(listed, key=lambda x: x[0]))
         ns.derived[fam, hook] = found
     return found
+
+
+def unmodelled(skb: Skb) -> Stop | None:
+    """The walk ends where a program would judge that the lab does not have. What belongs to a connection that began is not judged."""
+    why = skb.ns.unmodelled.get((skb.indev, "in")) or skb.ns.unmodelled.get((skb.outdev, "out"))
+    if why and not skb.ctstate & {"ESTABLISHED", "RELATED"}:
+        raise NotModelled(why)
+    return None
 
 
 def _base_chains(ns: Namespace, fam: int, hook: str) -> list[tuple[NftTable, NftChain]]:

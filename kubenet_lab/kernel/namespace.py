@@ -121,6 +121,8 @@ class Namespace:
         self.fdb: list[FdbEntry] = []
         self.listeners: list[Listener] = []
         self.sysctls: dict[str, int] = {}
+        #: (device, "in" or "out") -> what judges a new connection that is forwarded from or to it, and is not modelled
+        self.unmodelled: dict[tuple[str, str], str] = {}
         self.ipsets: IpSets | None = None
         self._rulesets: dict[int, Ruleset] = {}
         self._nft: NftRuleset | None = None

@@ -206,7 +206,7 @@ def test_policies_that_felix_would_enforce_are_never_passed_over_in_silence(smal
     nobody = {**DENY, "spec": {**DENY["spec"], "podSelector": {"matchLabels": {"app": "nobody"}}}}
     assert small.apply(nobody).connect("default/client", "default/near", 8080), "it selects no pod"
     small.apply(DENY)
-    with pytest.raises(NotModelled, match="policy engine calico"):
+    with pytest.raises(NotModelled, match="calico, which judges the ingress of Pod default/near .policy default/deny.*policy=None"):
         small.connect("default/client", "default/near", 8080)
     assert small.delete("networkpolicy", "default/deny").connect("default/client", "default/near", 8080)
     off = kn.load([*SMALL, DENY], cni="calico", policy=None)
@@ -214,6 +214,60 @@ def test_policies_that_felix_would_enforce_are_never_passed_over_in_silence(smal
     assert trace and "calico without its policy engine (the option policy=None) enforces no policy" in trace.explain()
     on = kn.load([*SMALL, DENY], cni="calico", policy="kube-router")
     assert on.connect("default/client", "default/near", 8080).verdict == "refused" or not on.connect("default/client", "default/near", 8080)
+
+
+def test_who_no_policy_isolates_is_walked(small: kn.Cluster) -> None:
+    """Felix judges at a pod's cali interface, in the direction that a policy isolates; what a node itself sends is not judged."""
+    small.apply(DENY)
+    begins = small.connect("default/near", "default/client", 8080)
+    assert begins.verdict == "refused", "isolated for ingress only: it may begin, and the client's reset comes back"
+    assert small.connect("node:worker-1", "default/near", 8080), "its own node"
+    for src, dst in (("node:worker-2", "default/near"), ("default/client", "default/far"), ("default/near", "default/far")):
+        with pytest.raises(NotModelled, match="judges the ingress of Pod default/(near|far)"):
+            small.connect(src, dst, 8080)
+    away = {**DENY, "metadata": {"name": "away", "namespace": "default"}}
+    away["spec"] = {"podSelector": {"matchLabels": {"app": "client"}}, "policyTypes": ["Egress"]}
+    small.delete("networkpolicy", "default/deny").apply(away)
+    assert small.connect("default/near", "default/client", 8080).verdict == "refused" and small.connect("default/near", "default/far", 8080)
+    for dst in ("default/far", "external:203.0.113.9", "node:worker-1", "svc:default/server"):
+        with pytest.raises(NotModelled, match=r"judges the egress of Pod default/client \(policy default/away\)"):
+            small.connect("default/client", dst, 80)
+    rules = small.node("worker-1").run("iptables-save")
+    assert "cali-fw" not in rules and small.delete("networkpolicy", "default/away").connect("default/client", "default/far", 8080)
+
+
+def test_services_are_judged_where_no_policy_stands(small: kn.Cluster) -> None:
+    """By ClusterIP, name and node port, with every end: a policy for other pods changes nothing of it."""
+    other = {**DENY, "spec": {"podSelector": {"matchLabels": {"app": "client"}}, "policyTypes": ["Ingress"]}}
+    port = {"name": "http", "port": 80, "targetPort": 8080, "nodePort": 30080}
+    with_port = service("server", {"app": "server"}, port, type="NodePort")
+    cluster = kn.load([*SMALL[:3], with_port, other], cni="calico")
+    vip = next(s.spec.cluster_ip for s in cluster.objects("service") if s.name == "server")  # type: ignore[attr-defined]
+    for dst, number in (("svc:default/server", 80), (vip, 80), ("server", 80), ("node:worker-2", 30080)):
+        assert cluster.connect("default/client", dst, number).answered_by in ("default/near", "default/far")
+        assert sorted(o.answered_by for o in cluster.outcomes("default/client", dst, number)) == ["default/far", "default/near"]
+    assert cluster.connect("external:203.0.113.9", "node:worker-1", 30080)
+    with pytest.raises(NotModelled, match="ingress of Pod default/client"):
+        cluster.connect("default/far", "default/client", 8080)
+
+
+def test_what_stands_in_the_way_is_told_at_once(small: kn.Cluster) -> None:
+    note = next(a for a in small.assumptions if a.what == "policy engine")
+    assert (note.value, note.how) == ("calico, which is not modelled", "detected") and "policy=None" in note.why
+    assert str(note) in str(small.summary()) and "NetworkPolicy enforced by: calico" in str(small.summary())
+    for policy in (None, "kube-router"):
+        assert not [a for a in kn.load(SMALL, cni="calico", policy=policy).assumptions if "not modelled" in a.value]
+
+
+def test_the_api_text_is_asked_where_the_engine_has_no_model(small: kn.Cluster) -> None:
+    small.apply(DENY)
+    decision = small.policy.allowed("default/client", "default/near", 8080, engine="spec")
+    assert not decision and decision.engine == "spec" and decision.enforced_by == "calico"
+    assert small.policy.allowed("default/near", "default/client", 8080, engine="spec")
+    with pytest.raises(NotModelled, match='policy engine calico; engine="spec" asks the API text'):
+        small.policy.allowed("default/client", "default/near", 8080)
+    with pytest.raises(NotModelled, match="policy engine calico"):
+        small.policy.allowed("default/client", "default/near", 8080, engine="calico")
 
 
 def test_policies_of_calicos_own_kinds_count_too(small: kn.Cluster) -> None:

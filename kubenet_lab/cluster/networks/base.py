@@ -47,6 +47,7 @@ class PodNetwork(Protocol):
 
     name: str  # "flannel vxlan"; the first word is the provider's
     unmodelled: str  # why its packets cannot be walked; "" if they can
+    judged_at_devices: bool  # has each pod a device of its own on its node, at which the network's policy engine judges it?
 
     @property
     def assumptions(self) -> tuple[Assumption, ...]:
@@ -127,6 +128,7 @@ class HostLocalNetwork:
     """Addresses by host-local from the node's podCIDRs."""
 
     network_name = "cbr0"
+    judged_at_devices = False
 
     def pod_ranges(self, plan: Plan) -> tuple[str, ...]:
         return plan.pod_cidrs

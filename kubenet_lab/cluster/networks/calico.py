@@ -60,6 +60,7 @@ class CalicoNetwork:
     """Routed pods. `seeds` is what a dump shows of the datastore: {kind: {name: spec}}."""
 
     unmodelled = ""
+    judged_at_devices = True
     assumptions: tuple[Assumption, ...] = ()
 
     def __init__(self, options: Calico, families: Sequence[int], seeds: Mapping[str, Mapping[str, Any]] | None = None):

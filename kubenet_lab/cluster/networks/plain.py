@@ -32,6 +32,7 @@ class PlainNetwork:
     """The same conflist on every node. `shares`: each node's part of the node network, where pods have addresses of it."""
 
     unmodelled = ""
+    judged_at_devices = False
 
     def __init__(self, option: Conflist, shares: Shares | None = None):
         self.option, self.shares = option, shares
