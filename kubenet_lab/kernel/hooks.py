@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
-from ..errors import NotModelled
 from . import icmp
 from .address import number
 from .conntrack import Conntrack, Entry
@@ -28,7 +27,7 @@ from .nftables.references import tracks
 from .nftables.selectors import Place
 from .packet import Packet, Tcp
 from .state import Memory
-from .tracking import confirm, conntrack_in, defrag
+from .tracking import confirm, conntrack_in, defrag, unmodelled
 from .walk import Successor, Walk
 
 __all__ = ["HOOKS", "Passed", "Skb", "run"]
@@ -123,14 +122,6 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
         found = tuple(h for _, h in sorted(listed, key=lambda x: x[0]))
         ns.derived[fam, hook] = found
     return found
-
-
-def unmodelled(skb: Skb) -> Stop | None:
-    """The walk ends where a program would judge that the lab does not have. What belongs to a connection that began is not judged."""
-    why = skb.ns.unmodelled.get((skb.indev, "in")) or skb.ns.unmodelled.get((skb.outdev, "out"))
-    if why and not skb.ctstate & {"ESTABLISHED", "RELATED"}:
-        raise NotModelled(why)
-    return None
 
 
 def _base_chains(ns: Namespace, fam: int, hook: str) -> list[tuple[NftTable, NftChain]]:

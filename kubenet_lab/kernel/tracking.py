@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import NotModelled
 from .conntrack import Conntrack, invert, tuple_of
 from .conntrack_tcp import begins
 from .packet import Icmp, Tcp
@@ -14,7 +15,7 @@ from .packet import Icmp, Tcp
 if TYPE_CHECKING:
     from .hooks import Skb, Stop
 
-__all__ = ["confirm", "conntrack_in", "defrag"]
+__all__ = ["confirm", "conntrack_in", "defrag", "unmodelled"]
 
 
 def defrag(skb: Skb) -> Stop | None:
@@ -77,4 +78,12 @@ def confirm(skb: Skb) -> Stop | None:
     if entry is None:
         return skb.w.end(skb.flight, "conntrack.race", dev=skb.where)
     skb.ct = entry
+    return None
+
+
+def unmodelled(skb: Skb) -> Stop | None:
+    """The walk ends where a program would judge that the lab does not have. What belongs to a connection that began is not judged."""
+    why = skb.ns.unmodelled.get((skb.indev, "in")) or skb.ns.unmodelled.get((skb.outdev, "out"))
+    if why and not skb.ctstate & {"ESTABLISHED", "RELATED"}:
+        raise NotModelled(why)
     return None

@@ -143,7 +143,7 @@ class History:
             if step["command"] == "DEL" and step["conflist"]["plugins"][0]["type"] == "macvlan" and isinstance(b, dict):
                 said = str(b.get("msg", ""))
                 b["msg"] = said.replace("load netconf:", "load netConf:")
-                if a is None and said.startswith(("Link not found", "no default route interface found", "invalid MTU")):
+                if said.startswith(("Link not found", "no default route interface found", "invalid MTU")):
                     self.explained["DEL of macvlan wants the master"] += 1
                     return True
         return False
