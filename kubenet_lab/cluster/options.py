@@ -44,6 +44,12 @@ def _is_ip(text: Any) -> bool:
     return True
 
 
+def _check_range(text: Any) -> None:
+    low, dash, high = text.partition("-") if isinstance(text, str) else ("", "", "")
+    if not (dash and low.isdecimal() and high.isdecimal() and 0 < int(low) <= int(high) < 65536):
+        raise KubenetError(f"node_ports: found {text!r}, expected a range such as '30000-32767'")
+
+
 _DOMAIN = re.compile(r"\A(?=.{1,200}\Z)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*\Z")
 
 
@@ -63,6 +69,7 @@ class Options:
     kubernetes: str = MODELLED["kubernetes"]
     pod_cidr: str | None = None
     service_cidr: str | None = None
+    node_ports: str | None = None
     node_cidr: str | None = None
     domain: str = "cluster.local"
     ip_families: tuple[str, ...] = ("IPv4",)
@@ -117,6 +124,8 @@ class Options:
         self.coredns  # noqa: B018
         engine_for("flannel", self.policy_option)
         self.load_balancer_option  # noqa: B018
+        if self.node_ports is not None:
+            _check_range(self.node_ports)
 
     def _check_types(self) -> None:
         for name in ("pod_cidr", "service_cidr", "node_cidr"):

@@ -6,7 +6,7 @@ Also the documents that every cluster has and manifests leave out: nodes, and th
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,7 +31,7 @@ from .segments import (
     place,
 )
 
-__all__ = ["ASSUMED", "DETECTED", "OBSERVED", "Assumption", "Plan", "api_server_documents", "node_documents", "plan_for"]
+__all__ = ["ASSUMED", "DETECTED", "OBSERVED", "Assumption", "Plan", "api_server_documents", "kubeadm_value", "node_documents", "plan_for"]
 
 OBSERVED, DETECTED, ASSUMED = "observed", "detected", "assumed"
 
@@ -61,6 +61,7 @@ class Plan:
     pod_cidrs: tuple[str, ...]
     service_cidrs: tuple[str, ...]
     assumptions: tuple[Assumption, ...] = ()
+    added_service_cidrs: tuple[str, ...] = ()  # those of service_cidrs that ServiceCIDR objects add
 
     @property
     def node_cidr(self) -> str:
@@ -236,7 +237,7 @@ def _by_family(texts: Sequence[str]) -> list[list[str]]:
 
 
 def _observed_pods(snapshot: Snapshot, notes: list[Assumption]) -> tuple[str, ...]:
-    config = _kubeadm(snapshot, "podSubnet")
+    config = kubeadm_value(snapshot, "podSubnet")
     if config:
         notes.append(Assumption("pod network", config, DETECTED, "ConfigMap kube-system/kubeadm-config, podSubnet"))
         return _cidrs(config)
@@ -256,7 +257,8 @@ def _observed_pods(snapshot: Snapshot, notes: list[Assumption]) -> tuple[str, ..
     return found
 
 
-def _kubeadm(snapshot: Snapshot, key: str) -> str:
+def kubeadm_value(snapshot: Snapshot, key: str) -> str:
+    """A value of kubeadm's ClusterConfiguration, "" where there is none."""
     config = snapshot.get(ConfigMap, "kubeadm-config", "kube-system")
     text = config.data.get("ClusterConfiguration", "") if config is not None else ""
     for line in text.splitlines():
@@ -267,7 +269,11 @@ def _kubeadm(snapshot: Snapshot, key: str) -> str:
 
 
 def _observed_services(snapshot: Snapshot, notes: list[Assumption]) -> tuple[str, ...]:
-    config = _kubeadm(snapshot, "serviceSubnet")
+    spec = snapshot.others("ServiceCIDR.networking.k8s.io").get("kubernetes", {}).get("spec")
+    if isinstance(spec, Mapping) and isinstance(cidrs := spec.get("cidrs"), list) and cidrs:
+        notes.append(Assumption("Service network", ", ".join(map(str, cidrs)), OBSERVED, "ServiceCIDR kubernetes"))
+        return _cidrs([str(c) for c in cidrs])
+    config = kubeadm_value(snapshot, "serviceSubnet")
     if config:
         notes.append(Assumption("Service network", config, DETECTED, "ConfigMap kube-system/kubeadm-config, serviceSubnet"))
         return _cidrs(config)

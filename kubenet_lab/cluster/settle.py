@@ -27,6 +27,7 @@ from .plan import Assumption, Plan, node_documents, plan_for
 from .pod_network import DATASTORE, Disk, PodNetwork, pod_cidrs, pod_network
 from .sanity import bad_addresses
 from .segments import FIRST, node_addresses, renumbered
+from .service_networks import NODE_PORTS, added_cidrs, node_port_range
 
 __all__ = ["Declared"]
 
@@ -43,6 +44,7 @@ class Declared:
     store: Store
     disks: dict[str, Disk] = field(default_factory=dict)  # node (or DATASTORE) -> {path: content}: what keeps addresses
     plan: Plan | None = None
+    node_ports: str = NODE_PORTS
     network: PodNetwork | None = None
     proxy: KubeProxy = field(default_factory=KubeProxy)
     engine: str | None = None
@@ -96,15 +98,25 @@ class Declared:
         self.network = self.network.joined(self.store.snapshot(), self.plan)
         self._release(before)
         middle = self.store.snapshot()
-        services = ServiceNetwork(self.plan.service_cidrs, seed=self.options.seed)
+        wrong = self._service_networks(middle)
+        services = ServiceNetwork(self.plan.service_cidrs, self.node_ports, self.options.seed)
         balancer = provider(self.options.load_balancer_option, self.plan)
         done = reconcile(self.store, self.plan, self.network, self.disks, services, self.observed, newest, balancer)
         refused = [p for p in done.refused if strict is True or (strict is None and self._written_by_people(p.object))]
         if refused:
             raise LoadError(_placed(refused, source))
-        self.findings = [*done.findings, *done.refused, *self._outlying()]
+        self.findings = [*wrong, *done.findings, *done.refused, *self._outlying()]
         self._release(middle)
         self._judge()
+
+    def _service_networks(self, snapshot: Snapshot) -> list[Problem]:
+        """What ServiceCIDR objects add and take away. Returns what is wrong with them."""
+        plan = self.plan
+        assert plan is not None
+        first = tuple(c for c in plan.service_cidrs if c not in plan.added_service_cidrs)
+        added, wrong = added_cidrs(snapshot, first, (*plan.node_cidrs, *plan.pod_cidrs))
+        self.plan = replace(plan, service_cidrs=(*first, *added), added_service_cidrs=added)
+        return wrong
 
     def _written_by_people(self, label: str) -> bool:
         """Not seen in a real cluster: an API server would have refused it."""
@@ -148,6 +160,9 @@ class Declared:
         self.store.write(missing, by="kubenet-lab")
         plan = self.plan = plan_for(self.store.snapshot(), self.options, strict=True)
         notes += plan.assumptions
+        seen = [s for s in self.store.snapshot().list(Service) if not self._written_by_people(f"Service {s.key}")]
+        self.node_ports, note = node_port_range(self.store.snapshot(), self.options.node_ports, seen)
+        notes += [note] if note is not None else []
         if not self.store.snapshot().list(Node):
             self.store.write(node_documents(plan, self.options, self.options.nodes), by="kubenet-lab")
             names = ", ".join(n.name for n in self.store.snapshot().list(Node))
@@ -285,6 +300,8 @@ class Declared:
         notes: list[Assumption] = []
         decided: frozenset[str] = frozenset()
         rewired = "underlay" in given and options.underlay.segments != self.options.underlay.segments
+        if "node_ports" in given and options.node_ports:
+            other.node_ports = options.node_ports
         if rewired or given & {"cni", "pod_cidr", "service_cidr"}:
             assert self.plan is not None
             other.plan = plan_for(other.store.snapshot(), options, strict=rewired)
@@ -301,7 +318,7 @@ class Declared:
             assert self.network is not None and other.network is not None
             other._readdress(anew=other.network.name.split()[0] != self.network.name.split()[0])
         other.notes = [*notes, *(n for n in other.notes if n.what not in decided)]
-        if rewired or given & {"cni", "pod_cidr", "service_cidr", "dns", "strict", "load_balancer"}:
+        if rewired or given & {"cni", "pod_cidr", "service_cidr", "dns", "strict", "load_balancer", "node_ports"}:
             other.settle(other.store.snapshot(), strict=options.strict)
         return other
 

@@ -1,0 +1,92 @@
+"""Service networks and node ports of a cluster: ServiceCIDR objects, ranges given or inferred, what is refused.
+
+Sources: KEP-1880 (ServiceCIDR), KEP-3070 and KEP-3668 (bands), kube-apiserver 1.34 pkg/registry/core/service.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+import kubenet_lab as kn
+from tests.cluster.cluster_fixtures import SMALL, Doc, observed, service
+
+
+def cidr(name: str, *cidrs: str) -> Doc:
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": name}, "spec": {"cidrs": list(cidrs)}}
+
+
+def ip_of(cluster: kn.Cluster, name: str) -> str:
+    found: Any = cluster.get("svc", f"default/{name}")
+    return str(found.spec.cluster_ip)
+
+
+def test_a_full_network_is_helped_by_a_second_one_that_works_like_the_first() -> None:
+    cluster = kn.load(SMALL[:3], service_cidr="10.96.0.0/28", dns="none")
+    cluster.apply([service(f"s{i}", {"app": "server"}) for i in range(13)])  # .1 is the API server's; .2 to .14 are left
+    with pytest.raises(kn.LoadError, match="range is full"):
+        cluster.apply(service("more", {"app": "server"}))
+    cluster.apply([cidr("second", "10.111.0.0/24"), service("more", {"app": "server"})])
+    assert ip_address(ip_of(cluster, "more")) in ip_network("10.111.0.0/24")
+    assert cluster.connect("default/client", "svc:default/more")
+    cluster.apply(service("asked", {"app": "server"}, clusterIP="10.111.0.9"))
+    assert cluster.plan.service_cidrs == ("10.96.0.0/28", "10.111.0.0/24")
+    cluster.delete("svc", "default/more").delete("svc", "default/asked")
+    assert cluster.copy().plan.service_cidrs == cluster.plan.service_cidrs
+
+
+def test_without_the_object_the_address_is_refused() -> None:
+    cluster = kn.load(SMALL)
+    with pytest.raises(kn.LoadError, match="does not match the current range"):
+        cluster.apply(service("asked", {"app": "server"}, clusterIP="10.250.0.9"))
+    cluster.apply([cidr("wide", "10.250.0.0/16"), service("asked", {"app": "server"}, clusterIP="10.250.0.9")])
+    assert cluster.connect("default/client", "10.250.0.9")
+
+
+def test_what_overlaps_or_is_no_network_is_a_finding_and_gives_out_nothing() -> None:
+    cluster = kn.load([*SMALL, cidr("bad", "10.244.7.0/24"), cidr("worse", "10.9.9.9/8"), cidr("inside", "10.96.4.0/24")])
+    assert cluster.plan.service_cidrs == ("10.96.0.0/12",)
+    said = "\n".join(map(str, cluster.findings))
+    assert "10.244.7.0/24 overlaps the cluster's network 10.244.0.0/16" in said and "ServiceCIDR worse" in said
+
+
+def test_the_first_object_is_the_clusters_own_network() -> None:
+    cluster = kn.load([*SMALL[:3], cidr("kubernetes", "172.30.0.0/16"), service("s", {"app": "server"})])
+    assert cluster.plan.service_cidrs == ("172.30.0.0/16",)
+    assert ip_address(ip_of(cluster, "s")) in ip_network("172.30.0.0/16")
+    assert next(n for n in cluster.assumptions if n.what == "Service network").how == "observed"
+
+
+def node_port(number: int) -> Doc:
+    return service("np", {"app": "server"}, {"port": 80, "targetPort": 8080, "nodePort": number}, type="NodePort")
+
+
+def test_a_range_of_node_ports() -> None:
+    with pytest.raises(kn.LoadError, match="The range of valid ports is 30000-32767"):
+        kn.load([*SMALL[:3], node_port(8000)])
+    cluster = kn.load([*SMALL[:3], node_port(8000)], node_ports="7000-9000")
+    assert cluster.connect("external:192.168.50.200", "node:worker-2", 8000)
+    with pytest.raises(kn.LoadError, match="7000-9000"):
+        cluster.apply(service("other", {"app": "server"}, {"port": 80, "nodePort": 30000}, type="NodePort"))
+    wide = cluster.copy(node_ports="7000-32767")
+    assert wide.apply(service("other", {"app": "server"}, {"port": 80, "nodePort": 30000}, type="NodePort"))
+
+
+def test_a_dump_shows_its_range() -> None:
+    seen = observed(node_port(9000))
+    seen["spec"] |= {"clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}
+    cluster = kn.load([*SMALL[:3], seen])
+    note = next(n for n in cluster.assumptions if n.what == "node ports")
+    assert (note.value, note.how) == ("9000-32767", "assumed")
+    text = "apiServer:\n  extraArgs:\n    service-node-port-range: 8000-9999\n"
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kubeadm-config", "namespace": "kube-system"}}
+    cluster = kn.load([*SMALL[:3], observed(config | {"data": {"ClusterConfiguration": text}}), seen])
+    assert next(n for n in cluster.assumptions if n.what == "node ports").value == "8000-9999"
+
+
+@pytest.mark.parametrize("value", ["30000", "40000-30000", "0-10", "1-70000", 30000, "a-b"])
+def test_what_is_no_range(value: Any) -> None:
+    with pytest.raises(kn.KubenetError, match="node_ports: found"):
+        kn.load(SMALL, node_ports=value)
