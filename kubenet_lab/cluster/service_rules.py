@@ -52,6 +52,7 @@ class ServiceRules:
     node: str
     caught: tuple[ProgrammedRule, ...]
     chains: Mapping[str, tuple[ProgrammedRule, ...]]
+    mode: str = "iptables"
 
     def __iter__(self) -> Iterator[ProgrammedRule]:
         yield from self.caught
@@ -59,12 +60,27 @@ class ServiceRules:
             yield from rules
 
     def __str__(self) -> str:
-        """As `iptables-save` prints them, table by table; empty if there are none."""
+        """As `iptables-save` (or `nft list ruleset`, as far as it is this Service's) prints them; empty if there are none."""
+        if self.mode == "nftables":
+            return self._nft()
         lines: list[str] = []
         for table in ("nat", "filter"):
             found = [str(r) for r in self if r.table == table]
             lines += [f"*{table}", *found, "COMMIT"] if found else []
         return "\n".join(lines)
+
+    def _nft(self) -> str:
+        if not self.caught:
+            return ""
+        maps: dict[str, list[str]] = {}
+        for rule in self.caught:
+            maps.setdefault(rule.chain, []).append(rule.text)
+        lines = [f"table {self.caught[0].table} {{"]
+        for name, elements in maps.items():
+            lines += [f"\tmap {name} {{", f"\t\telements = {{ {', '.join(elements)} }}", "\t}"]
+        for name, rules in self.chains.items():
+            lines += [f"\tchain {name} {{", *(f"\t\t{r.text}" for r in rules), "\t}"]
+        return "\n".join([*lines, "}"])
 
 
 def _comment(rule: Rule) -> str:
@@ -102,7 +118,7 @@ def service_rules(cluster: Cluster, node: str, key: str, ip_family: int | None =
     """The rules of one Service ("shop/cart" or "svc:shop/cart") on one node, of its first family unless told otherwise.
 
     `port`: only those of this port, by number or name. Raises NotFound, KubenetError for a Service that has no address or no
-    such port, and NotModelled for another proxy than iptables.
+    such port, and NotModelled for a proxy that is not modelled.
     """
     name = key if key.startswith("svc:") else f"svc:{key}"
     service = party(cluster.snapshot(), name, role="destination").service
@@ -114,13 +130,18 @@ def service_rules(cluster: Cluster, node: str, key: str, ip_family: int | None =
         raise KubenetError(f"Service {service.key} is {kind}: it has no address, and a node has no rule for it")
     version = ip_family or family(addresses[0])
     view = cluster.node(node)
-    cluster.proxy.only_iptables()
     ns = cluster.walkable().namespaces[view.name]
-    hits = cluster.state.read("hits", ns.id)
     ports = [p for p in service.spec.ports if port is None or port in (p.port, p.name)]
     if not ports:
         has = ", ".join(f"{p.name} {p.port}".strip() for p in service.spec.ports)
         raise KubenetError(f"Service {service.key} has no port {port!r}: it has {has or 'none'}")
+    if cluster.proxy.mode == "nftables":
+        from .service_rules_nft import nft_service_rules
+
+        named = tuple(f"Service {service.key} port {p.name}" for p in ports)
+        return nft_service_rules(ns, service.key, named, version, view.name)
+    cluster.proxy.only_iptables()
+    hits = cluster.state.read("hits", ns.id)
     titles = frozenset(_title(service, p.name) for p in ports)
     others = frozenset(_title(s, p.name) for s in cluster.snapshot().list(Service) for p in s.spec.ports)
     wanted = frozenset(addresses if port is None else ())

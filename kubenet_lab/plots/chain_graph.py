@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..cluster.service_rules import ProgrammedRule, ServiceRules
+from ..errors import NotModelled
 
 __all__ = ["ChainBox", "ChainGraph", "Edge", "chain_graph"]
 
@@ -106,6 +107,9 @@ def _edges(rules: tuple[ProgrammedRule, ...]) -> tuple[list[Edge], list[str]]:
 
 
 def chain_graph(found: ServiceRules) -> ChainGraph:
+    """Raises NotModelled for nftables: there a map catches, and no rule counts."""
+    if found.mode != "iptables":
+        raise NotModelled(f"the figure of chains for kube-proxy in {found.mode} mode; its rules are what `kubenet-lab rules` prints")
     by_chain: dict[str, list[ProgrammedRule]] = {}
     for rule in found.caught:
         by_chain.setdefault(rule.chain, []).append(rule)

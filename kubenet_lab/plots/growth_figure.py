@@ -17,17 +17,19 @@ from .style import ThemeName
 __all__ = ["COUNTS", "Point", "describe_growth", "growth_figure", "points_of"]
 
 WIDE, NARROW = 900.0, 420.0
-COUNTS = (10, 100, 250, 500, 1000)
+COUNTS = (10, 100, 200, 300)
 MOST = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`services`: how many the cluster has; `first`, `last`: rules asked for the first and the last of those that were added."""
+    """`services`: how many the cluster has; `first`, `last`: rules asked in iptables mode for the first and the last of those that were
+    added; `nftables`: those asked for the last in nftables mode."""
 
     services: int
     first: int
     last: int
+    nftables: int
 
 
 def _document(model: Service, name: str) -> dict[str, Any]:
@@ -59,18 +61,21 @@ def points_of(cluster: Any, counts: Sequence[int]) -> tuple[Point, ...]:
     out = []
     for count in counts:
         names = [f"{model.name}-{n:05}" for n in range(count)]
-        lab = cluster.copy().apply([_document(model, name) for name in names])
-        asked = []
-        for name in (names[0], names[-1]):
-            found = rules_asked(lab, f"pod/{client.key}", f"svc:{model.namespace}/{name}", port.port, port.protocol)
-            asked.append(next(a.rules for a in found if a.namespace == client.spec.node_name and a.chain == "PREROUTING"))
+        lab = cluster.copy(proxy="iptables").apply([_document(model, name) for name in names])
+        other = lab.copy(proxy="nftables")
+        asked = [
+            next(a.rules for a in rules_asked(where, f"pod/{client.key}", f"svc:{model.namespace}/{name}", port.port, port.protocol)
+                 if a.namespace == client.spec.node_name and a.chain in ("PREROUTING", "nat-prerouting"))
+            for where, name in ((lab, names[0]), (lab, names[-1]), (other, names[-1]))
+        ]  # fmt: skip
         out.append(Point(len(lab.objects("Service")), *asked))
     return tuple(out)
 
 
 def describe_growth(points: Sequence[Point]) -> str:
-    out = ["Rules of the nat table that a pod's new connection is compared with at its node, in iptables mode"]
-    out += [f"{p.services} Services: {p.first} for the first of those added, {p.last} for the last" for p in points]
+    out = ["Rules for nat that a pod's new connection is compared with at its node"]
+    for p in points:
+        out.append(f"{p.services} Services: iptables {p.first} for the first of those added, {p.last} for the last; nftables {p.nftables}")
     return "\n".join(out)
 
 
@@ -82,6 +87,15 @@ def _round_up(n: int) -> int:
             if n <= k * step:
                 return k * step
         step *= 10
+
+
+def _series(points: Sequence[Point]) -> tuple[tuple[str, tuple[float, ...], list[int]], ...]:
+    """(colour, dash, values) of each line; where two lie on each other both dashes show."""
+    return (
+        ("nat", (), [p.last for p in points]),
+        ("bridge", (7.0, 5.0), [p.first for p in points]),
+        ("tunnel", (2.0, 4.0), [p.nftables for p in points]),
+    )
 
 
 def growth_figure(cluster: Any, counts: Sequence[int] = COUNTS, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
@@ -99,7 +113,7 @@ def growth_figure(cluster: Any, counts: Sequence[int] = COUNTS, *, columns: int 
 
     def draw(canvas: Canvas) -> None:
         canvas.text("Rules asked as Services grow", 16, 31, 14.5, bold=True)
-        said = "nat rules that a pod's first packet is compared with at its node: kube-proxy in iptables mode"
+        said = "nat rules that a pod's first packet is compared with at its node, by kube-proxy's mode"
         said = "nat rules that a first packet is compared with" if narrow else said
         canvas.text(shorten(said, width - 32, 12), 16, 51, 12, role="soft")
         for n in range(5):
@@ -111,21 +125,22 @@ def growth_figure(cluster: Any, counts: Sequence[int] = COUNTS, *, columns: int 
             canvas.text(f"{most_x * n / 4:g}", x, bottom + 19, 10, role="soft", mono=True, anchor="middle")
         canvas.text("Services in the cluster", (left + width - right) / 2, bottom + 38, 11, role="soft", anchor="middle")
         canvas.text("rules", left - 8, top - 12, 11, role="soft", anchor="end")
-        for role, dash, value in (("bridge", (6.0, 4.0), 0), ("nat", (), 1)):
-            line = [at(p.services, p.last if value else p.first) for p in points]
+        for role, dash, values in _series(points):
+            line = [at(p.services, v) for p, v in zip(points, values, strict=True)]
             canvas.line(line, stroke=role, width=2.4, dash=dash)
             for x, y in line:
-                if value:
-                    canvas.rect(x - 4, y - 4, 8, 8, fill=role, stroke="bg", width=1.2)
-                else:
+                if dash:
                     canvas.rect(x - 4, y - 4, 8, 8, fill="bg", stroke=role, width=1.8, radius=4)
-        for name, role, value in (("first", "bridge", 0), ("last", "nat", 1)):
-            x, y = at(points[-1].services, points[-1].last if value else points[-1].first)
-            count = points[-1].last if value else points[-1].first
-            text, size = fit(f"the {name} Service: {count}", right - 24 if not narrow else 200, (11.5, 11, 10.5, 10), bold=True)
+                else:
+                    canvas.rect(x - 4, y - 4, 8, 8, fill=role, stroke="bg", width=1.2)
+        low = f"iptables, first: {points[-1].first} · nftables: {points[-1].nftables}"
+        high = f"iptables, last: {points[-1].last}"
+        for text, role, value, shift in ((high, "nat", points[-1].last, 4), (low, "bridge", points[-1].first, -10)):
+            x, y = at(points[-1].services, value)
+            shown, size = fit(text, right - 24 if not narrow else x - left - 12, (11.5, 11, 10.5, 10, 9.5), bold=True)
             if narrow:
-                canvas.text(text, x - 10, y + (-10 if not value else 4), size, role=role, bold=True, anchor="end", halo="bg")
+                canvas.text(shown, x - 10, y + shift, size, role=role, bold=True, anchor="end", halo="bg")
             else:
-                canvas.text(text, x + 12, y + 4, size, role=role, bold=True)
+                canvas.text(shown, x + 12, y + 4, size, role=role, bold=True)
 
     return Figure("Rules asked as Services grow", describe_growth(points), (width, height), draw, theme)

@@ -61,7 +61,7 @@ class Candidate:
 
     @property
     def selected(self) -> bool:
-        return all(t.fits for t in self.terms)
+        return bool(self.terms) and all(t.fits for t in self.terms)
 
     @property
     def takes_traffic(self) -> bool:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cni_lab import CniLab
+    from .service_explorer import ServiceExplorer
     from .tracer import PacketTracer
 
-__all__ = ["CniLab", "PacketTracer"]
+__all__ = ["CniLab", "PacketTracer", "ServiceExplorer"]
 
-_HOMES = {"CniLab": "cni_lab", "PacketTracer": "tracer"}
+_HOMES = {"CniLab": "cni_lab", "PacketTracer": "tracer", "ServiceExplorer": "service_explorer"}
 
 
 def __getattr__(name: str) -> Any:

@@ -52,6 +52,25 @@ def test_every_rule_of_kube_proxy_is_one_services(cluster: Any) -> None:
         assert sorted(found) == sorted(own) and len(set(found)) == len(found)
 
 
+def test_nftables_maps_and_chains_are_one_services() -> None:
+    """Every verdict map's element and every chain with a Service's name is found for exactly one Service, as `nft` prints it."""
+    lab = kn.example("bookshop", proxy="nftables").apply(PUBLIC)
+    printed = str(lab.node("worker-1").nft_ruleset())
+    found: list[str] = []
+    for service in lab.objects("Service"):
+        if service.spec.cluster_ip not in ("", "None"):
+            rules = service_rules(lab, "worker-1", service.key)
+            assert rules.mode == "nftables" and rules.caught and all(r.text in printed for r in rules), service.key
+            assert all(f"-{service.key}/" in name for name in rules.chains)
+            found += [*rules.chains, *(r.text for r in rules.caught)]
+            assert str(rules).startswith("table ip kube-proxy {\n\tmap ") and str(rules).endswith("}")
+    assert len(set(found)) == len(found)
+    chains = {line.split()[1] for line in printed.splitlines() if line.startswith("\tchain ") and "-" in line and "/" in line}
+    assert {f for f in found if " " not in f} == {c for c in chains if not c.startswith("affinity-")}
+    one = service_rules(lab, "worker-1", "shop/front", port="alt")
+    assert one.caught and all("http" not in name.split("/")[-1] for name in one.chains if not name.startswith("endpoint-"))
+
+
 def test_chances_and_counters(cluster: Any) -> None:
     lab = cluster.copy()
     lab.scale("shop/api", 3)

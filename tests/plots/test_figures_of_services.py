@@ -215,12 +215,27 @@ def test_rules_asked_are_those_up_to_the_one_that_fits(cluster: Any) -> None:
     assert words[1].startswith("10 Services: ") and words[2].startswith("29 Services: ")
     first, last = (int(x) for x in re.findall(r"(\d+) for the", words[2]))
     assert last - first == 19, "one rule more per Service"
+    assert words[1].endswith("nftables 6") and words[2].endswith("nftables 6"), "jump, map, mark, choose, hairpin, dnat"
     assert client.node.iptables_save(counters=True) == before
     for bad in ((0,), (True,), ("x",), (10**6,)):
         with pytest.raises(KubenetError, match="growth: counts"):
             lab.plot.growth(bad)
 
 
+def test_nftables_rules_asked_leave_the_machine_as_it_was(cluster: Any) -> None:
+    """Counting stands in for the compiled tables while it counts, and only then."""
+    lab = kn.example("bookshop", proxy="nftables")
+    before = str(lab.node("worker-1").nft_ruleset()), lab.outcomes("shop/web", "svc:shop/api", port=8080)
+    asked = [rules_asked(lab, "shop/web", "svc:shop/api", 8080) for _ in range(2)]
+    assert asked[0] == asked[1] and {a.chain for a in asked[0]} <= {"nat-prerouting", "nat-output", "nat-postrouting", "nat-input"}
+    assert (str(lab.node("worker-1").nft_ruleset()), lab.outcomes("shop/web", "svc:shop/api", port=8080)) == before
+    with pytest.raises(KubenetError):
+        rules_asked(lab, "shop/nobody", "svc:shop/api", 8080)
+    assert lab.outcomes("shop/web", "svc:shop/api", port=8080) == before[1]
+
+
 def test_another_proxy_is_said(cluster: Any) -> None:
     with pytest.raises(NotModelled):
         kn.example("bookshop", proxy="ipvs").plot.chains("shop/cart", "worker-1")
+    with pytest.raises(NotModelled, match="nftables mode"):
+        kn.example("bookshop", proxy="nftables").plot.chains("shop/cart", "worker-1")

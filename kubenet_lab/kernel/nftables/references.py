@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .model import Chain, Table
+from .model import Chain, NftRule, Table
 from .statements import Notrack
 from .statements_nat import Nat
 
-__all__ = ["check", "tracks", "users_of_chain", "users_of_set"]
+__all__ = ["check", "jumps_of", "tracks", "users_of_chain", "users_of_set"]
 
 _DEEPEST = 16
 LOOP = "Too many links"
@@ -29,6 +29,16 @@ def _leads_to(table: Table, chain: Chain) -> set[str]:
             if found is not None and found.verdicts:
                 out.update(e.data.chain for e in found.elements.values() if e.data.chain)
     return out
+
+
+def jumps_of(rule: NftRule) -> tuple[str, ...]:
+    """The chains that a rule itself names, in its order: not those of a named map."""
+    out: list[str] = []
+    for s in rule.statements:
+        found = getattr(s, "inline", None)
+        out += [s.target] if s.target else []
+        out += [e.data.chain for e in found.elements.values() if e.data.chain] if found is not None and found.verdicts else []
+    return tuple(dict.fromkeys(out))
 
 
 def check(table: Table) -> str:
