@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from kubenet_lab.kernel import arp, l2, macvlan
 
-__all__ = ["PLANTED", "Planted"]
+from . import planted as general
 
-Patch = Callable[[pytest.MonkeyPatch], None]
+__all__ = ["PLANTED"]
 
-
-@dataclass(frozen=True)
-class Planted:
-    belief: str
-    shown_by: tuple[str, ...]  # features of the clusters that must show it
-    plant: Patch
+PLANTED: list[general.Planted] = []
+planted = partial(general.planted, mode="macvlan", into=PLANTED)
 
 
-PLANTED: list[Planted] = []
-
-
-def planted(belief: str, *shown_by: str) -> Callable[[Patch], Patch]:
-    def register(plant: Patch) -> Patch:
-        PLANTED.append(Planted(belief, shown_by, plant))
-        return plant
-
-    return register
-
-
-@planted("a node and its children meet: the switch brings every frame back", "mode changed")
-def all_reflect(m: pytest.MonkeyPatch) -> None:
+def _switch(m: pytest.MonkeyPatch, name: str, value: Any) -> None:
+    """While a frame crosses a wire, its switch has this; a function gives the value for the segment."""
     real = l2.wire_xmit
 
     def wire(w: Any, f: Any, link: Any) -> Any:
         segment = w.net.segments[link.segment]
-        kept, segment.hairpin = segment.hairpin, set(segment.ports)
+        kept = getattr(segment, name)
+        setattr(segment, name, value(segment) if callable(value) else value)
         try:
             return real(w, f, link)
         finally:
-            segment.hairpin = kept
+            setattr(segment, name, kept)
 
     m.setattr(l2, "wire_xmit", wire)
+
+
+@planted("a node and its children meet: the switch brings every frame back", "mode changed")
+def all_reflect(m: pytest.MonkeyPatch) -> None:
+    _switch(m, "hairpin", lambda segment: set(segment.ports))
 
 
 @planted("siblings meet in every mode", "mode changed")
@@ -74,17 +65,7 @@ def private_heard(m: pytest.MonkeyPatch) -> None:
 
 @planted("a switch port never reflects", "switch port reflects")
 def no_hairpin(m: pytest.MonkeyPatch) -> None:
-    real = l2.wire_xmit
-
-    def wire(w: Any, f: Any, link: Any) -> Any:
-        segment = w.net.segments[link.segment]
-        kept, segment.hairpin = segment.hairpin, set()
-        try:
-            return real(w, f, link)
-        finally:
-            segment.hairpin = kept
-
-    m.setattr(l2, "wire_xmit", wire)
+    _switch(m, "hairpin", lambda segment: set())
 
 
 @planted("a child has carrier while its parent is down", "node eth0 down")
@@ -94,17 +75,7 @@ def always_carrier(m: pytest.MonkeyPatch) -> None:
 
 @planted("every network carries every address", "switch knows the nodes only")
 def no_lock(m: pytest.MonkeyPatch) -> None:
-    real = l2.wire_xmit
-
-    def wire(w: Any, f: Any, link: Any) -> Any:
-        segment = w.net.segments[link.segment]
-        kept, segment.foreign_macs = segment.foreign_macs, True
-        try:
-            return real(w, f, link)
-        finally:
-            segment.foreign_macs = kept
-
-    m.setattr(l2, "wire_xmit", wire)
+    _switch(m, "foreign_macs", True)
 
 
 @planted("a device without ARP answers it", "child arp off")

@@ -47,9 +47,11 @@ class Planted:
 PLANTED: list[Planted] = []
 
 
-def planted(belief: str, *shown_by: str, programming: bool = False, mode: str = "vxlan") -> Callable[[Patch], Patch]:
+def planted(
+    belief: str, *shown_by: str, programming: bool = False, mode: str = "vxlan", into: list[Planted] = PLANTED
+) -> Callable[[Patch], Patch]:
     def register(plant: Patch) -> Patch:
-        PLANTED.append(Planted(belief, shown_by, plant, programming, mode))
+        into.append(Planted(belief, shown_by, plant, programming, mode))
         return plant
 
     return register

@@ -9,7 +9,8 @@ import pytest
 from tests.kernel_lab import cases as drawing
 from tests.kernel_lab import compare, doors, macvlan_cases
 from tests.kernel_lab.both import Both
-from tests.kernel_lab.macvlan_planted import PLANTED, Planted
+from tests.kernel_lab.macvlan_planted import PLANTED
+from tests.kernel_lab.planted import Planted
 from tests.kernel_lab.real import Real
 from tests.kernel_lab.shape import CLIENT, NODE_PORT, TCP_PORT, UDP_PORT, macvlan
 
