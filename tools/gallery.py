@@ -58,7 +58,7 @@ def _clusters() -> list[tuple[str, Any]]:
         ("two segments and a router", kn.example("bookshop", underlay=racks)),
         ("eight nodes, sixty pods", _with_more(kn.example("bookshop", nodes=8), 60)),
         ("eight nodes, pods counted by workload", _with_more(kn.example("bookshop", nodes=8), 140)),
-        ("macvlan, pods counted by workload", _with_more(kn.example("bookshop", cni="macvlan"), 90)),
+        ("macvlan, no address left", _with_more(kn.example("bookshop", cni="macvlan"), 90)),
     ]
 
 

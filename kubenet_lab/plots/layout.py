@@ -66,10 +66,15 @@ class Builder:
         self.pod_height = POD_H + SECOND_H * any(p.second for p in here)
         self.lane = CHILD_W * any(p.parent for p in here)  # beside each node's bars, past its kernel
         self.node_width = self.inner + 2 * MARGIN + self.lane
-        self.aggregate = sum(p.node in drawn for p in topology.pods) > most
+        self.aggregate = len(here) > most
         self.room = max(6, MOST_BOXES // max(len(nodes), 1))  # boxes in one node
 
     # -- what a node holds
+
+    def single(self, p: TopologyPod) -> _Item:
+        marked = f"pod:{p.key}" in self.focus
+        top = p.namespace if p.ready else "not ready"
+        return _Item(f"pod:{p.key}", "pod", top, display_name(p), p.address, p.key, marked, p.ready, p.second, p.parent)
 
     def items(self, node: TopologyNode) -> list[_Item]:
         pods = sorted(
@@ -77,21 +82,7 @@ class Builder:
             key=lambda p: (_system(p.namespace), p.namespace, p.workload, p.key),
         )
         single = [p for p in pods if not self.aggregate or f"pod:{p.key}" in self.focus]
-        items = [
-            _Item(
-                f"pod:{p.key}",
-                "pod",
-                p.namespace if p.ready else "not ready",
-                display_name(p),
-                p.address,
-                p.key,
-                f"pod:{p.key}" in self.focus,
-                p.ready,
-                p.second,
-                p.parent,
-            )
-            for p in single
-        ]
+        items = [self.single(p) for p in single]
         groups: dict[tuple[str, str], list[TopologyPod]] = {}
         for p in pods:
             if p not in single:
@@ -99,9 +90,12 @@ class Builder:
         room = max(self.room - len(items), 3)
         shown = list(groups.items()) if len(groups) <= room else list(groups.items())[: room - 1]
         for (namespace, workload), members in shown:
+            if len(members) == 1:  # as one box, it may as well have its address
+                items.append(self.single(members[0]))
+                continue
             id = f"group:{node.name}/{namespace}/{workload}"
             unready = sum(not p.ready for p in members)
-            count = f"{len(members)} pod{'s' * (len(members) > 1)}"
+            count = f"{len(members)} pods"
             full = f"{namespace}/{workload}: {count}" + (f", {unready} not ready" if unready else "")
             sub, parent = f"{unready} unready" if unready else count, members[0].parent
             items.append(_Item(id, "group", namespace, f"{workload} ×{len(members)}", sub, full, parent=parent))

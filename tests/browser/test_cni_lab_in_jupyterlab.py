@@ -1,4 +1,4 @@
-"""CniLab on the screen: a real JupyterLab in headless Chromium, by mouse, by keyboard alone, dark and at 400 px."""
+"""CniLab on the screen: a real JupyterLab in headless Chromium, by mouse, by keyboard alone, light, dark, at 400 px, at 200 % zoom."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ import pytest
 pytestmark = pytest.mark.browser
 
 CELLS = ["import kubenet_lab as kn\nlab = kn.widgets.CniLab()\nlab", "other = kn.widgets.CniLab()\nother"]
-VIEWS: tuple[tuple[browser.Theme, int], ...] = (("light", 1280), ("dark", 400))
+#: name, width and height of the window, zoom, JupyterLab's theme
+VIEWS: tuple[tuple[str, int, int, float, str], ...] = (
+    ("desk", 1280, 900, 1, "Light"), ("night", 1280, 900, 1, "Dark"), ("phone", 400, 860, 1, "Light"),
+    ("night phone", 400, 860, 1, "Dark"), ("zoom", 1280, 900, 2, "Light"),
+)  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=VIEWS, ids=["desk", "night phone"])
-def page(request: Any, tmp_path_factory: pytest.TempPathFactory, lab: Any) -> Iterator[Any]:
-    theme, width = request.param
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, lab: Any) -> Iterator[browser.Lab]:
     folder: Path = tmp_path_factory.mktemp("cni-lab")
     cells = [
         {"cell_type": "code", "id": f"c{n}", "metadata": {}, "execution_count": None, "outputs": [], "source": text}
@@ -27,9 +30,22 @@ def page(request: Any, tmp_path_factory: pytest.TempPathFactory, lab: Any) -> It
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
-    (folder / "lab.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    with browser.Lab(folder, theme=theme) as server, server.open("lab.ipynb", width=width, within=lab.browser) as shown:
+    for name, *_ in VIEWS:  # a name of its own: each window has its own document and kernel
+        (folder / f"{name.replace(' ', '-')}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    with browser.Lab(folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=VIEWS, ids=[name for name, *_ in VIEWS])
+def page(request: Any, server: browser.Lab, lab: Any) -> Iterator[Any]:
+    name, width, height, zoom, theme = request.param
+    file = f"{name.replace(' ', '-')}.ipynb"
+    with server.open(file, width=width, height=height, zoom=zoom, within=lab.browser) as shown:
+        shown.page.evaluate("(t) => window.jupyterapp.commands.execute('apputils:change-theme', {theme: t})", f"JupyterLab {theme}")
+        shown.page.wait_for_function("(t) => document.body.dataset.jpThemeLight === t", arg=str(theme == "Light").lower())
         shown.run_all()
+        shown.page.wait_for_function("() => document.querySelectorAll('.kn-cni').length === 2")
+        shown.screens, shown.name = lab.screens, file.removesuffix(".ipynb")
         yield shown
 
 
@@ -81,6 +97,87 @@ def test_by_keyboard_alone_with_an_error_at_its_line(page: Any) -> None:
     assert page.page.evaluate("() => document.activeElement.tagName") == "BUTTON"
     keys.press("Enter")
     wait_said(page, "10.1.0.2/24", 1)
+
+
+def test_the_whole_of_it_by_keyboard_alone(page: Any) -> None:
+    """Tab leads in from the cell and through every control; Enter, Space and arrows do what the mouse does; the focus stays."""
+    keys, js = page.page.keyboard, page.page.evaluate
+    cells = "() => [...window.jupyterapp.shell.currentWidget.content.model.cells].map((c) => c.type)"
+    before = js(cells)
+    js("() => document.querySelectorAll('.kn-cni')[1].closest('.jp-Cell').focus()")
+    named = """() => { const e = document.activeElement;
+      if (e.closest('.kn-cni') !== document.querySelectorAll('.kn-cni')[1]) return '';
+      return (e.labels?.[0] || e).textContent.trim(); }"""
+    seen: list[str] = []
+    for _ in range(60):
+        keys.press("Tab")
+        if (name := js(named)) == "host-gw":
+            assert js("() => getComputedStyle(document.activeElement).outlineStyle") != "none", "the focus can be seen"
+            break
+        seen += [name] if name else []
+    wanted = ["start from", "conflist", "ADD a pod", "pod", "DEL", "CHECK", "GC", "STATUS", "VXLAN", "DirectRouting"]
+    assert [name for name in seen if name in wanted] == wanted
+    keys.press("Enter")
+    page.page.wait_for_function("() => document.querySelectorAll('.kn-cni')[1].querySelector('.kn-facts').textContent.includes('MTU 1500')")
+    assert js(named) == "host-gw" and js("() => document.activeElement.getAttribute('aria-pressed')") == "true"
+    keys.press("Tab")
+    keys.press("Tab")
+    assert js(named) == "a router between the nodes"
+    keys.press("Space")
+    page.page.wait_for_function("() => document.querySelectorAll('.kn-cni')[1].querySelector('.kn-facts').textContent.includes('timeout')")
+    keys.press("Space")
+    page.page.wait_for_function("() => document.querySelectorAll('.kn-cni')[1].querySelector('.kn-facts').textContent.includes('deliver')")
+    assert js(cells) == before, "no notebook shortcut fired"
+    assert page.errors() == [] and page.complaints == []
+
+
+def test_every_control_has_a_label_and_no_id_stands_twice(page: Any) -> None:
+    bare = page.page.evaluate("""() => [...document.querySelectorAll('.kn-cni :is(button, input, select, textarea)')]
+      .filter((e) => !(e.getAttribute('aria-label') || (e.labels && e.labels[0]?.textContent.trim()) || e.textContent.trim()))
+      .map((e) => e.outerHTML)""")
+    twice = page.page.evaluate("""() => { const ids = [...document.querySelectorAll('.kn-cni [id]')].map((e) => e.id);
+      return ids.filter((id, n) => ids.indexOf(id) !== n); }""")
+    assert bare == [] and twice == []
+
+
+def test_verdicts_are_announced_with_a_symbol_and_a_word(page: Any) -> None:
+    lab = box(page)
+    said, facts = lab.locator(".kn-verdict"), lab.locator(".kn-facts")
+    for region in (said, facts, lab.locator(".kn-problem")):
+        assert region.get_attribute("role") == "status" and region.get_attribute("aria-live") == "polite"
+    lab.get_by_label("start from").select_option("macvlan and host-local")
+    lab.get_by_role("button", name="ADD a pod").click()
+    wait_said(page, "192.168.50.20")
+    assert said.inner_text().startswith("✓ ADD demo-")
+    lab.locator("textarea").fill('{"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "nobody"}]}')
+    lab.get_by_role("button", name="ADD a pod").click()
+    page.page.wait_for_function("() => document.querySelector('.kn-cni .kn-verdict').textContent.startsWith('✗')")
+    lab.get_by_label("start from").select_option("bridge and host-local")
+    assert facts.inner_text()[0] in "✓✗"
+
+
+def test_python_drives_the_screen_and_says_the_same(page: Any) -> None:
+    """The text twin holds every line that the screen shows."""
+    asked = """async (code) => { const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+      const future = kernel.requestExecute({code}); let out = '';
+      future.onIOPub = (m) => { if (m.header.msg_type === 'stream') out += m.content.text; };
+      await future.done; return out; }"""
+    page.page.evaluate(asked, 'lab.example = "bridge and host-local"; lab.add("told"); lab.mode = "vxlan"; lab.apart = False')
+    wait_said(page, "ADD told")
+    page.page.wait_for_function("() => document.querySelector('.kn-cni .kn-facts').textContent.includes('MTU 1450')")
+    words = page.page.evaluate(asked, "print(lab.text)")
+    lab = box(page)
+    shown = [*lab.locator(".kn-tables li").all_inner_texts(), *lab.locator(".kn-calls span:first-child").all_inner_texts()]
+    assert len(shown) > 8
+    for line in shown:
+        assert line.partition(". ")[2].replace(" ADD", "") in words if line[0].isdigit() and ". " in line else line in words, line
+    assert lab.locator(".kn-facts").inner_text().splitlines()[0] in words
+    pictures = page.screens / f"cni-lab-{page.name}.png"
+    size = page.page.viewport_size
+    page.page.set_viewport_size({"width": size["width"], "height": 4400 if size["width"] < 700 else 2200})  # the notebook scrolls inside
+    lab.screenshot(path=pictures, animations="disabled")
+    page.page.set_viewport_size(size)
+    assert pictures.stat().st_size > 10_000
 
 
 def test_nothing_sticks_out(page: Any) -> None:
