@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 #: cases of a suite whose cases are whole networks of namespaces; the others get EACH
 FULL = {
+    "tests/cluster/test_cluster_random_twins.py": 60,
     "tests/kernel_lab/test_kernel_lab_random.py": 500,
     "tests/policy/test_policy_real_kernel.py": 20,
     "tests/policy/test_policy_on_the_machine.py": 200,
