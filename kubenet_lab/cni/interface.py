@@ -60,8 +60,8 @@ def set_device(pod: Namespace, ifname: str, **changes: Any) -> None:
 
 
 def in_go(e: CommandError) -> str:
-    """What netlink refuses, as Go prints the error number."""
-    return str(e).removeprefix("RTNETLINK answers: ").lower()
+    """What netlink refuses, as Go prints the error number; where `ip` prints the kernel's own words, the number is EINVAL."""
+    return "invalid argument" if str(e).startswith("Error: ") else str(e).removeprefix("RTNETLINK answers: ").lower()
 
 
 def errno_of(message: str) -> str:

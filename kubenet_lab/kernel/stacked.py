@@ -101,6 +101,8 @@ def add_macvlan(
         below, parent = found
     if name in ns.links:
         raise CommandError("RTNETLINK answers: File exists")
+    if 0 < mtu < 68:  # ETH_MIN_MTU
+        raise CommandError("Error: mtu less than device minimum.")
     if mtu > parent.mtu or parent.kind == "loopback":
         raise CommandError(_INVALID)
     if parent.master:  # a device hands its frames to one only

@@ -65,6 +65,7 @@ TOO: list[Wrong] = [
     lambda p: p.update(master=5),
     lambda p: p.update(mtu=-1),
     lambda p: p.update(mtu=9000),
+    lambda p: p.update(mtu=67),
     lambda p: p.update(mac="not-a-mac"),
     lambda p: p.update(mac="02-00-00-00-02-0C"),
     lambda p: p.update(mac="0200.0000.020d"),
