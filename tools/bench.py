@@ -99,6 +99,31 @@ def many_services(count: int) -> list[dict[str, Any]]:
     return documents
 
 
+def proxy_modes(quick: bool) -> Iterator[Row]:
+    """2,000 Services of three endpoints: one node's rules in both modes, and what the last Service costs beside the first."""
+    import kubenet_lab as kn
+
+    count = 500 if quick else 2000
+    documents = many_services(count)
+    for n in (3, 4):
+        copy = json.loads(json.dumps(documents[1]))
+        copy["metadata"]["name"] = f"server-{n}"
+        documents.append(copy)
+    for mode in ("iptables", "nftables"):
+        cluster = kn.load(documents, cni="flannel", proxy=mode)
+        node = cluster.node("worker-1")
+        written = best(lambda node=node, mode=mode: node.iptables_written() if mode == "iptables" else node.nft_written(), 2)  # type: ignore[misc]
+        yield Row(f"{mode}: rules of {count} Services x 3, one node", f"{written:.2f} s", "< 2 s", written < 2)
+
+        def ask(which: int, cluster: Any = cluster) -> Callable[[], Any]:
+            return lambda: [cluster.connect("default/client", f"svc:default/svc-{which:04d}", port=80) for _ in range(20)]
+
+        ask(0)(), ask(count - 1)()
+        first, last = best(ask(0), 5), best(ask(count - 1), 5)
+        goal = ("< 2 times the first", last < 2 * first) if mode == "nftables" else ("", None)
+        yield Row(f"{mode}: connect to the last Service, by the first", f"{last / first:.2f} times", *goal)
+
+
 def walks(quick: bool) -> Iterator[Row]:
     import kubenet_lab as kn
 
@@ -248,8 +273,8 @@ def services(quick: bool) -> Iterator[Row]:
 
 
 CASES: dict[str, Callable[[bool], Iterator[Row]]] = {
-    "import": import_time, "first": first_answer, "walks": walks, "services": services, "big": big_dump, "setup": setup,
-    "policies": policies,
+    "import": import_time, "first": first_answer, "walks": walks, "services": services, "proxy": proxy_modes, "big": big_dump,
+    "setup": setup, "policies": policies,
 }  # fmt: skip
 
 

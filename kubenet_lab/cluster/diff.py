@@ -136,6 +136,7 @@ def _lines(ns: Namespace) -> list[str]:
                 out.append(f"{tool} -t {table} {line}")
             elif line.startswith(":"):
                 out.append(f"{tool} -t {table} {line.split(' [')[0]}")
+    out += [f"nft {line.strip()}" for line in ns.nft.ruleset(stateless=True).splitlines() if line.strip() not in ("", "}")]
     if ns.ipsets is not None:
         out += [f"ipset {line}" for line in ns.ipsets.save().splitlines()]
     return out

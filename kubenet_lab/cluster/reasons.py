@@ -43,7 +43,8 @@ def _of_service(cluster: Cluster, result: Result, target: Target) -> list[Reason
     if port is None:
         if q.protocol == "ICMP" or target.address not in (service.spec.cluster_ip, *service.spec.cluster_ips):
             return []
-        return [Reason("service.no_rule", {"vip": target.address, "port": f"{q.port}/{q.protocol}"}, origin)]
+        code = "service.port_refused" if result.ending == "filter.reject" else "service.no_rule"
+        return [Reason(code, {"vip": target.address, "port": f"{q.port}/{q.protocol}"}, origin)]
     trail = result.forward
     if trail is None or not str(trail.params.get("origin") or "").startswith((f"{origin} ", "kube-proxy")):
         return []  # a policy's rule, say

@@ -201,6 +201,15 @@ PHRASES: dict[str, Phrase] = {
         NAT,
         measured(KERNEL),
     ),
+    "service.port_refused": Phrase(
+        lambda p: f"no Service has port {p['port']} at {p['vip']}",
+        lambda p: (
+            f"{p['vip']} is a Service address, but no Service has port {p['port']} there. In nftables mode kube-proxy refuses what goes to a "
+            "ClusterIP and stands in none of its maps; in iptables mode the packet would go to the default route."
+        ),
+        "nft list chain ip kube-proxy cluster-ips-check",
+        measured("Linux 6.18, nftables 1.0.6, kube-proxy's rules in network namespaces: an unused port is refused at once (ICMP 3/3)"),
+    ),
     "service.not_proxied": Phrase(
         lambda p: f"Service {p['service']} has no rules",
         lambda p: f"kube-proxy makes no rule for Service {p['service']}: {p['why']}.",

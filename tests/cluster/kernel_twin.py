@@ -46,6 +46,7 @@ def describe(network: Any, questions: list[Question]) -> dict[str, Any]:
         spaces[id] = {
             "commands": [c for c in commands_for(ns) if not c.startswith("#")],
             "rules": {str(fam): ns.ruleset(fam).save() for fam in (4, 6)},
+            "nft": ns.nft.ruleset(),
             "ipsets": ns.ipsets.save() if ns.ipsets else "",
             "bridge_nf": [ns.sysctl(f"net.bridge.bridge-nf-call-{t}") for t in ("iptables", "ip6tables")],
             "announced": [[dev, ip] for dev, ip in ns.announced if ":" not in ip],
@@ -231,6 +232,8 @@ def build(spec: dict[str, Any]) -> dict[str, Space]:
         space.run("sh", "-c", script)
         if spec["spaces"][id]["ipsets"]:
             space.run("ipset", "restore", stdin=spec["spaces"][id]["ipsets"])
+        if spec["spaces"][id]["nft"]:
+            space.run("nft", "-f", "-", stdin=spec["spaces"][id]["nft"])  # first, as kube-proxy starts before the pod network's agent
         for fam, text in spec["spaces"][id]["rules"].items():
             space.run("iptables-legacy-restore" if fam == "4" else "ip6tables-legacy-restore", stdin=text)
     return spaces

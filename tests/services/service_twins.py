@@ -80,8 +80,10 @@ def random_proxy(rng: random.Random, mode: str) -> kn.KubeProxy:
     if rng.random() < 0.15:
         options["cluster_cidr"] = ""
     elif rng.random() < 0.25:
-        options |= rng.choice([{"detect_local_mode": "NodeCIDR"}, {"detect_local_mode": "BridgeInterface", "bridge_interface": "cni0"},
-                               {"detect_local_mode": "InterfaceNamePrefix", "interface_name_prefix": "cali"}])  # fmt: skip
+        ways = [{"detect_local_mode": "NodeCIDR"}, {"detect_local_mode": "BridgeInterface", "bridge_interface": "cni0"},
+                {"detect_local_mode": "InterfaceNamePrefix", "interface_name_prefix": "cali"}]  # fmt: skip
+        # nft takes the name of a device that is there and no prefix, where kube-proxy 1.34 writes `iif NAME`
+        options |= rng.choice(ways[:1] if mode == "nftables" else ways)
     if rng.random() < 0.1:
         options["masquerade_bit"] = 15
     return kn.KubeProxy(**options)

@@ -17,7 +17,7 @@ from tests.services.service_twins import compared, draw, expected
 
 pytestmark = pytest.mark.kernel
 
-MODES = ("iptables",)
+MODES = ("iptables", "nftables")
 
 
 @pytest.fixture(scope="module", autouse=True)

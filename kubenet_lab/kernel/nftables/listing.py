@@ -80,9 +80,8 @@ def set_lines(table: Table, found: NftSet, seen: Seen, stateless: bool = False, 
     out = [f"\t{found.kind} {found.name} {{" + (f" # handle {found.handle}" if handles else "")]
     types = " . ".join(map(str, found.types))
     out.append(f"\t\ttype {types}" + (f" : {' . '.join(map(str, found.data))}" if found.data else ""))
-    size = found.size or (65535 if "dynamic" in found.flags else 0)
-    if size:
-        out.append(f"\t\tsize {size}")
+    if found.size:
+        out.append(f"\t\tsize {found.size}")
     flags = [f for f in ("constant", "interval", "dynamic", "timeout") if f in found.flags]
     if flags:
         out.append(f"\t\tflags {','.join(flags)}")

@@ -178,6 +178,8 @@ class _Reader(SetCommands, ListCommands):
                 self._append(table, chain, w.next)
             else:
                 depth = 0
+                if w.next.kind == "end":
+                    raise w.trouble()
                 while not (w.statement_ends and depth == 0) and w.next.kind != "end":
                     depth += {"{": 1, "}": -1}.get(w.take().text, 0)
             w.newlines()
@@ -224,7 +226,7 @@ class _Reader(SetCommands, ListCommands):
                 raise NotModelled("nft chains on a device")
             priority = 0
             if w.accept("priority"):
-                priority = self._priority()
+                priority = self._priority(hook.text)
             policy = chain.base.policy if chain.base else "accept"
             if not again:
                 if chain.base and (chain.base.hook, chain.base.priority) != (hook.text, priority):
@@ -233,10 +235,12 @@ class _Reader(SetCommands, ListCommands):
         else:
             raise NotModelled(f"nft chain {word.text}")
 
-    def _priority(self) -> int:
+    def _priority(self, hook: str) -> int:
         w = self.words
         token = w.name()
         text = token.text
+        if {"dstnat": "prerouting", "srcnat": "postrouting"}.get(text.partition("-")[0], hook) != hook:
+            raise Trouble("invalid priority expression value in this context.", token.start, token.end)
         if text.lstrip("-").isdigit():
             return int(text)
         base = _PRIORITIES.get(text)
@@ -267,7 +271,8 @@ class _Reader(SetCommands, ListCommands):
         chain, token = self._chain(table)
         if self.words.accept("{"):  # the tool takes its properties along
             while not self.words.accept("}"):
-                self.words.take()
+                if self.words.take().kind == "end":
+                    raise self.words.trouble()
         if users_of_chain(table, chain.name):
             raise Trouble(BUSY, token.start, token.end)
         del table.chains[chain.name]

@@ -55,13 +55,13 @@ class RuleReader:
 
     def _add(self, out: list[Statement], s: Statement) -> None:
         """A match on a protocol that the next match implies is left out, as a listing leaves it out."""
-        of = getattr(s, "of", None)
+        of = getattr(s, "of", None) or getattr(getattr(s, "mapped", None), "of", None)
         version, transport = of.layer if of is not None else (0, "")
         last = out[-1] if out else None
         if isinstance(last, Match) and last.op in ("", "==") and last.low == last.high and isinstance(last.of, Field):
             same_transport = transport and last.of.words == "meta l4proto" and _NUMBER.get(last.low) == transport
             same_version = version and last.of.words == "meta nfproto" and last.low == (2 if version == 4 else 10)
-            if (same_transport or same_version) and isinstance(s, Match | Lookup | Vmap | FlagMatch):
+            if (same_transport or same_version) and isinstance(s, Match | Lookup | Vmap | FlagMatch | Nat):
                 out.pop()
         words = s.of.words if isinstance(s, Match) and isinstance(s.of, Field) else ""
         if isinstance(s, Match) and s.op in ("", "==") and words in ("meta l4proto", "ip protocol", "ip6 nexthdr"):
@@ -150,8 +150,9 @@ class RuleReader:
             raise NotModelled("nft: stateful elements added by packets")
         w.expect("}")
         self._fits(of, found.types, token.start, token.end)
-        if verb != "delete" and found.timeout == 0 and not timeout and not found.flags & {"dynamic", "timeout"}:
+        if verb != "delete":
             found.flags |= {"dynamic"}
+        found.size = found.size or 65535  # nft_dynset_init
         return Update(verb, token.text, of, timeout)
 
     def _mark_value(self, w: Words) -> Any:
@@ -177,7 +178,8 @@ class RuleReader:
         return MapValue(of, "", inline_set(w, _types(of), data))
 
     def _nat(self, w: Words) -> Statement:
-        kind = w.take().text
+        start = w.take()
+        kind = start.text
         family = w.accept("ip", "ip6")
         pair = False
         if w.accept("addr"):  # `ip addr . port to`: what maps give is a pair
@@ -185,9 +187,8 @@ class RuleReader:
             w.expect("port")
             pair = True
         wide = "ip6" if (family or self.family) == "ip6" else "ip"
-        if self.family == "inet" and not family and kind in ("dnat", "snat") and w.next.text == "to":
-            family = self._family_ahead(w)
-            wide = family or "ip"
+        if self.family == "inet" and not family and w.next.text == "to" and w.ahead().text != ":":
+            raise Trouble("ip or ip6 must be specified with address for inet tables.", start.start, start.end)
         address = TYPES["ipv6_addr" if wide == "ip6" else "ipv4_addr"]
         addresses = ports = None
         mapped: MapValue | None = None
@@ -217,10 +218,6 @@ class RuleReader:
             flags.append(word)
             w.accept(",")
         return Nat(kind, shown, addresses, ports, mapped, tuple(f for f in _FLAGS if f in flags))
-
-    def _family_ahead(self, w: Words) -> str:
-        text = w.ahead().text + w.ahead(2).text
-        return "ip6" if ":" in text else "ip"
 
     def _pair_ahead(self, w: Words) -> bool:
         """Does the first element of the anonymous map give an address and a port?"""
@@ -297,7 +294,7 @@ class RuleReader:
             return Lookup(of, token.text, None, op == "!=")
         if w.next.text == "{":
             inline = inline_set(w, _types(of))
-            if len(inline.elements) == 1 and not isinstance(of, Concat | Numgen):
+            if len(inline.elements) == 1 and not inline.auto_merge and not isinstance(of, Concat | Numgen):
                 [only] = inline.elements.values()
                 low, high = only.key[0] if isinstance(only.key[0], tuple) else (only.key[0], only.key[0])
                 return self._single(of, "" if op == "==" else op, low, high, low != high)

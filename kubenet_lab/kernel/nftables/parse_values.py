@@ -158,6 +158,7 @@ def inline_set(w: Words, types: tuple[DataType, ...], data: tuple[DataType, ...]
     if ranges and len(types) == 1:
         if data and overlap(listed):
             raise Trouble("conflicting intervals specified", start.start, end)
+        found.auto_merge = len(listed) > 1  # several that became one stay a set in the listing
         listed = listed if data else merged(listed, types[0])
     for e in listed:
         if e.key in found.elements and found.elements[e.key].data != e.data:
