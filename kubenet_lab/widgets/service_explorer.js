@@ -99,7 +99,7 @@ function render({ model, el }) {
       li.querySelector(".kn-end").textContent = p.mark ? `${p.mark} ${p.said}` : "";
     });
   }
-  el.replaceChildren(h("div", { class: "kn-tracer kn-service", role: "group", "aria-label": "Service explorer" }, h("div", { class: "kn-two" }, left, right), below));
+  el.replaceChildren(h("div", { class: "kn-tracer kn-service", role: "group", "aria-label": "Service explorer", "data-lm-suppress-shortcuts": "true" }, h("div", { class: "kn-two" }, left, right), below));
   model.on("change:view", show);
   model.on("change:fields", show);
   show();
