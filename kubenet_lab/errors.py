@@ -6,7 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-__all__ = ["CommandError", "KubenetError", "LoadError", "NotFound", "NotModelled", "Problem"]
+__all__ = ["CommandError", "KubenetError", "LoadError", "NotFound", "NotModelled", "Problem", "is_text"]
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written down: half of a UTF-16 pair, which a Python string may hold, has no bytes in UTF-8."""
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 class KubenetError(Exception):

@@ -50,7 +50,7 @@ class Cluster:
     """A Kubernetes cluster's network. Made by `kn.load` and `kn.example`."""
 
     def __init__(self, options: Options, declared: Declared | None = None):
-        self._state = State()
+        self._state = State(self._in_background)
         self._declared = declared or Declared(options, Store(self._clock, options.domain, ip_families=options.ip_families))
         self._edits: list[HandEdit] = []
         self.runtimes: dict[str, CniRuntime] = {}  # CNI by hand, by node
@@ -288,8 +288,11 @@ class Cluster:
 
     def catch_up(self) -> None:
         """What the last questions left under way happens: connections close, what was lost is sent again. tcpdump sees it too."""
-        if self._state.later and not self._declared.blocked and (frames := catch_up(self.network(), self._state)):
-            self.capture = (*self.capture, *frames)
+        if self._state.later and not self._declared.blocked:
+            catch_up(self.network(), self._state)
+
+    def _in_background(self, frames: Sequence[tuple[Any, ...]]) -> None:
+        self.capture = (*self.capture, *frames)
 
     def live(self) -> Fork:
         """The cluster's own dynamic state: what is asked leaves its marks."""
@@ -302,8 +305,7 @@ class Cluster:
     def remember_outside(self, address: str) -> None:
         """A machine outside took part in a live question: figures show it from now on."""
         if address not in self._outside:
-            self._outside[address] = None
-            self._topology = None
+            self._outside[address] = self._topology = None
 
     # ------------------------------------------------------------------------------------------------------ questions
     def ask(self, src: Any, target: Any, **options: Any) -> Any:
@@ -381,7 +383,7 @@ class Cluster:
         other = Cluster(merged, self._declared)
         other._edits, other._outside = list(self._edits), dict(self._outside)
         if not options:
-            other._state = self.state.fork()
+            other._state = self.state.fork(other._in_background)
             other._declared = self._declared.copy(other._clock)
         else:
             other._state.clock = self.now

@@ -109,7 +109,7 @@ def told(fork: Fork, result: Result, question: str, source: Party, target: Targe
     notes = [n for n in (source.note, target.note) if n]
     reasons = reasons_for(fork.cluster, result, source, target)
     if fork.live:
-        fork.cluster.capture = result.walk.frames or ()
+        fork.cluster.capture = tuple(result.walk.frames or ())
     return trace_of(result, question=question, reasons=reasons, assumptions=notes, facts=fork.facts)
 
 

@@ -48,7 +48,7 @@ class Connection:
             raise KubenetError(f"{self.question}: the connection is not open")
         done = send(fork.network, fork.state, self._result, payload, timeout)
         self._open = done.error != "ECONNRESET"
-        fork.cluster.capture = done.walk.frames or ()
+        fork.cluster.capture = tuple(done.walk.frames or ())
         return trace_of(done, question=f"{self.question}: {size} bytes", facts=fork.facts)
 
     def close(self, *, reset: bool = False) -> Trace | None:
@@ -62,7 +62,7 @@ class Connection:
         self._open = False
         fork = self._fork.cluster.live()
         done = close(fork.network, fork.state, self._result, reset)
-        fork.cluster.capture = done.walk.frames or ()
+        fork.cluster.capture = tuple(done.walk.frames or ())
         return trace_of(done, question=f"{self.question}: {'reset' if reset else 'close'}", facts=fork.facts)
 
     def __enter__(self) -> Connection:

@@ -20,7 +20,7 @@ from .message import Query, Response
 from .plugins.base import Asked
 from .resolv import ResolvConf
 from .server import NODE_RESOLV_CONF, Server
-from .wire import BadMessage, DnsPayload, parse
+from .wire import BadMessage, DnsPayload, Unpackable, parse
 from .zones import query_of
 
 __all__ = ["CoreDNS", "CoreDns", "not_modelled"]
@@ -101,7 +101,12 @@ class CoreDns:
             memory["corefile"] = stamp
 
         def ask(address: str, port: int, protocol: str, asked: Query, timeout: float) -> Asked:
-            said = machine.exchange(address, port, protocol, DnsPayload(asked, stream=protocol == "TCP"), timeout)
+            payload = DnsPayload(asked, stream=protocol == "TCP")
+            try:
+                len(payload)
+            except Unpackable:
+                return Asked(None, "EBADMSG", 0.0)
+            said = machine.exchange(address, port, protocol, payload, timeout)
             response = _response(said.reply, protocol)
             error = None if response is not None else said.error or "EBADMSG"
             return Asked(response, error, said.elapsed)
@@ -109,8 +114,12 @@ class CoreDns:
         env = server.environment(
             message.src, lambda: machine.now, memory, machine.choose, ask, message.protocol, (message.dst,), waits=True
         )  # fmt: skip
-        response = server.serve(query, env, message.dport)
-        return Answer(DnsPayload(response, stream=message.protocol == "TCP", steps=tuple(env.steps)), env.delay)
+        try:
+            payload = DnsPayload(server.serve(query, env, message.dport), stream=message.protocol == "TCP", steps=tuple(env.steps))
+            len(payload)
+        except Unpackable:
+            return None  # dns.ResponseWriter.WriteMsg fails and nobody looks: nothing is sent (an externalName with a label of 64, say)
+        return Answer(payload, env.delay)
 
 
 def _response(payload: Any, protocol: str) -> Response | None:

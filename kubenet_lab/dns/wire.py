@@ -8,6 +8,7 @@ Source: RFC 1035 section 4, RFC 6891; miekg/dns Truncate for what is cut when an
 from __future__ import annotations
 
 import io
+import re
 import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from .message import Edns, Flags, Query, Question, Record, Response
 if TYPE_CHECKING:
     from ..trace import Reason
 
-__all__ = ["BadMessage", "DnsPayload", "parse", "to_wire", "truncate", "wire_length"]
+__all__ = ["BadMessage", "BadName", "DnsPayload", "Unpackable", "legal_name", "packable", "parse", "to_wire", "truncate", "wire_length"]
 
 _FLAGS = {"AA": 0x0400, "TC": 0x0200, "RD": 0x0100, "RA": 0x0080, "AD": 0x0020, "CD": 0x0010}
 #: types whose rdata names may be compressed: those of RFC 1035
@@ -32,6 +33,49 @@ class BadMessage(KubenetError):
     def __init__(self, reason: str, id: int | None = None):
         super().__init__(f"not a DNS message: {reason}")
         self.id = id
+
+
+class BadName(KubenetError):
+    """A text that is no domain name; `reason` in BIND's words (lib/dns/name.c, dns_name_fromtext)."""
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{name!r} is not a legal name ({reason})")
+        self.reason = reason
+
+
+class Unpackable(KubenetError):
+    """A message with a name or data that has no bytes: a server cannot send it."""
+
+
+def legal_name(text: str) -> str:
+    """The name as it is printed, with its closing dot: bytes that are not plain letters are escaped. Raises BadName.
+
+    Other letters than ASCII go as their UTF-8 bytes, as tools send them that do not know IDNA.
+    """
+    import dns.exception
+    import dns.name
+
+    try:
+        return dns.name.from_text(text.encode()).to_text()
+    except dns.name.LabelTooLong:
+        raise BadName(text, "label too long") from None
+    except dns.name.EmptyLabel:
+        raise BadName(text, "empty label") from None
+    except dns.name.NameTooLong:
+        raise BadName(text, "ran out of space") from None
+    except dns.name.BadEscape:
+        cut = re.search(r"(?<!\\)(?:\\\\)*\\\d{0,2}\Z", text)
+        raise BadName(text, "unexpected end of input" if cut else "bad escape") from None
+    except (UnicodeEncodeError, dns.exception.DNSException) as error:
+        raise BadName(text, str(error) or type(error).__name__) from None
+
+
+def packable(r: Record) -> None:
+    """Raises ValueError for a record that has no bytes: a name or data that its type does not take."""
+    try:
+        _write_record(io.BytesIO(), r, None)
+    except Unpackable as error:
+        raise ValueError(str(error)) from None
 
 
 def _type(text: str) -> int:
@@ -56,8 +100,13 @@ def _rdata(type: str, data: str, cls: str) -> Any:
 
 
 def _write_name(file: io.BytesIO, name: str, compress: dict[bytes, int] | None) -> None:
-    """A name; what stands behind some label already is pointed at. Case counts, as in miekg/dns (dnspython folds it)."""
-    wire: bytes = _name(name).to_wire()
+    """A name; what stands behind some label already is pointed at. Case counts, as in miekg/dns (dnspython folds it). Raises Unpackable."""
+    import dns.exception
+
+    try:
+        wire: bytes = _name(name).to_wire()
+    except (dns.exception.DNSException, UnicodeError) as error:
+        raise Unpackable(f"the name {name} has no bytes: {error or type(error).__name__}") from None
     if compress is None:
         file.write(wire)
         return
@@ -88,13 +137,18 @@ def _write_rdata(file: io.BytesIO, r: Record, compress: dict[bytes, int] | None)
 
 
 def _write_record(file: io.BytesIO, r: Record, compress: dict[bytes, int] | None) -> None:
+    """Raises Unpackable."""
+    import dns.exception
     import dns.rdataclass
 
-    _write_name(file, r.name, compress)
-    file.write(struct.pack("!HHI", _type(r.type), int(dns.rdataclass.from_text(r.cls)), r.ttl))
-    at = file.tell()
-    file.write(b"\0\0")
-    _write_rdata(file, r, compress)
+    try:
+        _write_name(file, r.name, compress)
+        file.write(struct.pack("!HHI", _type(r.type), int(dns.rdataclass.from_text(r.cls)), r.ttl))
+        at = file.tell()
+        file.write(b"\0\0")
+        _write_rdata(file, r, compress)
+    except (dns.exception.DNSException, struct.error, ValueError) as error:
+        raise Unpackable(f"the record {r.name} {r.type} {r.data} has no bytes: {error or type(error).__name__}") from None
     end = file.tell()
     file.seek(at)
     file.write(struct.pack("!H", end - at - 2))
@@ -108,7 +162,7 @@ def _opt(edns: Edns, rcode: int) -> bytes:
 
 
 def to_wire(message: Query | Response) -> bytes:
-    """The bytes of a message. Raises dnspython's errors for a record that cannot be packed."""
+    """The bytes of a message. Raises Unpackable."""
     import dns.opcode
     import dns.rcode
     import dns.rdataclass

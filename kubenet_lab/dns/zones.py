@@ -15,7 +15,7 @@ from ..errors import KubenetError
 from ..kernel.process import Answer, Machine, Message
 from .message import Query, Record, Response
 from .names import ancestors, fqdn, is_subdomain, longest_zone
-from .wire import BadMessage, DnsPayload, parse, truncate
+from .wire import BadMessage, DnsPayload, packable, parse, truncate
 
 __all__ = ["Upstream", "ZoneError", "Zones"]
 
@@ -85,6 +85,10 @@ class Zones:
                 records = _from_mapping(zone, data) if isinstance(data, Mapping) else list(data)
             held: dict[tuple[str, str], list[Record]] = {}
             for r in records:
+                try:
+                    packable(r)
+                except ValueError as error:
+                    raise ZoneError(f"zone {zone}: {error}") from None
                 if not is_subdomain(zone, r.name):
                     raise ZoneError(f"zone {zone}: {r.name} is not in it")
                 held.setdefault((r.name.lower(), r.type), []).append(r)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..errors import KubenetError
+from ..errors import KubenetError, is_text
 from ..kernel.packet import Filler
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def split_url(url: str) -> Url:
         text = f"http://{text}"
     if any(c <= " " or c == "\x7f" for c in text):
         raise KubenetError(f"bad URL {url!r}: it contains white space or a control character; encode it as %20")
+    if not is_text(text):
+        raise KubenetError(f"bad URL {url!r}: half of a UTF-16 pair is no character")
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -83,6 +85,8 @@ def _pairs(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> Hea
             raise KubenetError(f"bad header name {name!r}: a name is one token, without spaces and colons")
         if any(c in value for c in "\r\n\0"):
             raise KubenetError(f"bad value of header {name!r}: it contains a line break")
+        if not is_text(value):
+            raise KubenetError(f"bad value of header {name!r}: half of a UTF-16 pair is no character")
     return items
 
 

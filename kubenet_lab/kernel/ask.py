@@ -111,6 +111,7 @@ def put(net: Network, state: State, q: Question, *, script: Script | None = None
     route, src, problem = route_output(ns, q.dst, q.source)
     sport = q.source_port if q.source_port is not None else source_port_of(net, state, q, src)
     w = Walk(net, state, script or Draws(net.seed, *target, count), depth, capture)
+    state.capture = w.frames
     state.write("pairs")[target] = count + 1
     start = state.clock
     packet = Packet(src or q.source or "0.0.0.0", q.dst, q.protocol, Udp(sport, q.port), ttl=q.ttl)
@@ -133,6 +134,7 @@ def put(net: Network, state: State, q: Question, *, script: Script | None = None
     result.started = start
     result.elapsed = w.heard - start
     w.leave()
+    state.capture = w.frames  # questions of processes on the way had their own
     if result.key in state.read("tcp", q.ns) and q.closing != "none":
         state.at(state.clock, Timer("tcp_close", q.ns, (result.key, q.closing == "reset")))
     return result
@@ -251,6 +253,7 @@ def _over(net: Network, state: State, opened: Result, what: str) -> tuple[Walk, 
     if conn is None or conn.closed:
         raise KubenetError("the connection is not open")
     w = Walk(net, state, Draws(net.seed, *opened.key, what))
+    state.capture = w.frames
     mine = [x for x in state.later if isinstance(x[2], Timer) and x[2].ns == opened.question.ns and x[2].args[0] == opened.key]
     state.later = sorted((x for x in state.later if x not in mine), key=lambda x: x[:2])
     w.take(mine)  # what it has sent before and nobody has acknowledged

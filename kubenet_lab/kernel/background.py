@@ -28,7 +28,12 @@ def catch_up(net: Network, state: State) -> list[tuple[Any, ...]]:
     w.run(lambda: False, now)
     w.settle()
     w.leave()
-    return w.frames or []
+    frames: list[tuple[Any, ...]] = [*(w.frames or ())]
+    if state.capture is not None:
+        state.capture += frames
+    if state.seen is not None and frames:
+        state.seen(frames)
+    return frames
 
 
 def _possible(net: Network, item: Flight | Timer) -> bool:

@@ -39,12 +39,12 @@ def file_bytes(frames: Sequence[tuple[float, Frame]]) -> bytes:
 
 
 def frames_of(trace: Trace) -> list[tuple[float, str, Frame]]:
-    """Every tap of a trace and of the traces that it is made of, in order of time."""
+    """Every tap of a trace and of the traces that it is made of, in order of time; at one time, an earlier question's first."""
     own = [(f[0], f[1], f[2]) for f in trace.frames]
     for _, stage in trace.stages:
         if hasattr(stage, "frames"):
-            seen = frames_of(stage)
-            own += [f for f in seen if f not in own]
+            seen = [f for f in frames_of(stage) if f not in own]
+            own = seen + own if seen and own and seen[-1][0] <= own[0][0] else own + seen
     return sorted(own, key=lambda f: f[0])
 
 

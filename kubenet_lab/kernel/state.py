@@ -8,7 +8,7 @@ the tables are immutable, so forks never see each other's changes.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 __all__ = ["Memory", "State"]
@@ -17,18 +17,22 @@ Key = tuple[str, ...]
 
 
 class State:
-    __slots__ = ("_owned", "_tables", "clock", "later", "serial")
+    __slots__ = ("_owned", "_tables", "capture", "clock", "later", "seen", "serial")
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Callable[[list[tuple[Any, ...]]], None] | None = None) -> None:
+        """`seen` is told of the frames of the background."""
         self.clock = 0.0
         self.serial = 0  # orders events of one instant, numbers conntrack entries
         self.later: list[tuple[float, int, Any]] = []  # a heap of what has yet to happen: (lab time, order, flight or timer)
+        #: the frames of the last question. Its capture goes on until the next one: how its connection closes is in it
+        self.capture: list[tuple[Any, ...]] | None = None
+        self.seen = seen
         self._tables: dict[Key, dict[Any, Any]] = {}
         self._owned: set[Key] = set()
 
-    def fork(self) -> State:
+    def fork(self, seen: Callable[[list[tuple[Any, ...]]], None] | None = None) -> State:
         """A state that starts as this one; each goes its own way."""
-        other = State()
+        other = State(seen)
         other.clock, other.serial, other.later = self.clock, self.serial, list(self.later)
         other._tables = dict(self._tables)
         self._owned = set()  # both now share every table

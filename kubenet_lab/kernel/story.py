@@ -173,8 +173,11 @@ def trace_of(
         return forward, hops_of(net, result.reply, "reply", len(forward) + 1)
 
     def frames() -> Sequence[tuple[float, str, Any]]:
+        from .background import catch_up
         from .packet import Frame
 
+        if result.walk.frames is not None and result.walk.state.capture is result.walk.frames:
+            catch_up(net, result.walk.state)  # nobody has asked since: how the connection closes is due, and seen
         return [(t, where, Frame(s, d, body)) for t, where, s, d, body in result.walk.frames or ()]
 
     own = list(reasons)

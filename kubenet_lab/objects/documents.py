@@ -10,13 +10,14 @@ import glob
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ..errors import Problem
+from ..errors import Problem, is_text
 from .redact import drop_secrets
 from .yamltext import MarkedError, Segment, construct, key_text, mark_of, segments
 
@@ -25,6 +26,8 @@ __all__ = ["Document", "Origin", "Source", "path_of", "read", "read_in_order"]
 #: what `read` takes
 Source = Any
 
+#: how half of a UTF-16 pair may stand in a text
+_HALVES = re.compile(r"\\(?:u|U0000)[dD][89a-fA-F]")
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -208,6 +211,9 @@ def _read_file(path: Path, out: _Reading) -> None:
 def _read_text(text: str, file: str, out: _Reading) -> None:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not is_text(text):
+        out.problems.append(Problem("half of a UTF-16 pair is no character", file=file))
+        return
     if text.lstrip()[:1] == "{" and _read_json(text, file, out):
         return
     number = 0
@@ -282,6 +288,8 @@ def _plain(value: Any, path: str, depth: int) -> Any:
     """A copy of a Python value that holds only what JSON has."""
     if depth > 200:
         raise MarkedError("nested deeper than 200 levels", None)
+    if isinstance(value, str) and not is_text(value):
+        raise MarkedError(f"{path.lstrip('.') or 'the source'}: half of a UTF-16 pair is no character", None)
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
@@ -316,6 +324,12 @@ def _take(value: Any, origin: Origin, out: _Reading) -> None:
     name = value["metadata"].get("name") if isinstance(value.get("metadata"), dict) else None
     label = f"{kind} {name}" if isinstance(kind, str) and isinstance(name, str) else ""
     bad = False
+    if origin.segment is not None and _HALVES.search(origin.segment.text):
+        try:
+            _plain(value, "", 0)
+        except MarkedError as error:
+            out.problems.append(origin.problem(error.message))
+            return
     for key in ("apiVersion", "kind"):
         if not isinstance(value.get(key), str) or not value[key]:
             said = f"{key} not set" if value.get(key) in (None, "") else f"expected text, found {value[key]!r:.40}"

@@ -149,6 +149,66 @@ def test_tcpdump_of_the_last_trace(options: str, require_tool: Callable[[str], s
     assert compared > 100
 
 
+def _flags(tshark: str, path: Path) -> list[str]:
+    wanted = ["-e", "tcp.flags.syn", "-e", "tcp.flags.fin", "-e", "tcp.analysis.flags", "-e", "tcp.completeness"]
+    out = subprocess.run([tshark, "-n", "-2", "-r", str(path), "-Y", "tcp", "-T", "fields", "-E", "occurrence=a", *wanted], capture_output=True, text=True, check=True)
+    return out.stdout.splitlines()
+
+
+#: tshark's tcp.completeness: SYN 1, SYN-ACK 2, ACK 4, DATA 8, FIN 16
+WHOLE, WITHOUT_DATA = 31, 23
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_connection_that_closed_is_whole(family: int, require_tool: Callable[[str], str], tmp_path: Path) -> None:
+    """The client closes after its answer. Both FINs and the last ACK are in the capture, at every link on the way."""
+    tshark = require_tool("tshark")
+    c = kn.example("bookshop", ip_families=(f"IPv{family}",))
+    web, path = c.pod("shop/web"), tmp_path / "whole.pcap"
+    own = f"pod:{web.object.key}/eth0"
+    for ask, whole in (
+        (lambda: c.request("shop/web", "http://cart:8080/"), WHOLE), (lambda: c.connect("shop/web", "svc:shop/cart", 8080, size=20), WHOLE),
+        (lambda: c.connect("shop/web", "shop/cart", 8080), WITHOUT_DATA), (lambda: c.preview("shop/web", "shop/cart", 8080), WITHOUT_DATA),
+        (lambda: c.open("shop/web", "shop/cart", 8080).close(), None),
+    ):  # fmt: skip
+        trace = ask()
+        links = [link for link in dict.fromkeys(where for _, where, _ in trace.frames) if link == own or "/flannel" in link]
+        assert len(links) == 3
+        for link in links:
+            trace.to_pcap(path, at=link)
+            rows = [line.split("\t") for line in _flags(tshark, path)]
+            fins = [row for row in rows if row[1] in ("1", "True")]
+            assert len(fins) == 2, (link, rows)
+            assert not any(row[2] for row in rows), "no segment is lost, repeated or out of order"
+            if whole is not None:
+                assert {row[3] for row in rows} == {str(whole)}, rows
+    first, again = [t.to_pcap(path, at=own) for t in [c.connect("shop/web", "shop/cart", 8080)] for _ in range(2)]
+    assert first == again == 6, "a look changes nothing"
+    assert c.connect("shop/cart", "shop/web", 8080).frames and len(c.capture) == len(c.copy().connect("shop/cart", "shop/web", 8080).frames)
+    assert web.run("tcpdump -n -i eth0").count("Flags [F.]") == 2
+
+
+def _segments(trace: Any) -> list[tuple[int, str]]:
+    """(port of the client, flags) of what the client's own interface saw."""
+    tcp = [f.body for _, where, f in trace.frames if where.startswith("pod:shop/web") and getattr(f.body, "proto", "") == "TCP"]
+    return [(p.l4.sport if p.l4.dport == 8080 else p.l4.dport, p.l4.flags) for p in tcp]
+
+
+def test_a_capture_ends_with_the_next_question() -> None:
+    c = kn.example("bookshop")
+    asked = [c.connect("shop/web", "shop/cart", 8080) for _ in range(2)]
+    c.tick(1)
+    for trace in asked:
+        assert [flags for _, flags in _segments(trace)] == ["S", "SA", "A", "FA", "FA", "A"]
+        assert len({port for port, _ in _segments(trace)}) == 1, "its own connection's"
+    broken = c.copy()
+    broken.node("worker-1").run("iptables -I FORWARD -p tcp --tcp-flags FIN FIN -j DROP")
+    lost = broken.connect("shop/web", "shop/cart", 8080)
+    assert [flags for _, flags in _segments(lost)] == ["S", "SA", "A", "FA"]
+    broken.tick(3)
+    assert [flags for _, flags in _segments(lost)].count("FA") > 2, "it is sent again"
+
+
 def test_a_planted_fault_is_caught(captures: list[tuple[str, str, Path, int]], require_tool: Callable[[str], str], tmp_path: Path) -> None:
     """A wrong byte in any of these files is seen: in a TCP segment, a ping, an inner packet of the tunnel."""
     tshark = require_tool("tshark")

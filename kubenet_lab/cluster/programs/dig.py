@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 
 from ...dns.dig import header_lines, question_line, section_line, sections
 from ...dns.message import Edns, Response
-from ...dns.names import reverse_name
+from ...dns.names import fqdn, reverse_name
 from ...dns.resolver import SentQuery, literal
-from ...dns.wire import wire_length
+from ...dns.wire import BadName, legal_name, wire_length
 from ...errors import NotModelled
 from ...kernel.pcap import EPOCH
 from ...kernel.shell import Terminal, ToolError
 from .machine import Machine
 
-__all__ = ["LAST", "candidates", "dig", "failure"]
+__all__ = ["LAST", "candidates", "dig", "failure", "named"]
 
 _USAGE = """Usage:  dig [@global-server] [domain] [q-type] [q-class] {q-opt}
             {global-d-opt} host [@local-server] {local-d-opt}
@@ -71,12 +71,31 @@ class _Asked:
     tries: int = 3
 
 
+def named(tool: str, text: str, status: int) -> str:
+    """A name as it is asked for; with a closing dot only if it was typed. Raises ToolError as `tool` says it."""
+    try:
+        full = legal_name(text)
+    except BadName as e:
+        raise ToolError(f"{tool}: '{text}' is not a legal name ({e.reason})", status) from None
+    return full if fqdn(text) == text else full[:-1]
+
+
+def _fits(name: str) -> bool:
+    try:
+        return bool(legal_name(name))
+    except BadName:
+        return False
+
+
 def candidates(machine: Machine, name: str) -> list[str]:
-    """The full names that a search list makes of a name, in their order (dighost.c: all of the list, then the name itself)."""
+    """The full names that a search list makes of a name, in their order (dighost.c: all of the list, then the name itself).
+
+    A name that is too long together with a search domain is left out.
+    """
     if name.endswith("."):
         return [name]
     resolv = machine.resolv
-    listed = [f"{name}.{s.rstrip('.')}." for s in resolv.searches]
+    listed = [full for s in resolv.searches if _fits(full := f"{name}.{s.rstrip('.')}.")]
     return [f"{name}.", *listed] if name.count(".") >= resolv.ndots else [*listed, f"{name}."]
 
 
@@ -85,6 +104,7 @@ def dig(machine: Machine, t: Terminal, argv: list[str]) -> str:
     if len(a.names) > 1:
         raise NotModelled("dig with several names; one at a time")
     name, type = a.names[0] if a.names else (".", "NS")
+    name = named("dig", name, 10)
     type = a.type or type or "A"
     if type in ("AXFR", "IXFR", "ANY"):
         raise NotModelled(f"dig {type}; cluster.dns.query(name, {type!r}) asks the server without a network")

@@ -79,7 +79,7 @@ class Machine:
         """One HTTP request (cluster.request)."""
         done = request(self.cluster.live(), self.view, url, **options)
         names = (q.trace for name, stage in done.stages if name == "resolve" for q in stage.queries)
-        self.seen(t, [done, *names])
+        self.seen(t, [*names, done])
         return done
 
     def call(self, name: str) -> Call:

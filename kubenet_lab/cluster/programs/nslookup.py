@@ -7,7 +7,7 @@ from ...dns.names import reverse_name
 from ...dns.resolver import SentQuery, literal
 from ...errors import NotModelled
 from ...kernel.shell import Terminal, ToolError
-from .dig import LAST, candidates, failure
+from .dig import LAST, candidates, failure, named
 from .machine import Machine, canonical_name
 
 __all__ = ["host", "nslookup"]
@@ -68,6 +68,7 @@ def nslookup(machine: Machine, t: Terminal, argv: list[str]) -> str:
     head = f"Server:\t\t{words[1] if manual else server}\nAddress:\t{server}#53\n\n"
     if (ip := literal(name)) is not None and name.count(".") in (0, 3):
         name, type, head = reverse_name(ip), "PTR", ""
+    name = named("nslookup", name, 10)
     try:
         sent, out = _search(machine, t, name, type or "A", server, manual, timeout)
     except _NoServer as e:
@@ -132,6 +133,7 @@ def host(machine: Machine, t: Terminal, argv: list[str]) -> str:
     types: tuple[str, ...] = ("A", "AAAA", "MX")
     if (ip := literal(name)) is not None and name.count(".") in (0, 3):
         name, types = reverse_name(ip), ("PTR",)
+    name = named("host", name, 1)
     sent: SentQuery | None = None
     for type in types:
         try:

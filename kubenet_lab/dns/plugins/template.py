@@ -16,6 +16,7 @@ from ..caddyfile import Dispenser
 from ..corefile import origins
 from ..message import TYPES, Query, Record, record
 from ..names import longest_zone
+from ..wire import packable
 from .base import NEVER, Env, Fall, Plugin, Reply, Setup, Unwritten, pass_on
 from .forward import RCODES
 
@@ -81,7 +82,9 @@ def _records(lines: list[str], data: Mapping[str, Any]) -> tuple[Record, ...]:
             rendered.insert(1, "3600")
         if len(rendered) > 2 and rendered[2].upper() not in ("IN", "CH", "ANY"):
             rendered.insert(2, "IN")
-        out.append(record(" ".join(rendered)))
+        made = record(" ".join(rendered))
+        packable(made)
+        out.append(made)
     return tuple(out)
 
 

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...errors import CommandError, KubenetError, NotModelled
+from ...errors import CommandError, KubenetError, NotModelled, is_text
 from ..background import catch_up
 from ..network import Network
 from ..state import State
@@ -80,6 +80,8 @@ class Shell:
         Raises CommandError (with `status`) if the last command refuses and nothing was changed: with what the real tool prints, or for
         something the lab does not know. What a tool finds out about the network (no answer, connection refused) is no error.
         """
+        if not is_text(command):
+            raise ToolError("sh: half of a UTF-16 pair is no character that one can type", 2)
         pipelines = list(parse(command))
         self.changed = self.files.wrote = False
         self.edits = []
