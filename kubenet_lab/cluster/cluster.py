@@ -50,7 +50,7 @@ class Cluster:
     """A Kubernetes cluster's network. Made by `kn.load` and `kn.example`."""
 
     def __init__(self, options: Options, declared: Declared | None = None):
-        self._state = State(self._in_background)
+        self._state = State(lambda frames: setattr(self, "capture", (*self.capture, *frames)))
         self._declared = declared or Declared(options, Store(self._clock, options.domain, ip_families=options.ip_families))
         self._edits: list[HandEdit] = []
         self.runtimes: dict[str, CniRuntime] = {}  # CNI by hand, by node
@@ -291,9 +291,6 @@ class Cluster:
         if self._state.later and not self._declared.blocked:
             catch_up(self.network(), self._state)
 
-    def _in_background(self, frames: Sequence[tuple[Any, ...]]) -> None:
-        self.capture = (*self.capture, *frames)
-
     def live(self) -> Fork:
         """The cluster's own dynamic state: what is asked leaves its marks."""
         return Fork(self, self.walkable(), self.state, live=True)
@@ -383,7 +380,7 @@ class Cluster:
         other = Cluster(merged, self._declared)
         other._edits, other._outside = list(self._edits), dict(self._outside)
         if not options:
-            other._state = self.state.fork(other._in_background)
+            other._state = self.state.fork(other._state.seen)
             other._declared = self._declared.copy(other._clock)
         else:
             other._state.clock = self.now

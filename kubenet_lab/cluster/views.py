@@ -133,6 +133,12 @@ class Machine:
             rows.append({"mac": mac, "ifname": port, "dst": "", "master": bridge, "state": "", "flags": ""})
         return _frame(rows, ["mac", "ifname", "dst", "master", "state", "flags"])
 
+    def ip_commands(self) -> Output:
+        """The `ip` and `bridge` commands that make this machine's links, addresses, routes, neighbours and FDB entries."""
+        from ..kernel.shell import commands_for
+
+        return Output("\n".join(commands_for(self._ns)) + "\n")
+
     def conntrack(self) -> pd.DataFrame:
         """As `conntrack -L`: proto, state, the original and the reply tuple, timeout (seconds), flags, mark."""
         table = Conntrack(self._cluster.state, self._id)
@@ -207,12 +213,6 @@ class NodeView(Machine):
     def nft_ruleset(self) -> Output:
         """What `nft list ruleset` prints: nftables' own tables. The iptables rules are what `iptables_save()` prints."""
         return self.run("nft list ruleset")
-
-    def ip_commands(self) -> Output:
-        """The `ip` and `bridge` commands that make this node's links, addresses, routes, neighbours and FDB entries."""
-        from ..kernel.shell import commands_for
-
-        return Output("\n".join(commands_for(self._ns)) + "\n")
 
     def __repr__(self) -> str:
         return f"Node({self._id})"

@@ -92,6 +92,8 @@ class Machine:
         where = ("", "")
         for space, line in [*lines, ["", ""]]:
             tool, _, rest = line.partition(" ")
+            if rest.startswith("-6 "):  # an option of the program, not of a line in its batch
+                tool, rest = f"{tool} -6", rest[3:]
             if batch and (space, tool) != where:
                 out.append(self._batch(*where, batch))
                 batch = []
@@ -101,9 +103,9 @@ class Machine:
 
     def _batch(self, name: str, tool: str, lines: list[str]) -> str:
         space = self.spaces[name.removesuffix("!")]
-        if tool in ("ip", "bridge"):
+        if tool in ("ip", "ip -6", "bridge"):
             lines = [" ".join(self.spaces[w[1:]].path if w.startswith("@") else w for w in line.split()) for line in lines]
-            return space.run(tool, "-batch", "-", stdin="\n".join(lines) + "\n")
+            return space.run(*tool.split(), "-batch", "-", stdin="\n".join(lines) + "\n")
         if tool == "sysctl":
             for line in lines:
                 key, _, value = line.removeprefix("-w ").partition("=")

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import NotModelled
 from .. import bridge_vlans
-from ..address import number
-from ..links import RAW, Link
+from ..links import Link
 from ..namespace import FdbEntry
 from . import as_json, bridge_vlan
-from .devices import by_index, flags, port_cost, shown_name
+from .devices import by_index, flags, multicast_list, port_cost, shown_name, unicast_list
 from .ip import options_of
 from .ip_link import find_device
 from .terminal import Terminal, ToolError
@@ -67,24 +66,6 @@ def _fdb(t: Terminal, words: Words, o: Options) -> str:
     raise NotModelled(f"bridge fdb {command}")
 
 
-def _multicast(link: Link) -> list[str]:
-    """Link-layer groups that a device has joined: all hosts of both families, IPv6 solicited-node groups, a bridge's snooping ones."""
-    if link.kind in ("loopback", "vxlan") or link.kind in RAW:
-        return []
-    out = ["33:33:00:00:00:01"] if link.up or not link.opened else []
-    if link.up:
-        if link.kind == "bridge":
-            out += ["01:00:5e:00:00:6a", "33:33:00:00:00:6a"]
-        out.append("01:00:5e:00:00:01")
-        for a in link.addresses:
-            if a.family == 6:
-                low = number(a.ip) & 0xFFFFFF
-                mac = f"33:33:ff:{low >> 16:02x}:{low >> 8 & 0xFF:02x}:{low & 0xFF:02x}"
-                if mac not in out:
-                    out.append(mac)
-    return out
-
-
 def _entries(t: Terminal, link: Link) -> list[FdbEntry]:
     """Everything that `bridge fdb` shows of one device, the bridge's table before the device's own."""
     ns, out = t.ns, []
@@ -104,7 +85,7 @@ def _entries(t: Terminal, link: Link) -> list[FdbEntry]:
         for (name, mac), (remote, _) in t.state.read("fdb", ns.id).items():
             if name == link.name:
                 out.append(FdbEntry(mac, name, remote, "dynamic"))
-    out += [FdbEntry(mac, link.name) for mac in _multicast(link)]
+    out += [FdbEntry(mac, link.name) for mac in (*unicast_list(ns, link), *multicast_list(ns, link))]
     if link.kind == "bridge":
         out += [
             e

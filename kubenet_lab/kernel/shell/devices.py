@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .. import stacked
-from ..links import Link
+from ..address import number, prefix
+from ..links import RAW, Link
 from ..namespace import Namespace
 from ..network import Network
 
-__all__ = ["by_index", "carrier", "flags", "iflink", "netnsid", "operstate", "peer_of", "port_cost", "qdisc", "shown_name"]
+__all__ = [
+    "by_index", "carrier", "flags", "iflink", "multicast_list", "netnsid", "operstate", "peer_of", "port_cost", "qdisc", "shown_name", "subnet_routers",
+    "unicast_list",
+]  # fmt: skip
 
 
 def by_index(ns: Namespace) -> list[Link]:
@@ -112,3 +116,42 @@ def netnsid(net: Network, ns: Namespace, link: Link) -> int | None:
 def lines(parts: Iterable[str], oneline: bool) -> str:
     """Lines of one record: with -o they are joined by a backslash."""
     return ("\\" if oneline else "\n").join(parts) + "\n"
+
+
+def unicast_list(ns: Namespace, link: Link) -> list[str]:
+    """Further addresses that a device takes frames for: those of its macvlan children that are up (macvlan_open; passthru has none)."""
+    if link.name not in ns.macvlans:
+        return []
+    return [k.mac for _, k in stacked.children(ns, link.name) if k.up and k.macvlan is not None and k.macvlan.mode != "passthru"]
+
+
+def _routes_six(ns: Namespace, link: Link) -> bool:
+    return bool(ns.sysctls.get(f"net.ipv6.conf.{link.name}.forwarding", int(ns.forwards(6))))
+
+
+def subnet_routers(ns: Namespace, link: Link) -> list[str]:
+    """The subnet-router anycast addresses of a device that forwards IPv6: its networks' first (RFC 4291 2.6.1; addrconf_join_anycast)."""
+    networks = [a.network for a in link.addresses if a.family == 6 and a.length < 127] if _routes_six(ns, link) else []
+    return list(dict.fromkeys(str(prefix(n).address) for n in networks))
+
+
+def multicast_list(ns: Namespace, link: Link) -> list[str]:
+    """Link-layer groups that a device has joined: all hosts of both families, IPv6 solicited-node groups, a bridge's snooping ones.
+
+    A device that forwards IPv6 is in the group of all routers, and in those of its anycast addresses (dev_forward_change).
+    """
+    if link.kind in ("loopback", "vxlan") or link.kind in RAW:
+        return []
+    out = ["33:33:00:00:00:01"] if link.up or not link.opened else []
+    if link.up:
+        if link.kind == "bridge":
+            out += ["01:00:5e:00:00:6a", "33:33:00:00:00:6a"]
+        out.append("01:00:5e:00:00:01")
+        if _routes_six(ns, link):
+            out.append("33:33:00:00:00:02")
+        for ip in [*(a.ip for a in link.addresses if a.family == 6), *subnet_routers(ns, link)]:
+            low = number(ip) & 0xFFFFFF
+            mac = f"33:33:ff:{low >> 16:02x}:{low >> 8 & 0xFF:02x}:{low & 0xFF:02x}"
+            if mac not in out:
+                out.append(mac)
+    return out

@@ -12,7 +12,7 @@ from ..address import family, number, prefix
 from ..l3 import route_output
 from ..routing import TABLES, Route, default_rules
 from . import as_json
-from .devices import by_index, carrier
+from .devices import by_index, carrier, subnet_routers
 from .ip_link import find_device
 from .terminal import Terminal, ToolError
 from .words import Words, address, begins, garbage, integer, invalid, prefix_text
@@ -199,6 +199,13 @@ def _multicast(t: Terminal) -> list[Route]:
     return [Route("ff00::/8", name, type=kind, proto="kernel", metric=256, table=255) for name in ready]
 
 
+def _anycast(t: Terminal) -> list[Route]:
+    """A device that forwards IPv6 answers to its subnets' anycast addresses too."""
+    kind: Any = "anycast"
+    ready = [k for k in by_index(t.ns) if k.up]
+    return [Route(f"{ip}/128", k.name, type=kind, proto="kernel", table=255) for k in ready for ip in subnet_routers(t.ns, k)]
+
+
 def _all_routes(t: Terminal, fam: int) -> list[Route]:
     """Every table, other tables before main before local."""
     mine = [r for r in t.ns.routes if r.family == fam]
@@ -208,7 +215,7 @@ def _all_routes(t: Terminal, fam: int) -> list[Route]:
         tables.setdefault(r.table, []).append(r)
     tables[255] = [r for r in local if t.ns.links[r.dev].up or fam == 4]
     if fam == 6:
-        tables[255] += _multicast(t)
+        tables[255] += _anycast(t) + _multicast(t)
     order = sorted(tables, key=lambda n: (n == 255, n == 254, n))
     return [r for n in order for r in sorted_routes(tables[n], fam)]
 
