@@ -58,8 +58,7 @@ class Macvlan:
     def _load(call: Call) -> tuple[dict[str, Any], Namespace]:
         """The configuration with master and MTU filled in, and the namespace that the master is looked for in. Raises CniError."""
         conf = decode(call.config, SCHEMA, "failed to load netconf: ")
-        inside = conf.get("linkInContainer") and call.netns in call.host.network.namespaces
-        where = call.host.netns(call.netns) if inside else call.host.node
+        where = call.host.netns(call.netns) if conf.get("linkInContainer") else call.host.node
         if not conf.get("master"):
             default = next((r for r in where.routes if r.default and r.family == 4 and r.table == 254 and r.dev), None)
             if default is None:
@@ -128,9 +127,8 @@ class Macvlan:
         return replace(result, dns=Dns.from_dict(conf.get("dns", {})))
 
     def delete(self, call: Call) -> None:
-        """Release the address, remove the device; what is gone already is no error, but a master that is gone is one."""
-        decode(call.config, SCHEMA, "failed to load netConf: ")
-        conf, _ = self._load(call)
+        """Release the address, remove the device; what is gone already is no error."""
+        conf = decode(call.config, SCHEMA, "failed to load netConf: ")
         if ipam_type := conf.get("ipam", {}).get("type", ""):
             call.host.plugin(ipam_type).delete(call)
         pod = call.host.network.namespaces.get(call.netns)
