@@ -64,11 +64,14 @@ def points_of(cluster: Any, counts: Sequence[int]) -> tuple[Point, ...]:
         lab = cluster.copy(proxy="iptables").apply([_document(model, name) for name in names])
         other = lab.copy(proxy="nftables")
         asked = [
-            next(a.rules for a in rules_asked(where, f"pod/{client.key}", f"svc:{model.namespace}/{name}", port.port, port.protocol)
-                 if a.namespace == client.spec.node_name and a.chain in ("PREROUTING", "nat-prerouting"))
+            next((a.rules for a in rules_asked(where, f"pod/{client.key}", f"svc:{model.namespace}/{name}", port.port, port.protocol)
+                  if a.namespace == client.spec.node_name and a.chain in ("PREROUTING", "nat-prerouting")), None)
             for where, name in ((lab, names[0]), (lab, names[-1]), (other, names[-1]))
         ]  # fmt: skip
-        out.append(Point(len(lab.objects("Service")), *asked))
+        counted = [n for n in asked if n is not None]
+        if len(counted) < len(asked):  # pods of macvlan
+            raise KubenetError(f"growth: packets of {client.key} meet no rule of {client.spec.node_name}")
+        out.append(Point(len(lab.objects("Service")), *counted))
     return tuple(out)
 
 

@@ -114,3 +114,8 @@ def test_the_address_plan_puts_each_address_into_the_range_that_it_is_of(options
     assert words in line and len(figure.svg) < 150_000
     if options.get("cni") in ("macvlan", "calico"):
         assert "10.244.0.0/24" not in figure.description, "no pod has an address of a node's pod CIDR"
+
+
+def test_growth_says_that_macvlan_pods_meet_no_rule_of_their_node(shop: kn.Cluster) -> None:
+    with pytest.raises(kn.KubenetError, match="meet no rule of worker-"):
+        kn.plots.growth(shop)
