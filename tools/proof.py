@@ -28,6 +28,7 @@ FULL = {
     "tests/cluster/test_cluster_random_twins.py": 60,
     "tests/kernel_lab/test_kernel_lab_random.py": 500,
     "tests/policy/test_policy_real_kernel.py": 20,
+    "tests/services/test_services_random_twins.py": 40,
     "tests/policy/test_policy_on_the_machine.py": 200,
 }
 EACH = 200
