@@ -96,7 +96,7 @@ function render({ model, el }) {
     stack.replaceChildren(...(view.headers ? view.headers.stack.map(headerCard) : []));
   }
 
-  el.replaceChildren(h("div", { class: "kn-tracer kn-cni", role: "group", "aria-label": "CNI lab" }, h("div", { class: "kn-two" }, editor, done), state, other));
+  el.replaceChildren(h("div", { onkeydown: ownKeys, class: "kn-tracer kn-cni", role: "group", "aria-label": "CNI lab", "data-lm-suppress-shortcuts": "true" }, h("div", { class: "kn-two" }, editor, done), state, other));
   const handlers = [["change:view", show], ["change:step", show], ["change:call", show], ["change:conflist", show], ["change:names", show], ["change:modeview", showMode], ["change:mode", showMode], ["change:apart", showMode]];
   for (const [event, act] of handlers) model.on(event, act);
   show();

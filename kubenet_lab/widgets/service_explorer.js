@@ -99,9 +99,7 @@ function render({ model, el }) {
       li.querySelector(".kn-end").textContent = p.mark ? `${p.mark} ${p.said}` : "";
     });
   }
-  // plain keys on a control are the control's: the notebook would move to another cell
-  const own = (e) => { if (e.target.matches("input, select, pre") && !e.ctrlKey && !e.metaKey && !e.altKey) e.stopPropagation(); };
-  el.replaceChildren(h("div", { onkeydown: own, class: "kn-tracer kn-service", role: "group", "aria-label": "Service explorer", "data-lm-suppress-shortcuts": "true" }, h("div", { class: "kn-two" }, left, right), below));
+  el.replaceChildren(h("div", { onkeydown: ownKeys, class: "kn-tracer kn-service", role: "group", "aria-label": "Service explorer", "data-lm-suppress-shortcuts": "true" }, h("div", { class: "kn-two" }, left, right), below));
   model.on("change:view", show);
   model.on("change:fields", show);
   show();

@@ -25,6 +25,9 @@ function s(tag, attrs = {}, ...kids) {
   return put(node, kids);
 }
 
+// a plain key on a control is the control's own: the notebook around it would move to another cell
+const ownKeys = (e) => { if (e.target.matches("input, select, textarea, pre") && !e.ctrlKey && !e.metaKey && !e.altKey) e.stopPropagation(); };
+
 const role = (name) => `var(--kn-${name})`;
 const colours = (layer) => `--c:${role(layer)};--cb:${role(layer + "bg")}`;
 

@@ -140,6 +140,17 @@ def test_every_control_has_a_label_and_no_id_stands_twice(page: Any) -> None:
     assert bare == [] and twice == []
 
 
+def test_arrow_keys_belong_to_the_choice(page: Any) -> None:
+    """JupyterLab in command mode takes an arrow key for itself, unless the widget keeps it."""
+    choice = box(page).get_by_label("start from")
+    choice.select_option("bridge and host-local")
+    choice.focus()
+    page.page.keyboard.press("ArrowDown")
+    assert choice.input_value() not in ("", "bridge and host-local")
+    assert page.page.evaluate("() => document.activeElement.matches('.kn-cni select')")
+    choice.select_option("bridge and host-local")
+
+
 def test_verdicts_are_announced_with_a_symbol_and_a_word(page: Any) -> None:
     lab = box(page)
     said, facts = lab.locator(".kn-verdict"), lab.locator(".kn-facts")
