@@ -252,6 +252,7 @@ class Build:
         own = self._nft_templates[key].copy()
         for t in texts:
             own.load(t.own, origin=t.origin)
+        own.take_in(ns.nft)  # what CNI plugins have made
         ns.use_nft(own)
 
     def nft_written(self, node_name: str) -> str:

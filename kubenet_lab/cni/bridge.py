@@ -16,6 +16,7 @@ from ..kernel.address import prefix
 from ..kernel.bridge_vlans import of_port
 from ..kernel.links import BridgeOptions, BridgePort, Link, mac_of
 from ..kernel.namespace import Namespace
+from . import spoof_check
 from .contract import Call, args_of
 from .decode import BOOL, INT, NETCONF, STRING, ListOf, Struct, decode
 from .interface import check_addresses, check_routes, configure_interface, next_ip
@@ -67,6 +68,7 @@ class BridgeConfig:
     no_container_interface: bool = False
     mac: str = ""
     ipam: str = ""  # type of the IPAM plugin; "" is a layer-2 network
+    mac_spoof_check: bool = False
 
     @classmethod
     def of(cls, config: Mapping[str, Any], args: str = "") -> BridgeConfig:
@@ -81,15 +83,13 @@ class BridgeConfig:
         mac = c.get("args", {}).get("cni", {}).get("mac", "") or mac
         mac = c.get("runtimeConfig", {}).get("mac", "") or mac
         check_backend(c)
-        if c.get("macspoofchk"):
-            raise NotModelled("bridge plugin option macspoofchk: its rules are in nft's bridge family, which is not modelled yet")
         default = c.get("isDefaultGateway", False)
         return cls(
             c.get("bridge") or "cni0", c.get("isGateway", False) or default, default, c.get("forceAddress", False), c.get("ipMasq", False),
             c.get("mtu", 0), c.get("hairpinMode", False), c.get("promiscMode", False), vlan, vlans, "vlanTrunk" in c,
             c.get("preserveDefaultVlan", True),
             c.get("portIsolation", False), c.get("enabledad", False), c.get("disableContainerInterface", False), mac,
-            c.get("ipam", {}).get("type", ""),
+            c.get("ipam", {}).get("type", ""), c.get("macspoofchk", False),
         )  # fmt: skip
 
 
@@ -146,8 +146,14 @@ class Bridge:
         host_name = make_pair(call, pod, conf.mtu, conf.mac, master=conf.bridge, port=port)
         interfaces = [Interface(conf.bridge), interface_of(node.link(host_name)), interface_of(pod.link(call.ifname), call.sandbox)]
         result = Result(tuple(interfaces), cni_version=call.version)
+        if conf.mac_spoof_check:
+            spoof_check.setup(call, host_name, pod.link(call.ifname).mac, pod.origin)
         if conf.ipam:
-            result = self._configure(call, node, pod, conf, own_mac, result)
+            try:
+                result = self._configure(call, node, pod, conf, own_mac, result)
+            except (CniError, CommandError, NotModelled):
+                spoof_check.teardown(call)
+                raise
         elif not conf.no_container_interface:
             pod.set_link(call.ifname, up=True)
         interfaces[0] = interface_of(node.link(conf.bridge))
@@ -269,6 +275,8 @@ class Bridge:
         addresses = delete_pair(call)
         if conf.ipam:
             call.host.plugin(conf.ipam).delete(call)
+        if conf.mac_spoof_check:
+            spoof_check.teardown(call)
         if conf.ipam and conf.ip_masq:
             unmasquerade(call, addresses)
 

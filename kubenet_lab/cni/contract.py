@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ..kernel.namespace import Namespace
 from ..kernel.network import Network
+from . import spoof_check
 from .result import CniError, Result
 from .rules import BUILT_IN, RuleStep, new_chain, run
 from .skel import Program
@@ -112,7 +113,7 @@ class PluginHost:
                     if chain not in BUILT_IN.get(table, ()):
                         out.append(str(new_chain(table, chain, fam)))
                     out += [str(r) for r in rules]
-        return out
+        return out + spoof_check.rule_lines(self.node)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..kernel.conntrack import Conntrack
 from ..kernel.iptables import IptablesError
 from ..kernel.state import State
+from . import spoof_check
 from .contract import PluginHost
 from .result import CniError
 from .rules import BUILT_IN, RuleStep
@@ -96,7 +97,7 @@ class LiveHost(PluginHost):
                         lines += [f"{program} -t {t.name} -A {c.name} {r.spec.text}" for r in c.rules]
                 kept = self._lines[fam] = (rules.version, lines)
             out += kept[1]
-        return out
+        return out + spoof_check.rule_lines(self.node)
 
 
 def _spec(rules: Ruleset, step: RuleStep) -> Spec:

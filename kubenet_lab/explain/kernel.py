@@ -277,6 +277,8 @@ PHRASES: dict[str, Phrase] = {
                                 "bridge -d link show dev {device}", measured(f"{_KERNEL}: hairpin flag off, a pod to itself through its Service: timeout")),
     "bridge.isolated": Phrase("{bridge} keeps isolated ports apart", "Both ports are isolated: isolated ports talk only to ports that are not.", "bridge -d link show dev {port}",
                               documented("bridge(8), isolated")),
+    "bridge.filtered": Phrase("{bridge} refuses a frame from {mac}", "A rule of nftables' family bridge drops it where it comes in, at {port}. That is how macspoofchk keeps a pod to its own hardware address.",
+                              "nft list table bridge {table}", documented("Linux net/bridge/netfilter/nf_tables_bridge.c; containernetworking/plugins pkg/link/spoofcheck.go")),
     "vlan.ingress": Phrase("{port} has no VLAN for untagged frames", "{bridge} filters VLANs, and its port {port} has no PVID: an untagged frame that comes in there belongs to no VLAN and is dropped.",
                            "bridge vlan show dev {port}", documented("Linux net/bridge/br_vlan.c, __allowed_ingress")),
     "vlan.egress": Phrase("{port} is not in VLAN {vlan}", "{bridge} filters VLANs: the frame is in VLAN {vlan}, and {port} is not a member of it, so the frame does not leave there.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from . import bridge_vlans, hooks, macvlan
+from . import bridge_nft, bridge_vlans, hooks, macvlan
 from .arp import arp_input
 from .flight import Flight
 from .links import Link
@@ -191,6 +191,8 @@ def bridge_input(w: Walk, f: Flight, ns: Namespace, port: Link) -> Successors:
     bridge = ns.links[port.master]
     if not bridge.up:
         return w.end(f, "link.down", dev=bridge.name)
+    if bridge_nft.refused(w, f, ns, bridge, port):
+        return ()
     vlan = bridge_vlans.ingress(bridge, port)
     if port.port.learning and not is_group(f.smac) and vlan is not None:
         _learn(w, ns, bridge, port, f.smac, vlan)

@@ -94,7 +94,7 @@ def neigh_timer(w: Walk, t: Timer) -> Successors:
     out: list[Successor] = []
     silence = w.silences.get(ip)
     why = unheard(w, ns, link, ip) if link is not None else None
-    apart = kept_apart(w.net, ns, link, ip) if link is not None else None
+    apart = (kept_apart(w.net, ns, link, ip) if link is not None else None) or w.refusals.get(ip)
     for f in waiting:
         f = w.note(f, "neigh.failed", dev=dev, failed=True, ip=ip, seconds=ASKS * ASK_AGAIN, silence=silence)
         if why is not None:

@@ -129,6 +129,7 @@ class Walk:
         self.exchanges: list[tuple[str, Any]] = []  # what processes asked for on the way: (process name, Exchange)
         self.asking: dict[tuple[str, str, str], tuple[Flight, ...]] = {}  # (ns, dev, ip) -> packets that wait for ARP
         self.silences: dict[str, Silence] = {}  # address -> who could have answered for it, and did not
+        self.refusals: dict[str, tuple[str, str, dict[str, Any]]] = {}  # address -> who dropped a request for it: code, namespace ...
         self._now: deque[Flight | Timer] = deque()
         self._later: list[tuple[float, int, Flight | Timer]] = []
         self._sequence = 0

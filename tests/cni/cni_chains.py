@@ -94,6 +94,7 @@ class History:
             "links": [_link(self.network, ns, k.name) for k in ns.links.values()], "routes": [_route(r) for r in ns.routes],
             "rules": [f"{tool}: {line}" for tool, fam in (("iptables-save", 4), ("ip6tables-save", 6))
                       for line in ns.ruleset(fam).save().splitlines() if line[:1] in "*:-"],
+            "frames": ns.nft.ruleset(family="bridge"),
             "sysctls": {k: str(value_in(ns, k)) for k in self.sysctls if known_to(ns, k)},
         }  # fmt: skip
 
@@ -221,6 +222,7 @@ class Roles:
             out[f"{where} links"] = sorted(shown, key=lambda k: str(k["name"]))
             out[f"{where} routes"] = sorted((_plain_route(r) for r in what["routes"]), key=json.dumps)
             out[f"{where} rules"] = _chains(what["rules"])
+            out[f"{where} frames"] = what["frames"]
             out[f"{where} sysctls"] = what["sysctls"]
         return out
 

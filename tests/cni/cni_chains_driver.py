@@ -66,6 +66,11 @@ def rules(pod: str | None) -> list[str]:
     return out
 
 
+def frames(pod: str | None) -> str:
+    """The rules of macspoofchk."""
+    return sh(*inside(pod), "nft", "list", "table", "bridge", "nat")
+
+
 def sysctls(pod: str | None, keys: list[str]) -> dict[str, str]:
     out = {}
     for line in sh(*inside(pod), "sysctl", "-e", *keys).splitlines():
@@ -132,8 +137,10 @@ def main() -> None:
                 kept[key] = (prev, step["args"], step["capabilities"])
             if well and step["command"] == "DEL":
                 kept.pop(key, None)
-        seen = {where: {"links": links(p), "routes": routes(p), "rules": rules(p), "sysctls": sysctls(p, plan["sysctls"])}
-                for where, p in (("node", None), *((p, p) for p in plan["pods"]))}  # fmt: skip
+        seen = {
+            where: {"links": links(p), "routes": routes(p), "rules": rules(p), "frames": frames(p), "sysctls": sysctls(p, plan["sysctls"])}
+            for where, p in (("node", None), *((p, p) for p in plan["pods"]))
+        }
         print(json.dumps({"answers": answers, "seen": seen, "files": files()}), flush=True)
 
 

@@ -64,7 +64,7 @@ def draw_main(rng: random.Random, n: int, seen: Counter[str]) -> dict[str, Any]:
     seen["bridge"] += 1
     out: dict[str, Any] = {"type": "bridge", "bridge": f"br{rng.choice([n % 2, n % 2, 0])}", **dns}
     for option, chance in (("isGateway", 0.5), ("isDefaultGateway", 0.4), ("ipMasq", 0.4), ("hairpinMode", 0.3), ("promiscMode", 0.2),
-                           ("forceAddress", 0.2), ("enabledad", 0.2)):  # fmt: skip
+                           ("forceAddress", 0.2), ("enabledad", 0.2), ("macspoofchk", 0.2)):  # fmt: skip
         out |= maybe(chance, **{option: True})
     out |= maybe(0.4, mtu=rng.choice([0, 1400, 1450, 9000]))
     if rng.random() < 0.4:

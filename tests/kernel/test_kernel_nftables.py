@@ -190,7 +190,9 @@ def test_the_real_nft_refuses_the_same(real_nft: Callable[[Sequence[str]], list[
 
 @pytest.mark.parametrize(
     "text",
-    ["table bridge t { }\n", "table ip t { chain c { limit rate 5/second accept } }\n", "table ip t { chain c { ether saddr 1 } }\n",
+    ["table arp t { }\n", "table ip t { chain c { limit rate 5/second accept } }\n",
+     "table ip t { chain c { ether saddr 02:00:00:00:00:01 accept } }\n", "table bridge t { chain c { ip saddr 10.0.0.1 accept } }\n",
+     "table bridge t { chain c { type filter hook forward priority 0; } }\n",
      "table ip t { chain c { jhash ip saddr mod 2 vmap { 0 : accept } } }\n", "add flowtable ip t f { }\n", "define x = 1\n",
      "table ip t { chain c { type filter hook ingress device eth0 priority 0; } }\n"],
 )  # fmt: skip

@@ -6,6 +6,7 @@ Sources: nftables 1.0.6 src/datatype.c, src/ct.c, src/fib.c; what is printed: me
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -94,6 +95,13 @@ def _address(text: str, bits: int) -> int:
         raise Trouble("Could not resolve hostname: Name or service not known") from None
 
 
+def _mac(text: str) -> int:
+    parts = text.split(":")
+    if len(parts) != 6 or not all(re.fullmatch("[0-9a-fA-F]{1,2}", part) for part in parts):
+        raise Trouble("Could not parse MAC address")
+    return int.from_bytes(bytes(int(part, 16) for part in parts), "big")
+
+
 def _named(table: Mapping[str, int], bits: int, what: str, extra: Mapping[str, int] | None = None) -> tuple[Any, Any]:
     names: dict[int, str] = {}
     for name, value in table.items():
@@ -147,6 +155,7 @@ TYPES: dict[str, DataType] = {
         DataType("tcp_flag", 8, *_flags(_TCP_FLAG, 8, "TCP flag"), 5, bitmask=True),
         DataType("nf_proto", 8, *_named({"ipv4": 2, "ipv6": 10}, 8, "netfilter protocol"), 5),
         DataType("ether_type", 16, *_named({"ip": 0x0800, "arp": 0x0806, "ip6": 0x86DD, "vlan": 0x8100}, 16, "ethertype"), 3),
+        DataType("ether_addr", 48, _mac, lambda v: ":".join(f"{b:02x}" for b in v.to_bytes(6, "big")), 2),
         DataType("pkt_type", 8, *_named({"host": 0, "broadcast": 1, "multicast": 2, "other": 3}, 8, "packet type", {"unicast": 0}), 5),
         DataType("verdict", 0, str, str, 1),
     )

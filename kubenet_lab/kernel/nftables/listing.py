@@ -15,9 +15,6 @@ from .statements import Counter
 
 __all__ = ["Seen", "chain_lines", "list_chain", "list_chains", "list_set", "list_sets", "list_table", "priority_text"]
 
-_STANDARD = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
-_ONLY = {"dstnat": ("prerouting",), "srcnat": ("postrouting",)}
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -30,11 +27,10 @@ class Seen:
 
 def priority_text(base: Base) -> str:
     """ "filter", "dstnat - 10", "mangle + 5", or the number."""
-    for name, number in _STANDARD.items():
-        if base.hook in _ONLY.get(name, (base.hook,)):
-            off = base.priority - number
-            if abs(off) <= 10:
-                return name + (f" {'+' if off > 0 else '-'} {abs(off)}" if off else "")
+    for name, number in base.names.items():
+        off = base.priority - number
+        if abs(off) <= 10:
+            return name + (f" {'+' if off > 0 else '-'} {abs(off)}" if off else "")
     return str(base.priority)
 
 

@@ -5,6 +5,7 @@ Sources: Linux net/netfilter/nf_tables_api.c (objects, handles); nft(8).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,14 @@ from .datatypes import DataType
 if TYPE_CHECKING:
     from .statements import Statement
 
-__all__ = ["Base", "Chain", "Element", "NftRule", "NftSet", "Outcome", "Table"]
+__all__ = ["NAMES", "Base", "Chain", "Element", "NftRule", "NftSet", "Outcome", "Table"]
+
+
+_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+_BRIDGE_PRIORITIES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
+_ONLY = {"dstnat": "prerouting", "srcnat": "postrouting", "out": "output"}
+#: of priorities, wherever they may stand
+NAMES = frozenset((*_PRIORITIES, *_BRIDGE_PRIORITIES))
 
 
 class Outcome(NamedTuple):
@@ -72,6 +80,13 @@ class Base:
     policy: str = "accept"
     late: bool = False
     device: str = ""
+    family: str = ""
+
+    @property
+    def names(self) -> Mapping[str, int]:
+        """The priorities that have names at this hook (nf_ip_hook_priorities, nf_br_hook_priorities)."""
+        named = _BRIDGE_PRIORITIES if self.family == "bridge" else _PRIORITIES
+        return {name: number for name, number in named.items() if _ONLY.get(name, self.hook) == self.hook}
 
 
 @dataclass(slots=True, eq=False)
@@ -137,7 +152,7 @@ class NftSet:
 
 @dataclass(slots=True, eq=False)
 class Table:
-    family: str  # "ip", "ip6", "inet"
+    family: str  # "ip", "ip6", "inet", "bridge"
     name: str
     comment: str = ""
     handle: int = 0

@@ -13,7 +13,7 @@ from ...errors import NotModelled
 from . import listing
 from .errors import BUSY, EXISTS, MISSING, NftError, Trouble
 from .lexer import Token, Words
-from .model import Base, Chain, NftRule, NftSet, Table
+from .model import NAMES, Base, Chain, NftRule, NftSet, Table
 from .parse_lists import ListCommands
 from .parse_rule import RuleReader
 from .parse_sets import SetCommands
@@ -23,7 +23,6 @@ from .ruleset import NftRuleset
 
 __all__ = ["Done", "run_text"]
 
-_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 _VERBS = (
     "add", "create", "insert", "replace", "delete", "destroy", "flush", "rename", "list", "reset", "get", "monitor", "describe", "table",
@@ -173,7 +172,7 @@ class _Reader(SetCommands, ListCommands):
         w.newlines()
         while not w.accept("}"):
             if w.next.text in ("type", "policy", "comment", "devices", "flags"):
-                self._chain_property(chain, rules)
+                self._chain_property(chain, rules, table.family)
             elif rules:
                 self._append(table, chain, w.next)
             else:
@@ -202,7 +201,7 @@ class _Reader(SetCommands, ListCommands):
             return found
         return self.draft.put_chain(table, Chain(name.text, self.draft.uid(), table.number()))
 
-    def _chain_property(self, chain: Chain, again: bool) -> None:
+    def _chain_property(self, chain: Chain, again: bool, family: str) -> None:
         w = self.words
         word = w.take()
         if word.text == "comment":
@@ -216,6 +215,8 @@ class _Reader(SetCommands, ListCommands):
             kind = w.expect("filter", "nat", "route").text
             w.expect("hook")
             hook = w.name()
+            if family == "bridge" and (kind, hook.text) != ("filter", "prerouting"):
+                raise NotModelled(f"nft chains of family bridge, type {kind}, hook {hook.text}")
             if hook.text == "ingress":
                 raise NotModelled("nft chains at ingress")
             if hook.text not in HOOKS:
@@ -226,32 +227,29 @@ class _Reader(SetCommands, ListCommands):
                 raise NotModelled("nft chains on a device")
             priority = 0
             if w.accept("priority"):
-                priority = self._priority(hook.text)
+                priority = self._priority(Base(kind, hook.text, 0, family=family))
             policy = chain.base.policy if chain.base else "accept"
             if not again:
                 if chain.base and (chain.base.hook, chain.base.priority) != (hook.text, priority):
                     raise Trouble(EXISTS, word.start, hook.end)
-                chain.base = Base(kind, hook.text, priority, policy, chain.base.late if chain.base else self.late)
+                chain.base = Base(kind, hook.text, priority, policy, chain.base.late if chain.base else self.late, family=family)
         else:
             raise NotModelled(f"nft chain {word.text}")
 
-    def _priority(self, hook: str) -> int:
+    def _priority(self, where: Base) -> int:
         w = self.words
         token = w.name()
         text = token.text
-        if {"dstnat": "prerouting", "srcnat": "postrouting"}.get(text.partition("-")[0], hook) != hook:
-            raise Trouble("invalid priority expression value in this context.", token.start, token.end)
         if text.lstrip("-").isdigit():
             return int(text)
-        base = _PRIORITIES.get(text)
-        sign = ""
-        if base is None:
-            for name in _PRIORITIES:
-                if text.startswith(name + "-"):
-                    base, sign, rest = _PRIORITIES[name], "-", text[len(name) + 1 :]
-                    if rest.isdigit():
-                        return base - int(rest)
+        name, _, rest = text.partition("-")
+        base = where.names.get(name)
+        if base is None and name in NAMES:
+            raise Trouble("invalid priority expression value in this context.", token.start, token.end)
+        if base is None or (rest and not rest.isdigit()):
             raise Trouble(f"'{text}' is invalid priority.", token.start, token.end)
+        if rest:
+            return base - int(rest)
         sign = w.accept("+", "-")
         if sign:
             return base + (1 if sign == "+" else -1) * int(w.name().text)

@@ -27,6 +27,9 @@ _FLAGS = ("random", "fully-random", "persistent")
 _NUMBER = {6: "tcp", 17: "udp", 132: "sctp", 1: "icmp", 58: "ipv6-icmp"}
 
 
+_OF_FRAMES = ("ether saddr", "ether daddr", "meta iifname", "meta oifname")
+
+
 class RuleReader:
     """Reads the rules of one table. `sets` gives its sets and maps by name, None for one that is not there."""
 
@@ -46,12 +49,20 @@ class RuleReader:
             if out and isinstance(out[-1], Verdict | Reject | Nat) and start.text != "comment":
                 raise Trouble("Statement after terminal statement has no effect", start.start, start.end)
             statement = self._statement(w)
+            self._on_frames(statement)
             self._add(out, statement)
         if not w.statement_ends:
             raise w.trouble()
         if not out:
             raise w.trouble("a statement")
         return tuple(out), comment
+
+    def _on_frames(self, s: Statement) -> None:
+        """Of a frame its addresses and ports are known. The rest of family bridge, and frames in other families, is not modelled."""
+        field = s.of.words if isinstance(s, Match) and isinstance(s.of, Field) else ""
+        known = field in _OF_FRAMES if isinstance(s, Match) else isinstance(s, Verdict | Counter)
+        if known != (self.family == "bridge") and (self.family == "bridge" or field.startswith("ether ")):
+            raise NotModelled(f"nft `{s}` in a table of family {self.family}")
 
     def _add(self, out: list[Statement], s: Statement) -> None:
         """A match on a protocol that the next match implies is left out, as a listing leaves it out."""

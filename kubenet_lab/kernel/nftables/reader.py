@@ -16,8 +16,8 @@ from .ruleset import Draft
 
 __all__ = ["FAMILIES", "Done", "Reader"]
 
-FAMILIES = ("ip", "ip6", "inet")
-_OTHER = ("arp", "bridge", "netdev")
+FAMILIES = ("ip", "ip6", "inet", "bridge")
+_OTHER = ("arp", "netdev")
 
 
 @dataclass(slots=True)

@@ -55,6 +55,11 @@ class NftRuleset:
         shown = [t for t in self._tables.values() if not family or t.family == family]
         return "".join(list_table(t, seen, stateless=stateless, handles=handles) for t in shown)
 
+    def take_in(self, other: NftRuleset) -> None:
+        """The tables of another ruleset too, as their listing has them."""
+        if other:
+            self.load(other.ruleset(stateless=True))
+
     def draft(self) -> Draft:
         return Draft(self)
 

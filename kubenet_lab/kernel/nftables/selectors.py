@@ -102,6 +102,10 @@ def _tuple(reply: bool, index: int) -> Get:
     return get
 
 
+def _hardware(which: str) -> Get:
+    return lambda c: int(getattr(c, which).replace(":", ""), 16)
+
+
 def _fib(which: str) -> Get:
     return lambda c: _FIB.get(c.addrtype(getattr(c.packet, which)), 1)
 
@@ -127,6 +131,8 @@ _FIELDS: dict[str, Row] = {
     "icmp code": ("integer", _icmp("code"), (4, "icmp")),
     "icmpv6 type": ("icmpv6_type", _icmp("type"), (6, "ipv6-icmp")),
     "icmpv6 code": ("integer", _icmp("code"), (6, "ipv6-icmp")),
+    "ether saddr": ("ether_addr", _hardware("smac"), _ANY),
+    "ether daddr": ("ether_addr", _hardware("dmac"), _ANY),
     "meta mark": ("mark", lambda c: c.mark, _ANY),
     "meta l4proto": ("inet_proto", lambda c: protocol_number(c.packet.proto), _ANY),
     "meta nfproto": ("nf_proto", lambda c: 2 if c.packet.family == 4 else 10, _ANY),
