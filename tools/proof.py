@@ -3,7 +3,7 @@
 A random suite is a test module under tests/ that takes --cases and --seed and prints what it drew and found. PROOF.md
 holds what the run showed and nothing that changes from run to run: the seed, the counts, the versions.
 
-    python tools/proof.py [--cases N] [--seed N] [suite ...]
+    python tools/proof.py [--cases N] [--seed N] [--jobs N] [suite ...]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,9 @@ sys.path.insert(0, str(ROOT))
 FULL = {
     "tests/cluster/test_cluster_random_twins.py": 60,
     "tests/kernel_lab/test_kernel_lab_random.py": 500,
+    "tests/kernel_lab/test_kernel_lab_macvlan.py": 60,
+    "tests/cni/test_cni_macvlan_real.py": 100,
+    "tests/cni/test_cni_chains_real.py": 100,
     "tests/policy/test_policy_real_kernel.py": 20,
     "tests/services/test_services_random_twins.py": 40,
     "tests/policy/test_policy_on_the_machine.py": 200,
@@ -156,17 +160,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--cases", type=int, default=None, help="cases of every random suite, instead of its full number")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="suites at the same time; most of the time they wait for a kernel")
     parser.add_argument("suites", nargs="*", help="only these modules; PROOF.md is then printed, not written")
     args = parser.parse_args()
-    random, tables = [], []
-    for path in args.suites or suites():
-        cases = args.cases or FULL.get(path, EACH)
-        print(f"{path}, {cases} cases", flush=True)
-        random.append(run(path, cases, args.seed))
-        print(f"  {random[-1].result}", flush=True)
-    for path in [p for p in conformance() if p not in suites()] if not args.suites else []:
-        tables.append(run(path, None, args.seed))
-        print(f"{path}: {tables[-1].result}", flush=True)
+
+    def one(path: str, cases: int | None) -> Suite:
+        done = run(path, cases, args.seed)
+        print(f"{path}{f', {cases} cases' if cases else ''}: {done.result}", flush=True)
+        return done
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        begun = [pool.submit(one, path, args.cases or FULL.get(path, EACH)) for path in args.suites or suites()]
+        told = [pool.submit(one, path, None) for path in conformance() if path not in suites()] if not args.suites else []
+        random, tables = [f.result() for f in begun], [f.result() for f in told]
     found = text(random, tables, args.seed)
     if args.suites:
         print(found)
