@@ -99,11 +99,13 @@ def add_route(pod: Namespace, ifname: str, r: RouteConfig, via: str) -> None:
 
 
 def check_addresses(pod: Namespace, ifname: str, result: Result) -> None:
-    """Every address of the result is on the interface. Raises CniError."""
+    """Every address of the result is on the interface, its network in the table (ValidateExpectedInterfaceIPs). Raises CniError."""
     have = {str(a) for a in pod.link(ifname).addresses}
     for c in result.ips:
         if c.address not in have:
             raise CniError(999, f"Failed to match addr {c.address} on interface {ifname}")
+        if not any(r.dst == str(prefix(c.address)) and r.table == 254 for r in pod.routes):
+            raise CniError(999, f"Failed to find Gateway {c.gateway or '<nil>'} for interface {ifname}")
 
 
 def check_routes(pod: Namespace, result: Result) -> None:
