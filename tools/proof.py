@@ -3,7 +3,7 @@
 A random suite is a test module under tests/ that takes --cases and --seed and prints what it drew and found. PROOF.md
 holds what the run showed and nothing that changes from run to run: the seed, the counts, the versions.
 
-    python tools/proof.py [--cases N] [--seed N] [--jobs N] [suite ...]
+    python tools/proof.py [--cases N] [--seed N] [--jobs N] [--again] [suite ...]
 """
 
 from __future__ import annotations
@@ -130,6 +130,35 @@ def versions() -> list[str]:
     ]
 
 
+def row(s: Suite) -> str:
+    return f"| [{s.path}]({s.path}) | {s.cases} | {s.result} |"
+
+
+def section(s: Suite) -> list[str]:
+    """What a random suite said, and the faults that it caught."""
+    planted = [re.sub(r"^.*\[(.*)\]$", r"\1", n) for n in s.names if "planted" in n and "[" in n and n not in s.failed]
+    lines = ["", f"### {s.path}", ""] if s.said or planted else []
+    lines += [line if line.startswith("-") else f"- {line}" for line in s.said]
+    return lines + (["", "Faults planted in the model, each caught:", "", *(f"- {belief}" for belief in planted)] if planted else [])
+
+
+def again(proof: str, s: Suite) -> str:
+    """The text of PROOF.md with a random suite's part made anew."""
+    mark = f"| [{s.path}]("
+    if mark not in proof:
+        raise SystemExit(f"{s.path}: not a random suite of PROOF.md")
+    lines = [row(s) if line.startswith(mark) else line for line in proof.splitlines() if not line.startswith(f"- {s.path}: ")]
+    head = f"### {s.path}"
+    start = lines.index(head) - 1 if head in lines else lines.index("## Tables from upstream sources") - 1
+    end = next(i for i in range(start + 2, len(lines)) if lines[i].startswith(("## ", "### "))) - 1 if head in lines else start
+    lines[start:end] = section(s)
+    if s.failed:
+        lines += [*([] if "## Failed" in lines else ["", "## Failed", ""]), *(f"- {s.path}: {name}" for name in s.failed)]
+    elif lines[-2:] == ["## Failed", ""] or lines[-1:] == ["## Failed"]:
+        lines = lines[: lines.index("## Failed") - 1]
+    return "\n".join(lines) + "\n"
+
+
 def text(random: list[Suite], tables: list[Suite], seed: int) -> str:
     lines = [
         "# Proof",
@@ -140,14 +169,9 @@ def text(random: list[Suite], tables: list[Suite], seed: int) -> str:
         *versions(),
     ]
     lines += ["", "## Random suites", "", "| suite | cases | tests |", "|---|---:|---|"]
-    lines += [f"| [{s.path}]({s.path}) | {s.cases} | {s.result} |" for s in random]
+    lines += [row(s) for s in random]
     for s in random:
-        planted = [re.sub(r"^.*\[(.*)\]$", r"\1", n) for n in s.names if "planted" in n and "[" in n and n not in s.failed]
-        if s.said or planted:
-            lines += ["", f"### {s.path}", ""]
-        lines += [line if line.startswith("-") else f"- {line}" for line in s.said]
-        if planted:
-            lines += ["", "Faults planted in the model, each caught:", "", *(f"- {belief}" for belief in planted)]
+        lines += section(s)
     lines += ["", "## Tables from upstream sources", "", "| suite | rows and tests |", "|---|---|"]
     lines += [f"| [{s.path}]({s.path}) | {s.result} |" for s in tables]
     failed = [f"{s.path}: {name}" for s in [*random, *tables] for name in s.failed]
@@ -161,6 +185,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=None, help="cases of every random suite, instead of its full number")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="suites at the same time; most of the time they wait for a kernel")
+    parser.add_argument("--again", action="store_true", help="put what the named suites show in place of what PROOF.md has of them")
     parser.add_argument("suites", nargs="*", help="only these modules; PROOF.md is then printed, not written")
     args = parser.parse_args()
 
@@ -174,7 +199,12 @@ def main() -> int:
         told = [pool.submit(one, path, None) for path in conformance() if path not in suites()] if not args.suites else []
         random, tables = [f.result() for f in begun], [f.result() for f in told]
     found = text(random, tables, args.seed)
-    if args.suites:
+    if args.again:
+        kept = (ROOT / "PROOF.md").read_text(encoding="utf-8")
+        for s in random:
+            kept = again(kept, s)
+        (ROOT / "PROOF.md").write_text(kept, encoding="utf-8")
+    elif args.suites:
         print(found)
     else:
         (ROOT / "PROOF.md").write_text(found, encoding="utf-8")

@@ -1,0 +1,43 @@
+"""A suite of PROOF.md that is run again stands where it stood, as a run of everything would have put it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATHS = ("tests/a/test_a.py", "tests/b/test_b.py", "tests/c/test_c.py")
+
+
+@pytest.fixture(scope="module")
+def proof() -> Any:
+    spec = importlib.util.spec_from_file_location("proof_tool", Path(__file__).resolve().parents[2] / "tools" / "proof.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("which", range(3))
+@pytest.mark.parametrize("silent", [False, True])
+@pytest.mark.parametrize("fails", [(), (0,), (1, 2)])
+def test_as_if_it_had_run_with_the_others(proof: Any, which: int, silent: bool, fails: tuple[int, ...]) -> None:
+    def suites(bad: tuple[int, ...], words: str) -> list[Any]:
+        return [
+            proof.Suite(path, 9, passed=3, failed=["test_x"] if i in bad else [], names=["test_planted_fault[it rains]"],
+                        said=[] if silent else [f"{words} {i}"])
+            for i, path in enumerate(PATHS)
+        ]  # fmt: skip
+
+    tables = [proof.Suite("tests/d/test_d.py", None, passed=5)]
+    for mended in (True, False):
+        now = tuple(i for i in fails if i != which) if mended else tuple(sorted({*fails, which}))
+        old, new = suites(fails, "seen"), suites(now, "seen")
+        found = proof.again(proof.text(old, tables, 1), new[which])
+        lines = sorted(found.splitlines()), sorted(proof.text(new, tables, 1).splitlines())
+        assert lines[0] == lines[1]
+        assert mended is False or found == proof.text(new, tables, 1)
