@@ -162,6 +162,8 @@ def _protocol(name: str) -> str:
 
 def _legal(g: Given) -> None:
     """Does the command take these options?"""
+    if "j" in g.letters and g.letters & {"n", "g"}:
+        raise fail("cannot specify `--src-nat' or `--dst-nat' with `--any-nat'")
     taken = _TAKEN.get(f"{g.command} expect" if g.table == "expect" else g.command)
     if taken is None:
         return
