@@ -106,14 +106,28 @@ def test_the_real_c_library_does_the_same(require_that: Callable[..., None]) -> 
     require_that(_can_unshare(), "network and mount namespaces", "netns")
     quick = [c for c in GLIBC if c["seconds"] <= 1]
     assert len(quick) > 30
-    wanted = json.dumps([{k: c[k] for k in ("name", "family", "resolv", "hosts", "rules") if k in c} for c in quick])
+    differ = []
+    # what disagrees is asked again: on a busy machine an answer can be there before the library has sent its second question
+    for _ in range(3):
+        differ = _unlike(quick if not differ else [case for case, _, _ in differ])
+        if not differ:
+            return
+    raise AssertionError("\n".join(f"{case['case']}: the library {real}, the lab {lab}" for case, real, lab in differ))
+
+
+def _unlike(cases: list[Any]) -> list[tuple[Any, Any, Any]]:
+    """(case, what the C library did, what the lab does) where they are not the same: packets, addresses, error."""
+    wanted = json.dumps([{k: c[k] for k in ("name", "family", "resolv", "hosts", "rules") if k in c} for c in cases])
     probe = Path(__file__).with_name("resolver_probe.py")
     done = subprocess.run(["unshare", "-n", "-m", sys.executable, str(probe)], input=wanted, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for case, seen in zip(quick, json.loads(done.stdout), strict=True):
+    out = []
+    for case, seen in zip(cases, json.loads(done.stdout), strict=True):
         ports: dict[int, int] = {}
         packets = [[n, t, int(s.split(".")[-1]), ports.setdefault(p, len(ports)), proto] for _, n, t, s, p, proto in seen["seen"]]
         model = _run(case, "glibc")
-        assert packets == [p[1:] for p in _packets(model)], case["case"]
-        assert seen["addresses"] == sorted(model.addresses), case["case"]
-        assert ERRORS.get(seen["error"]) == model.error, case["case"]
+        real = (packets, seen["addresses"], ERRORS.get(seen["error"]))
+        lab = ([p[1:] for p in _packets(model)], sorted(model.addresses), model.error)
+        if real != lab:
+            out.append((case, real, lab))
+    return out
