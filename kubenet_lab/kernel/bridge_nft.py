@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .flight import Flight
+from .hooks import nft_program, rank
 from .links import Link
 from .namespace import Namespace
 from .nftables import Program, evaluate
@@ -37,10 +38,9 @@ def _chains(ns: Namespace) -> tuple[tuple[Program, Chain], ...]:
     """The base chains of a namespace's bridges at prerouting, in their order."""
     found: tuple[tuple[Program, Chain], ...] | None = ns.derived.get("nft-bridge")
     if found is None:
-        tables = [Program(t) for t in ns.nft.tables.values() if t.family == "bridge"]
-        chains = [(p, c) for p in tables for c in p.table.chains.values() if c.base is not None]
-        chains.sort(key=lambda x: x[1].base.priority if x[1].base is not None else 0)
-        found = ns.derived["nft-bridge"] = tuple(chains)
+        tables = [t for t in ns.nft.tables.values() if t.family == "bridge"]
+        chains = [(nft_program(ns, t), c) for t in tables for c in t.chains.values() if c.base is not None]
+        found = ns.derived["nft-bridge"] = tuple(sorted(chains, key=lambda x: rank(x[1])))
     return found
 
 

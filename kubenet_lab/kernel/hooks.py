@@ -108,7 +108,7 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
                 listed.append(((priority, 1), _table_handler(name)))
         for table, chain in _base_chains(ns, fam, hook):
             if chain.base is not None and chain.base.type != "nat" and (chain.rules or chain.base.policy != "accept"):
-                listed.append((_rank(chain), _nft_handler(table, chain)))
+                listed.append((rank(chain), _nft_handler(table, chain)))
         if _tracks(rules) or tracks(ns.nft):
             if hook == "prerouting":
                 listed.append(((_DEFRAG, 1), defrag))
@@ -132,13 +132,13 @@ def _base_chains(ns: Namespace, fam: int, hook: str) -> list[tuple[NftTable, Nft
     return found
 
 
-def _rank(chain: NftChain) -> tuple[int, ...]:
+def rank(chain: NftChain) -> tuple[int, ...]:
     """Where priorities tie, what was registered last is met first (nf_hook_entries_grow)."""
     assert chain.base is not None
     return chain.base.priority, 0 if chain.base.late else 2, -chain.uid
 
 
-def _nft_program(ns: Namespace, table: NftTable) -> NftProgram:
+def nft_program(ns: Namespace, table: NftTable) -> NftProgram:
     found: NftProgram | None = ns.derived.get(("nft", table.family, table.name))
     if found is None:
         found = ns.derived["nft", table.family, table.name] = NftProgram(table)
@@ -162,7 +162,7 @@ def nat_chains(ns: Namespace, fam: int, hook: str) -> Sequence[Callable[[Skb], V
             listed.append(((_NAT_DST if hook in ("prerouting", "output") else _NAT_SRC, 1), lambda skb: skb.evaluate("nat")))
         for table, chain in _base_chains(ns, fam, hook):
             if chain.base is not None and chain.base.type == "nat":
-                listed.append((_rank(chain), lambda skb, t=table, c=chain: skb.evaluate_nft(t, c)))  # type: ignore[misc]
+                listed.append((rank(chain), lambda skb, t=table, c=chain: skb.evaluate_nft(t, c)))  # type: ignore[misc]
         found = tuple(ask for _, ask in sorted(listed, key=lambda x: x[0]))
         ns.derived["nat chains", fam, hook] = found
     return found
@@ -338,7 +338,7 @@ class Skb:
     def evaluate_nft(self, table: NftTable, chain: NftChain) -> Verdict:
         """Ask an nftables base chain. The rules that matched and the map elements that decided are `path`."""
         self.path = []
-        return evaluate_nft(_nft_program(self.ns, table), chain, self, self.path)
+        return evaluate_nft(nft_program(self.ns, table), chain, self, self.path)
 
     @property
     def flight(self) -> Flight:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .datatypes import TYPES, DataType
 from .elements import data_text, find_in, key_text, one_of, time_text
-from .model import NftSet, Outcome
+from .model import Element, NftSet, Outcome
 from .selectors import Field, Get, Mixed, Numgen, Place, Selector
 
 if TYPE_CHECKING:
@@ -157,6 +157,21 @@ class Lookup(Statement):
         return f"{self.of} {'!= ' if self.negated else ''}{set_text(self.named, self.inline)}"
 
 
+def _held(mapped: Vmap | MapValue, place: Place, sets: Sets) -> Callable[[Skb], Element | None]:
+    """What a map has for a packet's key; an element of a named map is told."""
+    get, found = mapped.of.compile(place), mapped.inline or sets(mapped.named)
+    has, named = find_in(found, place.family, place.table), mapped.inline is None
+
+    def held(c: Skb) -> Element | None:
+        key = get(c)
+        element = has(c, key) if key is not None else None
+        if element is not None and named:
+            c.met(found, element, place)
+        return element
+
+    return held
+
+
 @dataclass(frozen=True, slots=True)
 class Vmap(Statement):
     """selector vmap @map, or selector vmap { ... }: the verdict is what the map holds for the key."""
@@ -166,17 +181,11 @@ class Vmap(Statement):
     inline: NftSet | None = None
 
     def compile(self, place: Place, sets: Sets) -> Step:
-        get, found = self.of.compile(place), self.inline or sets(self.named)
-        has, named = find_in(found, place.family, place.table), self.inline is None
+        held = _held(self, place, sets)
 
         def vmap(c: Skb) -> bool | Outcome:
-            key = get(c)
-            element = has(c, key) if key is not None else None
-            if element is None:
-                return False
-            if named:
-                c.met(found, element, place)
-            return element.data  # type: ignore[no-any-return]
+            element = held(c)
+            return False if element is None else element.data
 
         return vmap
 
@@ -193,14 +202,10 @@ class MapValue:
     inline: NftSet | None = None
 
     def compile(self, place: Place, sets: Sets) -> Get:
-        get, found = self.of.compile(place), self.inline or sets(self.named)
-        has, named = find_in(found, place.family, place.table), self.inline is None
+        held = _held(self, place, sets)
 
         def value(c: Skb) -> Any:
-            key = get(c)
-            element = has(c, key) if key is not None else None
-            if element is not None and named:
-                c.met(found, element, place)
+            element = held(c)
             return None if element is None else element.data
 
         return value
