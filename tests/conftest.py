@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,21 @@ def require_tool() -> Callable[[str], str]:
 def require_that() -> Callable[..., None]:
     """`require_that(ok, "network namespaces", "netns")`: the same for anything else that may be missing."""
     return require
+
+
+@pytest.fixture(scope="session")
+def real_nft(require_tool: Callable[[str], str], require_that: Callable[..., None]) -> Callable[[Sequence[str]], list[str]]:
+    """Loads texts, each into an empty ruleset, and gives what `nft list ruleset` prints; a text that is refused gives its complaint."""
+    nft, unshare = require_tool("nft"), require_tool("unshare")
+    probe = subprocess.run([unshare, "-n", nft, "list", "ruleset"], capture_output=True)
+    require_that(probe.returncode == 0, "network namespaces", "netns")
+
+    def run(texts: Sequence[str]) -> list[str]:
+        script = [f"{nft} flush ruleset\n{{ {nft} -f - && {nft} list ruleset; }} 2>&1 <<'END'\n{t}END\necho '=== end'" for t in texts]
+        done = subprocess.run([unshare, "-n", "sh", "-s"], input="\n".join(script), capture_output=True, text=True)
+        return done.stdout.split("=== end\n")[:-1]
+
+    return run
 
 
 @pytest.fixture

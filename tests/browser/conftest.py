@@ -23,6 +23,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser.on_screen import notebook
+
 #: console errors that are JupyterLab's own and say nothing about us: (text, reason)
 HARMLESS = (("favicon.ico", "the browser asks for an icon that a bare server has not"),)
 
@@ -42,21 +44,9 @@ COUNTS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
 READY = "() => window.jupyterapp && window.jupyterapp.shell.currentWidget && window.jupyterapp.shell.currentWidget.sessionContext"
 
 
-def _notebook(cells: list[str]) -> dict[str, Any]:
-    return {
-        "nbformat": 4,
-        "nbformat_minor": 5,
-        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-        "cells": [
-            {"cell_type": "code", "id": f"c{n}", "metadata": {}, "execution_count": None, "outputs": [], "source": text}
-            for n, text in enumerate(cells)
-        ],
-    }
-
-
 def two_tracers() -> dict[str, Any]:
     """Two tracers on one page."""
-    return _notebook([
+    return notebook([
         'import kubenet_lab as kn\ncluster = kn.example("bookshop")',
         "tracer = kn.widgets.PacketTracer(cluster)\ntracer",
         'other = kn.widgets.PacketTracer(cluster, dst="shop/api")\nother',

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import browser
 import pytest
+
+from tests.browser.on_screen import barriers, notebook, too_wide
 
 pytestmark = pytest.mark.browser
 
@@ -24,14 +25,8 @@ VIEWS: tuple[tuple[str, int, int, float, str], ...] = (
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, lab: Any) -> Iterator[browser.Lab]:
     folder: Path = tmp_path_factory.mktemp("cni-lab")
-    cells = [
-        {"cell_type": "code", "id": f"c{n}", "metadata": {}, "execution_count": None, "outputs": [], "source": text}
-        for n, text in enumerate(CELLS)
-    ]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
     for name, *_ in VIEWS:  # a name of its own: each window has its own document and kernel
-        (folder / f"{name.replace(' ', '-')}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+        (folder / f"{name.replace(' ', '-')}.ipynb").write_text(json.dumps(notebook(CELLS)), encoding="utf-8")
     with browser.Lab(folder) as running:
         yield running
 
@@ -192,23 +187,8 @@ def test_python_drives_the_screen_and_says_the_same(page: Any) -> None:
 
 
 def test_nothing_sticks_out(page: Any) -> None:
-    wide = page.page.evaluate("""() => [...document.querySelectorAll('.kn-cni, .kn-cni *')].filter((e) => {
-      if (e.closest('[hidden]') || e.matches('textarea, option, select, pre')) return false;
-      return e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 && getComputedStyle(e).display !== 'inline';
-    }).map((e) => e.className || e.tagName)""")
-    assert wide == []
+    assert too_wide(page.page, ".kn-cni", but="textarea, option, select, pre") == []
 
 
 def test_accessibility(page: Any, require_that: Callable[..., None]) -> None:
-    require_that(importlib.util.find_spec("axe_core_python") is not None, "the Python package axe-core-python", "axe")
-    import axe_core_python
-
-    page.page.evaluate((Path(axe_core_python.__file__).parent / "axe.min.js").read_text())
-    found = page.page.evaluate("() => axe.run('.kn-cni', {resultTypes: ['violations']})")
-    bad = [
-        f"{v['id']} ({v['impact']}): {n['html'][:160]} {n.get('failureSummary', '')[:200]}"
-        for v in found["violations"]
-        if v["impact"] in ("serious", "critical")
-        for n in v["nodes"]
-    ]
-    assert bad == []
+    assert barriers(page.page, ".kn-cni", require_that) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -11,6 +10,8 @@ from typing import Any
 
 import browser
 import pytest
+
+from tests.browser.on_screen import barriers, notebook
 
 pytestmark = pytest.mark.browser
 
@@ -39,13 +40,7 @@ MEASURE = """() => [...document.querySelectorAll('.jp-OutputArea-output')].filte
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, lab: Any) -> Iterator[browser.Lab]:
     folder: Path = tmp_path_factory.mktemp("figures")
-    cells = [
-        {"cell_type": "code", "id": f"c{n}", "metadata": {}, "execution_count": None, "outputs": [], "source": text}
-        for n, text in enumerate(CELLS)
-    ]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
-    (folder / "figures.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    (folder / "figures.ipynb").write_text(json.dumps(notebook(CELLS)), encoding="utf-8")
     with browser.Lab(folder) as running:
         yield running
 
@@ -103,10 +98,4 @@ def test_figures_follow_the_theme_of_jupyterlab_whatever_the_system_has(shown: C
 
 
 def test_accessibility(shown: Callable[[int], Any], require_that: Callable[..., None]) -> None:
-    require_that(importlib.util.find_spec("axe_core_python") is not None, "the Python package axe-core-python", "axe")
-    import axe_core_python
-
-    page = shown(1280)
-    page.page.evaluate((Path(axe_core_python.__file__).parent / "axe.min.js").read_text())
-    found = page.page.evaluate("() => axe.run('.jp-OutputArea-output picture', {resultTypes: ['violations']})")
-    assert [v["id"] for v in found["violations"] if v["impact"] in ("serious", "critical")] == []
+    assert barriers(shown(1280).page, ".jp-OutputArea-output picture", require_that) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import browser
 import pytest
+
+from tests.browser.on_screen import barriers, notebook, too_wide
 
 pytestmark = pytest.mark.browser
 
@@ -24,13 +25,7 @@ VIEWS: tuple[tuple[browser.Theme, int], ...] = (("light", 1280), ("dark", 400))
 def page(request: Any, tmp_path_factory: pytest.TempPathFactory, lab: Any) -> Iterator[Any]:
     theme, width = request.param
     folder: Path = tmp_path_factory.mktemp("service-explorer")
-    cells = [
-        {"cell_type": "code", "id": f"c{n}", "metadata": {}, "execution_count": None, "outputs": [], "source": text}
-        for n, text in enumerate(CELLS)
-    ]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
-    (folder / "services.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    (folder / "services.ipynb").write_text(json.dumps(notebook(CELLS)), encoding="utf-8")
     with browser.Lab(folder, theme=theme) as server, server.open("services.ipynb", width=width, within=lab.browser) as shown:
         shown.run_all()
         yield shown
@@ -98,23 +93,8 @@ def test_by_keyboard_alone_with_an_error_at_its_field(page: Any) -> None:
 
 
 def test_nothing_sticks_out(page: Any) -> None:
-    wide = page.page.evaluate("""() => [...document.querySelectorAll('.kn-service, .kn-service *')].filter((e) => {
-      if (e.closest('[hidden]') || e.matches('input, option, select, pre')) return false;
-      return e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 && getComputedStyle(e).display !== 'inline';
-    }).map((e) => e.className || e.tagName)""")
-    assert wide == []
+    assert too_wide(page.page, ".kn-service", but="input, option, select, pre") == []
 
 
 def test_accessibility(page: Any, require_that: Callable[..., None]) -> None:
-    require_that(importlib.util.find_spec("axe_core_python") is not None, "the Python package axe-core-python", "axe")
-    import axe_core_python
-
-    page.page.evaluate((Path(axe_core_python.__file__).parent / "axe.min.js").read_text())
-    found = page.page.evaluate("() => axe.run('.kn-service', {resultTypes: ['violations']})")
-    bad = [
-        f"{v['id']} ({v['impact']}): {n['html'][:160]} {n.get('failureSummary', '')[:200]}"
-        for v in found["violations"]
-        if v["impact"] in ("serious", "critical")
-        for n in v["nodes"]
-    ]
-    assert bad == []
+    assert barriers(page.page, ".kn-service", require_that) == []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+
+from tests.browser.on_screen import barriers, too_wide
 
 pytestmark = pytest.mark.browser
 
@@ -64,11 +63,7 @@ def test_what_is_on_the_screen(view):
 
 def test_nothing_sticks_out(view):
     """No text is cut off and nothing scrolls sideways, at any of the widths."""
-    wide = view.page.evaluate("""() => [...document.querySelectorAll('.kn-tracer, .kn-tracer *')].filter((e) => {
-      if (e.closest('svg') || e.closest('.kn-hidden') || e.closest('[hidden]') || e.matches('small, input')) return false;
-      return e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 && getComputedStyle(e).display !== 'inline';
-    }).map((e) => e.className || e.tagName)""")
-    assert wide == []
+    assert too_wide(view.page, ".kn-tracer", but="small, input", inside="svg, .kn-hidden, [hidden]") == []
     out = view.page.evaluate("""() => [...document.querySelectorAll('.kn-pic svg')].flatMap((svg) => {
       const frame = svg.getBoundingClientRect();
       const cut = (r) => r.left < frame.left - 1 || r.right > frame.right + 1;
@@ -250,23 +245,11 @@ def test_two_tracers_do_not_clash(lab):
 
 
 def test_accessibility(view, require_that):
-    require_that(importlib.util.find_spec("axe_core_python") is not None, "the Python package axe-core-python", "axe")
-    import axe_core_python
-
-    if view.page.evaluate("() => typeof window.axe === 'undefined'"):
-        view.page.evaluate((Path(axe_core_python.__file__).parent / "axe.min.js").read_text())
     target = view.tracer().get_by_role("combobox", name="to", exact=True)
     for state in ("closed", "open"):
         if state == "open":
             target.click()
-        found = view.page.evaluate("() => axe.run('.kn-tracer', {resultTypes: ['violations']})")
-        bad = [
-            f"{v['id']} ({v['impact']}): {n['html'][:160]} {n.get('failureSummary', '')[:200]}"
-            for v in found["violations"]
-            if v["impact"] in ("serious", "critical")
-            for n in v["nodes"]
-        ]
-        assert bad == [], state
+        assert barriers(view.page, ".kn-tracer", require_that) == [], state
     target.press("Escape")
 
 

@@ -104,6 +104,22 @@ def programmed(cluster: Cluster) -> dict[str, list[str]]:
     return out
 
 
+#: every door that a Service of the bookshop can have, as YAML
+FRONT = """\
+apiVersion: v1
+kind: Service
+metadata: {name: front, namespace: shop}
+spec:
+  type: LoadBalancer
+  externalTrafficPolicy: Local
+  externalIPs: [198.51.100.9]
+  loadBalancerSourceRanges: [203.0.113.0/24]
+  selector: {app.kubernetes.io/name: web}
+  ports: [{name: http, port: 80, targetPort: http}, {name: alt, port: 81, targetPort: http}]
+status: {loadBalancer: {ingress: [{ip: 198.51.100.7}]}}
+"""
+
+
 def dynamic(cluster: Cluster) -> tuple[Any, ...]:
     """The whole dynamic state, comparable."""
     state = cluster.state

@@ -130,16 +130,8 @@ def ask(space: Space, protocol: str, dst: str, port: int) -> list[str]:
     """[verdict, who answered, whom it saw]."""
     if protocol == "ICMP":
         return [ping(space, dst, port), "", ""]
-    with inside(space):
-        fam = socket.AF_INET6 if ":" in dst else socket.AF_INET
-        s = socket.socket(fam, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
-    s.settimeout(WAIT)
-    _hear_all(s, protocol, fam)
     try:
-        s.connect((dst, port))
-        if protocol == "UDP":
-            s.send(b"?")
-        data = s.recv(4096)
+        data = _exchange(space, protocol, dst, port)
         return ["delivered", *json.loads(data)] if data else ["refused", "", ""]
     except TimeoutError:
         return ["timeout", "", ""]
@@ -147,14 +139,21 @@ def ask(space: Space, protocol: str, dst: str, port: int) -> list[str]:
         return ["refused", "", ""]
     except OSError as e:
         return ["unreachable" if e.errno in (13, 22, 101, 113) else f"errno {e.errno}", "", ""]
-    finally:
-        s.close()
 
 
-def _hear_all(s: socket.socket, protocol: str, fam: int) -> None:
-    """IP_RECVERR, IPV6_RECVERR: without it a UDP socket hears only of errors that end all hope (icmp_err_convert)."""
-    if protocol == "UDP":
-        s.setsockopt(*((socket.IPPROTO_IPV6, 25) if fam == socket.AF_INET6 else (socket.IPPROTO_IP, 11)), 1)
+def _exchange(space: Space, protocol: str, dst: str, port: int) -> bytes:
+    """What a server says to a new socket. Raises OSError, TimeoutError after WAIT seconds of silence."""
+    six = ":" in dst
+    with inside(space):
+        s = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
+    with s:
+        s.settimeout(WAIT)
+        if protocol == "UDP":  # IP_RECVERR, IPV6_RECVERR: else a UDP socket hears only of errors that end all hope (icmp_err_convert)
+            s.setsockopt(*((socket.IPPROTO_IPV6, 25) if six else (socket.IPPROTO_IP, 11)), 1)
+        s.connect((dst, port))
+        if protocol == "UDP":
+            s.send(b"?")
+        return s.recv(4096)
 
 
 def ask_many(space: Space, protocol: str, dst: str, port: int, times: int) -> list[list[str]]:
@@ -170,22 +169,12 @@ def ask_many(space: Space, protocol: str, dst: str, port: int, times: int) -> li
         return len(found) == times or kinds.count("timeout") == (1 if alone else 2) or (alone and kinds.count("error") == 3)
 
     while not enough():
-        with inside(space):
-            family = socket.AF_INET6 if ":" in dst else socket.AF_INET
-            s = socket.socket(family, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
-        s.settimeout(WAIT)
-        _hear_all(s, protocol, family)
         try:
-            s.connect((dst, port))
-            if protocol == "UDP":
-                s.send(b"?")
-            found.append(["delivered", *json.loads(s.recv(4096))])
+            found.append(["delivered", *json.loads(_exchange(space, protocol, dst, port))])
         except TimeoutError:
             found.append(["timeout", "", ""])
         except OSError as e:
             found.append(["error", errno.errorcode.get(e.errno or 0, str(e)), ""])
-        finally:
-            s.close()
     return found
 
 

@@ -10,20 +10,9 @@ import pytest
 import kubenet_lab as kn
 from kubenet_lab.cluster.service_rules import CAUGHT_IN, service_rules
 from kubenet_lab.errors import KubenetError, NotFound
+from tests.cluster.cluster_fixtures import FRONT
 
-PUBLIC = """
-apiVersion: v1
-kind: Service
-metadata: {name: front, namespace: shop}
-spec:
-  type: LoadBalancer
-  externalTrafficPolicy: Local
-  externalIPs: [198.51.100.9]
-  loadBalancerSourceRanges: [203.0.113.0/24]
-  selector: {app.kubernetes.io/name: web}
-  ports: [{name: http, port: 80, targetPort: http}, {name: alt, port: 81, targetPort: http}]
-status: {loadBalancer: {ingress: [{ip: 198.51.100.7}]}}
----
+PUBLIC = FRONT + """---
 apiVersion: v1
 kind: Service
 metadata: {name: empty, namespace: shop}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -124,21 +123,6 @@ def test_everything_at_once_is_listed_as_the_real_nft_does(real_nft: Callable[[S
     text = ruleset(list(RULES), list(NAT), list(SNAT))
     [printed] = real_nft([text])
     assert listed(text) == printed
-
-
-@pytest.fixture(scope="module")
-def real_nft(require_tool: Callable[[str], str], require_that: Callable[..., None]) -> Callable[[Sequence[str]], list[str]]:
-    """Loads texts, each into an empty ruleset, and gives what `nft list ruleset` prints; a text that is refused gives its complaint."""
-    nft, unshare = require_tool("nft"), require_tool("unshare")
-    probe = subprocess.run([unshare, "-n", nft, "list", "ruleset"], capture_output=True)
-    require_that(probe.returncode == 0, "network namespaces", "netns")
-
-    def run(texts: Sequence[str]) -> list[str]:
-        script = [f"{nft} flush ruleset\n{{ {nft} -f - && {nft} list ruleset; }} 2>&1 <<'END'\n{t}END\necho '=== end'" for t in texts]
-        done = subprocess.run([unshare, "-n", "sh", "-s"], input="\n".join(script), capture_output=True, text=True)
-        return done.stdout.split("=== end\n")[:-1]
-
-    return run
 
 
 def random_text(rng: random.Random) -> str:

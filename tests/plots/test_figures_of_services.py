@@ -19,10 +19,11 @@ from kubenet_lab.plots.figure import Figure
 from kubenet_lab.plots.metrics import text_width
 from kubenet_lab.plots.selector_figure import candidates, service_of
 from kubenet_lab.plots.traffic_figure import cells, clients_of, ways_of
+from tests.cluster.cluster_fixtures import FRONT
 
 LIMIT = 150_000
 SVG = "{http://www.w3.org/2000/svg}"
-MORE = """
+MORE = FRONT + """---
 apiVersion: v1
 kind: Service
 metadata: {name: typo, namespace: shop}
@@ -47,18 +48,6 @@ spec:
     tier: frontend
     a-label-with-quite-a-long-name.example.com/and-a-long-second-part: with-a-value-of-the-largest-length-that-is-allowed
   ports: [{name: http, port: 80, targetPort: http}, {name: alt, port: 81, targetPort: http}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: front, namespace: shop}
-spec:
-  type: LoadBalancer
-  externalTrafficPolicy: Local
-  externalIPs: [198.51.100.9]
-  loadBalancerSourceRanges: [203.0.113.0/24]
-  selector: {app.kubernetes.io/name: web}
-  ports: [{name: http, port: 80, targetPort: http}, {name: alt, port: 81, targetPort: http}]
-status: {loadBalancer: {ingress: [{ip: 198.51.100.7}]}}
 ---
 apiVersion: v1
 kind: Service

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Sequence
-
 import pytest
 
 from kubenet_lab.errors import NotModelled
@@ -96,24 +93,6 @@ def test_what_nft_would_not_take_is_said():
 def test_masquerade_bit():
     text = nft_rules(case_snapshot(CASE), NODE, KubeProxy(mode="nftables", masquerade_bit=15)).text
     assert "mark or 0x00008000" in text and "0x00004000" not in text
-
-
-@pytest.fixture(scope="module")
-def real_nft(require_tool: Callable[[str], str], require_that: Callable[..., None]) -> Callable[[Sequence[str]], list[str]]:
-    """Loads texts, each into a network namespace of its own, and gives what `nft list ruleset` prints there."""
-    nft, unshare = require_tool("nft"), require_tool("unshare")
-    probe = subprocess.run([unshare, "-n", nft, "list", "ruleset"], capture_output=True)
-    require_that(probe.returncode == 0, "network namespaces", "netns")
-
-    def run(texts: Sequence[str]) -> list[str]:
-        script = ["set -e"]
-        for text in texts:
-            script += [f"{nft} flush ruleset\n{nft} -f - <<'END'\n{text}END\n{nft} list ruleset\necho '=== end'"]
-        done = subprocess.run([unshare, "-n", "sh", "-s"], input="\n".join(script), capture_output=True, text=True)
-        assert done.returncode == 0 and not done.stderr.strip(), done.stderr
-        return done.stdout.split("=== end\n")[:-1]
-
-    return run
 
 
 @pytest.mark.real
