@@ -140,6 +140,8 @@ def _carrier(
         canvas.line([(end - rest - 18 + shift, bar_y + 32), (end - rest - 12 + shift, bar_y - 4)], stroke="wire", width=1.4)
     if rest:
         canvas.rect(end - rest, bar_y, rest, 28, fill="tunnelbg", stroke="tunnel", width=1.2, radius=3, dash=(4, 3))
-        text, points = fit("tag, padding", rest - 4, (9, 8.5, 8, 7.5))
+        spare = c.takes - used - c.tail
+        text, points = fit("tag, spare" if spare else "tag", rest - 4, (9, 8.5, 8, 7.5))
         canvas.text(text, end - rest / 2, bar_y + 12.5, points, role="tunnel", anchor="middle")
-        canvas.text(str(c.takes - used), end - rest / 2, bar_y + 24, 9, role="tunnel", anchor="middle")
+        sizes = f"{c.tail} + {spare}" if spare else str(c.tail)
+        canvas.text(sizes, end - rest / 2, bar_y + 24, 9, role="tunnel", anchor="middle")

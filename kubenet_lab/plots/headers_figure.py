@@ -145,14 +145,14 @@ def headers_figure(source: Trace | Hop, *, reply: bool = False, theme: ThemeName
 
 
 def _axis(canvas: Canvas, rows: Sequence[Form], end: float, scale: float, top: float, bottom: float) -> None:
-    """Ticks every 20 bytes, counted from where the pod's own frame starts."""
+    """Ticks every 20 bytes, counted from where the pod's own frame starts; left of it, where the names stand, they are short."""
     own = sum(_drawn(h) for h in rows[0].headers) if rows else 0.0
     most = max((sum(_drawn(h) for h in form.headers) for form in rows), default=0.0)
     zero = end - own * scale
     n = -int((most - own) // 20) * 20
     while n <= own:
         x = zero + n * scale
-        canvas.line([(x, top + 4), (x, bottom)], stroke="line", width=1.6 if n == 0 else 0.7)
+        canvas.line([(x, top + 4), (x, bottom if n >= 0 else top + 10)], stroke="line", width=1.6 if n == 0 else 0.7)
         canvas.text("0" if n == 0 else f"{n}".replace("-", "−"), x, top, 10, role="soft", mono=True, anchor="middle")
         n += 20
     canvas.text("bytes", end + 10, top, 10, role="soft")

@@ -256,6 +256,13 @@ def fit(
     return shorten(text, width, sizes[-1], bold=bold, mono=mono, keep=keep), sizes[-1]
 
 
+def heading(question: str, room: float, size: float) -> list[str]:
+    """A question in bold on one line, or broken before its arrow, so that a narrow figure still says whom it is about."""
+    src, arrow, dst = question.partition(" → ")
+    parts = [src, f"→ {dst}"] if arrow and text_width(question, size, bold=True) > room else [question]
+    return [shorten(part, room, size, bold=True) for part in parts]
+
+
 def lines(text: str, room: float, size: float) -> list[str]:
     """A text in lines of at most `room` pixels, broken between words; a longer word stands alone and is shortened."""
     out: list[str] = []

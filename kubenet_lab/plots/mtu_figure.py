@@ -12,7 +12,7 @@ from ..explain.kernel import short
 from ..trace import Hop, Trace
 from .canvas import Canvas
 from .figure import Figure
-from .metrics import fit, shorten
+from .metrics import fit, heading, shorten
 from .style import ThemeName
 
 __all__ = ["Fate", "Stop", "describe_mtu", "fates_of", "mtu_figure", "stops_of"]
@@ -140,14 +140,17 @@ def _figure(
     right = 16.0 if narrow else 214.0
     row = 52.0 if narrow else ROW
     at = [left + (width - left - right) * (i + 0.5) / len(stops) for i in range(len(stops))]
-    top = 152.0
+    asked = heading(question, width - 32, 14.5)
+    drop = (len(asked) - 1) * 18.0
+    top = 152.0 + drop
     height = top + row * len(fates) + 30
     largest = max((f.size for f in fates if f.verdict == "delivered" and not f.pieces), default=0)
 
     def draw(canvas: Canvas) -> None:
-        canvas.text(shorten(question, width - 32, 14.5, bold=True), 16, 31, 14.5, bold=True)
+        for n, line in enumerate(asked):
+            canvas.text(line, 16, 31 + n * 18, 14.5, bold=True)
         said = "packets that may not be split" if df else "packets that may be split"
-        canvas.text(f"Where {said} end, by size", 16, 51, 12, role="soft")
+        canvas.text(f"Where {said} end, by size", 16, 51 + drop, 12, role="soft")
         _stops(canvas, stops, at, top, height)
         for n, f in enumerate(fates):
             _lane(canvas, f, at, top + n * row, left, right, width, narrow, f.size == largest)

@@ -12,7 +12,7 @@ from ..explain import summary
 from ..trace import Hop, Trace
 from .canvas import Canvas
 from .figure import Figure
-from .metrics import fit, shorten, text_width
+from .metrics import fit, heading, shorten, text_width
 from .route import Step, focus_of, place, route, walks
 from .scene import scene
 from .shapes import Scene
@@ -160,17 +160,19 @@ def path_figure(
     used = text_width(verdict + "  ", 12.5, bold=True)
     beside = used + text_width("· " + tail, 12) <= width - 32
     stages = _stage_lines(trace)
-    below = HEAD + (0 if beside or not tail else LINE)
+    asked = heading(trace.question, width - 32, 14.5)
+    drop = (len(asked) - 1) * LINE
+    below = HEAD + drop + (0 if beside or not tail else LINE)
     head = below + (len(stages) * LINE + 6 if stages else 0)
     height = head + 8 + s.size[1] + key_height + (rows * ROW + 6 if rows else 0)
 
     def draw(canvas: Canvas) -> None:
-        canvas.text(shorten(trace.question, width - 32, 14.5, bold=True), 16, 31, 14.5, bold=True)
-        canvas.text(shorten(verdict, width - 32, 12.5, bold=True), 16, 52, 12.5, role="ok" if trace else "no", bold=True)
+        for n, line in enumerate(asked):
+            canvas.text(line, 16, 31 + n * LINE, 14.5, bold=True)
+        canvas.text(shorten(verdict, width - 32, 12.5, bold=True), 16, 52 + drop, 12.5, role="ok" if trace else "no", bold=True)
         if tail:
-            canvas.text(
-                "· " + tail if beside else shorten(tail, width - 32, 12), 16 + used * beside, 52 if beside else 52 + LINE, 12, role="soft"
-            )
+            said = "· " + tail if beside else shorten(tail, width - 32, 12)
+            canvas.text(said, 16 + used * beside, 52 + drop + (0 if beside else LINE), 12, role="soft")
         _draw_stages(canvas, stages, 16, below + 18, width - 32)
         canvas.origin = (0, head)
         draw_back(canvas, s)
