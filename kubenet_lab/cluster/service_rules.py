@@ -17,6 +17,7 @@ from ..objects.views import Service
 from .names import party
 
 if TYPE_CHECKING:
+    from ..kernel.nftables.model import Table as NftTable
     from .cluster import Cluster
 
 __all__ = ["CAUGHT_IN", "ProgrammedRule", "ServiceRules", "service_rules"]
@@ -30,7 +31,7 @@ _COMMON = (*CAUGHT_IN, "KUBE-MARK-MASQ")
 class ProgrammedRule:
     """One rule as it stands. `chance`: of those packets that come to it, the share that it takes by chance; None: no such match.
 
-    `packets` is its counter.
+    `packets` is its counter; None: it has none, as kube-proxy's rules in nftables mode.
     """
 
     table: str
@@ -38,7 +39,7 @@ class ProgrammedRule:
     text: str
     goes_to: str  # a chain, "DNAT 10.244.1.3:8080", "REJECT" ...
     chance: Fraction | None
-    packets: int
+    packets: int | None
 
     def __str__(self) -> str:
         return self.text
@@ -46,13 +47,17 @@ class ProgrammedRule:
 
 @dataclass(frozen=True, slots=True)
 class ServiceRules:
-    """`caught`: the rules that know the Service's addresses and ports. `chains`: those that follow, in the order in which they are met."""
+    """`caught`: the rules that know the Service's addresses and ports. `chains`: those that follow, in the order in which they are met.
+
+    `table`: that of nftables, if it is nftables that holds them.
+    """
 
     service: str
     node: str
     caught: tuple[ProgrammedRule, ...]
     chains: Mapping[str, tuple[ProgrammedRule, ...]]
     mode: str = "iptables"
+    table: NftTable | None = None
 
     def __iter__(self) -> Iterator[ProgrammedRule]:
         yield from self.caught
@@ -138,8 +143,9 @@ def service_rules(cluster: Cluster, node: str, key: str, ip_family: int | None =
     if cluster.proxy.mode == "nftables":
         from .service_rules_nft import nft_service_rules
 
-        named = tuple(f"Service {service.key} port {p.name}" for p in ports)
-        return nft_service_rules(ns, service.key, named, version, view.name)
+        named = tuple(f"Service {service.key} port {p.name or p.port}" for p in ports)
+        named += () if ports[0].name else (f"Service {service.key}",)  # as kube-proxy's comments call its only port
+        return nft_service_rules(ns, service.key, named, version, view.name, cluster.state.read("nft-hits", ns.id))
     cluster.proxy.only_iptables()
     hits = cluster.state.read("hits", ns.id)
     titles = frozenset(_title(service, p.name) for p in ports)

@@ -134,6 +134,7 @@ def chains(
 ) -> Figure:
     """A Service's chains on one node, with the share of each rule and how often it was met; read from the programmed rules.
 
+    In nftables mode its maps and chains; kube-proxy puts no counters there, so only a rule with one that was added by hand shows a count.
     `port`: only those of this port of the Service, by number or name. Raises KubenetError, NotModelled.
     """
     from .chains_figure import chains_figure

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..cluster.service_rules import ProgrammedRule, ServiceRules
-from ..errors import NotModelled
+from .nft_chain_graph import place_words, ways_of
 
 __all__ = ["ChainBox", "ChainGraph", "Edge", "chain_graph"]
 
@@ -19,19 +19,22 @@ MASQUERADE = "KUBE-MARK-MASQ"
 class Edge:
     """One rule that leads on. `share`: of the packets that its chain chooses among, those that it takes; None: no matter of chance.
 
-    `condition`: what the rule asks for, in words; `hits`: its counter.
+    `condition`: what the rule asks for, in words; `hits`: its counter, None where it has none.
     """
 
     source: str
     target: str
     condition: str
     share: Fraction | None
-    hits: int
+    hits: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class ChainBox:
-    """A chain, or an end ("DNAT 10.244.1.3:8080", "REJECT"). `notes`: what its other rules do. `depth`: steps from its beginning."""
+    """A chain, a map of nftables, or an end ("DNAT 10.244.1.3:8080", "REJECT"). `notes`: what its other rules do.
+
+    `depth`: steps from its beginning.
+    """
 
     name: str
     kind: str  # "caught", "chain", "endpoint", "refused"
@@ -45,6 +48,7 @@ class ChainGraph:
     node: str
     boxes: tuple[ChainBox, ...]
     edges: tuple[Edge, ...]
+    mode: str = "iptables"
 
     def leads_to(self, name: str) -> tuple[Edge, ...]:
         return tuple(e for e in self.edges if e.source == name)
@@ -67,17 +71,15 @@ def _words(rule: ProgrammedRule) -> str:
         if word in ("-d", "-s"):
             no = "not " if out and out[-1] == "!" and out.pop() else ""
             out.append(f"{no}{'to' if word == '-d' else 'from'} {value.removesuffix('/32').removesuffix('/128')}")
-        elif word == "--dport" and out and out[-1].startswith("to ") and "address" not in out[-1]:
-            host = out.pop().removeprefix("to ")
-            out.append(f"to {f'[{host}]' if ':' in host else host}:{value}")
         elif word == "--dport":
-            out.append(f"port {value}")
+            host = out.pop().removeprefix("to ") if out and out[-1].startswith("to ") and "address" not in out[-1] else ""
+            out.append(place_words(host, words[words.index("-p") + 1] if "-p" in words else "tcp", value))
         elif word in ("--dst-type", "--src-type"):
             out.append(f"{'to' if word == '--dst-type' else 'from'} a {value.lower()} address")
         elif word == "--seconds":
             out.append(f"in the last {value} s")
         else:
-            out.append("came here before" if word == "--rcheck" else word)
+            out.append("was here" if word == "--rcheck" else word)
             continue
         i += 1
     return " ".join(out)
@@ -102,21 +104,30 @@ def _edges(rules: tuple[ProgrammedRule, ...]) -> tuple[list[Edge], list[str]]:
             left -= share
         elif choosing and not condition:
             share, left = left, Fraction(0)
-        edges.append(Edge(rule.chain, rule.goes_to, condition, share, rule.packets))
+        edges.append(Edge(rule.chain, rule.goes_to, condition, share, rule.packets or 0))
+    return edges, notes
+
+
+def _nft_edges(found: ServiceRules, name: str, rules: tuple[ProgrammedRule, ...]) -> tuple[list[Edge], list[str]]:
+    """The same for a map of nftables, or a chain."""
+    edges, notes = [], []
+    for way in ways_of(found, name, rules):
+        if way.note:
+            notes.append(way.note + (f" · {way.hits}×" if way.hits else ""))
+            continue
+        edges.append(Edge(name, way.target, way.condition, way.share, way.hits))
     return edges, notes
 
 
 def chain_graph(found: ServiceRules) -> ChainGraph:
-    """Raises NotModelled for nftables: there a map catches, and no rule counts."""
-    if found.mode != "iptables":
-        raise NotModelled(f"the figure of chains for kube-proxy in {found.mode} mode; its rules are what `kubenet-lab rules` prints")
+    """The graph of what `service_rules` found, in iptables or in nftables mode."""
     by_chain: dict[str, list[ProgrammedRule]] = {}
     for rule in found.caught:
         by_chain.setdefault(rule.chain, []).append(rule)
     edges: list[Edge] = []
     notes: dict[str, list[str]] = {}
     for name, rules in (*((n, tuple(r)) for n, r in by_chain.items()), *found.chains.items()):
-        more, said = _edges(rules)
+        more, said = _edges(rules) if found.mode == "iptables" else _nft_edges(found, name, rules)
         edges += more
         notes[name] = said
     depth = _depths(list(by_chain), edges)
@@ -124,11 +135,10 @@ def chain_graph(found: ServiceRules) -> ChainGraph:
     for name in depth:
         first = name.split()[0]
         kind = (
-            "caught" if name in by_chain else "refused" if first in ("REJECT", "DROP") else "endpoint"
-            if first in ("DNAT", "MASQUERADE", "ACCEPT", "REDIRECT") else "chain"
+            "caught" if name in by_chain else "chain" if name in found.chains else "refused" if first in ("REJECT", "DROP") else "endpoint"
         )  # fmt: skip
         boxes.append(ChainBox(name, kind, tuple(notes.get(name, ())), depth[name]))
-    return ChainGraph(found.service, found.node, tuple(boxes), tuple(edges))
+    return ChainGraph(found.service, found.node, tuple(boxes), tuple(edges), found.mode)
 
 
 def _depths(roots: list[str], edges: list[Edge]) -> Mapping[str, int]:

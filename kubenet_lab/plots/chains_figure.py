@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..cluster.service_rules import service_rules
@@ -20,6 +20,9 @@ WIDE, NARROW = 900.0, 420.0
 HEAD, ROW, NOTE, GAP = 25.0, 19.0, 13.0, 13.0
 MOST = 8  # rows of a box
 _MEANS = {
+    "service-ips": "all Service addresses", "service-nodeports": "all node ports", "no-endpoint-services": "without endpoints",
+    "no-endpoint-nodeports": "without endpoints", "firewall-ips": "source ranges", "service": "all endpoints",
+    "local": "endpoints on this node", "external": "from outside", "firewall": "allowed sources", "endpoint": "one endpoint",
     "KUBE-SERVICES": "all Service addresses", "KUBE-NODEPORTS": "all node ports", "KUBE-EXTERNAL-SERVICES": "without endpoints",
     "KUBE-PROXY-FIREWALL": "source ranges", "KUBE-SVC": "all endpoints", "KUBE-SVL": "endpoints on this node", "KUBE-EXT": "from outside",
     "KUBE-FW": "allowed sources", "KUBE-SEP": "one endpoint",
@@ -38,7 +41,7 @@ class Place:
     y: float
     w: float
     h: float
-
+    said: tuple[tuple[str, ...], ...]  # of each row: what it asks, in lines
     tall: tuple[float, ...]  # of each row
 
     def row_y(self, n: int) -> float:
@@ -46,16 +49,13 @@ class Place:
 
 
 def _means(name: str) -> str:
-    return _MEANS.get(name) or _MEANS.get("-".join(name.split("-")[:2]), "")
+    parts = name.split("-")
+    return _MEANS.get(name) or _MEANS.get("-".join(parts[:2]) if parts[0] == "KUBE" else parts[0], "")
 
 
 def _end(name: str) -> str:
     words = name.split()
     return f"{words[0]} ({words[-1]})" if "--reject-with" in words else name.removeprefix("DNAT ")
-
-
-def _final(e: Edge) -> bool:
-    return not e.target.startswith("KUBE-")
 
 
 def _share(e: Edge) -> str:
@@ -64,12 +64,14 @@ def _share(e: Edge) -> str:
 
 def _folded(graph: ChainGraph) -> ChainGraph:
     """The ends as rows of the chains that lead to them: boxes are chains only."""
-    return ChainGraph(graph.service, graph.node, tuple(b for b in graph.boxes if b.kind in ("caught", "chain")), graph.edges)
+    return replace(graph, boxes=tuple(b for b in graph.boxes if b.kind in ("caught", "chain")))
 
 
 def describe_chains(graph: ChainGraph, pods: Mapping[str, str]) -> str:
-    out = [f"The rules of Service {graph.service} on {graph.node}, in {'the chains ' if graph.boxes else 'no chain'}"
-           f"{', '.join(b.name for b in graph.boxes if b.kind == 'caught')}"]  # fmt: skip
+    kind = "chain" if graph.mode == "iptables" else "map"
+    caught = [b.name for b in graph.boxes if b.kind == "caught"]
+    where = f"the {kind}{'s' if len(caught) > 1 else ''} {', '.join(caught)}" if caught else f"no {kind}"
+    out = [f"The rules of Service {graph.service} on {graph.node}, in {where}"]
     for b in sorted(graph.boxes, key=lambda b: b.depth):
         edges = graph.leads_to(b.name)
         if not edges and not b.notes:
@@ -80,7 +82,8 @@ def describe_chains(graph: ChainGraph, pods: Mapping[str, str]) -> str:
             chance = f"{_share(e)} of them" if e.share is not None else ""
             what = ", ".join(p for p in (e.condition, chance) if p) or "all"
             whom = pods.get(_end(e.target).rsplit(":", 1)[0].strip("[]"), "")
-            out.append(f"  {what} → {_end(e.target)}{f' ({whom})' if whom else ''}, met {e.hits} time{'' if e.hits == 1 else 's'}")
+            met = "" if e.hits is None else f", met {e.hits} time{'' if e.hits == 1 else 's'}"
+            out.append(f"  {what} → {_end(e.target)}{f' ({whom})' if whom else ''}{met}")
     return "\n".join(out)
 
 
@@ -94,11 +97,16 @@ def chains_figure(
     folded = _folded(graph)
     places, bottom = _stacked(folded, width) if narrow else _columns(folded, width)
     height = bottom + 34
-    title = f"Chains of {graph.service} on {graph.node}"
+    counts = any(e.hits is not None for e in graph.edges) or any("×" in n for b in graph.boxes for n in b.notes)
+    asks = "a rule" if graph.mode == "iptables" else "a rule, or a map's element"
+    said = f"each row is {asks}: what it asks, its share{', how often it was met' if counts else ''}"
+    if narrow and graph.mode != "iptables":
+        said = f"each row is {asks}"
+    foot = "n× = packets that met the rule; NAT rules see the first of a connection"
+    title = f"{'Chains' if graph.mode == 'iptables' else 'Maps and chains'} of {graph.service} on {graph.node}"
 
     def draw(canvas: Canvas) -> None:
         canvas.text(shorten(title, width - 32, 14.5, bold=True), 16, 31, 14.5, bold=True)
-        said = "each row is a rule: what it asks, its share, how often it was met"
         canvas.text(shorten(said, width - 32, 12), 16, 50, 12, role="soft")
         if not places:
             canvas.text("no rule on this node knows this Service", 16, 84, 12, role="no", bold=True)
@@ -106,7 +114,7 @@ def chains_figure(
             _wires(canvas, places)
         for p in places.values():
             _draw_box(canvas, p, pods)
-        canvas.text("n× = packets that met the rule; NAT rules see the first of a connection", 16, height - 12, 10.5, role="soft")
+        canvas.text(foot if counts or not places else "no counts: these rules hold no counter", 16, height - 12, 10.5, role="soft")
 
     return Figure(title, describe_chains(graph, pods), (width, height), draw, theme)
 
@@ -115,9 +123,21 @@ def _place(graph: ChainGraph, b: ChainBox, x: float, y: float, w: float, narrow:
     edges = graph.leads_to(b.name)
     rows = edges if len(edges) <= MOST else edges[: MOST - 1]
     notes = tuple(line for n in b.notes for line in lines(n, w - 18, 9.5))
-    tall = tuple(ROW + 13 if narrow or _final(e) else ROW for e in rows)
+    inner = {b.name for b in graph.boxes}
+    said = tuple(tuple(lines(_asks(e), w - 18 - _count_width(e), 10)) for e in rows)
+    tall = tuple(
+        ROW + NOTE * (len(s) - 1) + (NOTE if narrow or e.target not in inner else 0) for e, s in zip(rows, said, strict=True)
+    )  # fmt: skip
     h = HEAD + NOTE * len(notes) + sum(tall) + (ROW if len(edges) > len(rows) else 0) + 6
-    return Place(b, rows, len(edges) - len(rows), notes, x, y, w, h, tall)
+    return Place(b, rows, len(edges) - len(rows), notes, x, y, w, h, said, tall)
+
+
+def _asks(e: Edge) -> str:
+    return " ".join(x for x in (e.condition, f"{_share(e)} of them" if e.share is not None else "") if x) or "all"
+
+
+def _count_width(e: Edge) -> float:
+    return text_width(f"{e.hits}×", 10, bold=True) + 6 if e.hits else 0.0
 
 
 def _reached(graph: ChainGraph) -> list[str]:
@@ -167,7 +187,7 @@ def _stacked(graph: ChainGraph, width: float) -> tuple[dict[str, Place], float]:
 
 def _wires(canvas: Canvas, places: Mapping[str, Place]) -> None:
     found = [(p, n, e) for p in places.values() for n, e in enumerate(p.rows)]
-    for p, n, e in sorted(found, key=lambda x: x[2].hits > 0):
+    for p, n, e in sorted(found, key=lambda x: bool(x[2].hits)):
         if (to := places.get(e.target)) is not None:
             y, end = p.row_y(n), to.y + HEAD / 2
             a, b = p.x + p.w, to.x
@@ -177,7 +197,7 @@ def _wires(canvas: Canvas, places: Mapping[str, Place]) -> None:
 
 
 def _draw_box(canvas: Canvas, p: Place, pods: Mapping[str, str]) -> None:
-    layer = "node" if p.box.kind == "caught" else "pod" if p.box.name.startswith("KUBE-SEP-") else "nat"
+    layer = "node" if p.box.kind == "caught" else "pod" if _means(p.box.name) == "one endpoint" else "nat"
     canvas.rect(p.x, p.y, p.w, p.h, fill=f"{layer}bg", stroke=layer, width=1.4, radius=6)
     means = _means(p.box.name)
     room = p.w - 16
@@ -191,27 +211,24 @@ def _draw_box(canvas: Canvas, p: Place, pods: Mapping[str, str]) -> None:
     for note in p.notes:
         canvas.text(note, p.x + 9, y + 8, 9.5, role="soft")
         y += NOTE
-    for e, tall in zip(p.rows, p.tall, strict=True):
-        _draw_row(canvas, e, p, y, tall, pods)
+    for e, said, tall in zip(p.rows, p.said, p.tall, strict=True):
+        _draw_row(canvas, e, said, p, y, tall, pods)
         y += tall
     if p.more:
         canvas.text(f"and {p.more} rules more", p.x + 9, y + 13, 10, role="soft")
 
 
-def _draw_row(canvas: Canvas, e: Edge, p: Place, y: float, tall: float, pods: Mapping[str, str]) -> None:
-    """What the rule asks for, in the second line where it leads; its counter at the right."""
+def _draw_row(canvas: Canvas, e: Edge, said: tuple[str, ...], p: Place, y: float, tall: float, pods: Mapping[str, str]) -> None:
+    """What the rule asks for, in the last line where it leads; its counter at the right."""
     refused = e.target.split()[0] in ("REJECT", "DROP")
     if e.hits:
         canvas.rect(p.x + 4, y + 1, p.w - 8, tall - 2, fill="hotbg", stroke="hot", width=1.2, radius=4)
-    count = f"{e.hits}×" if e.hits else ""
-    said = " ".join(x for x in (e.condition, f"{_share(e)} of them" if e.share is not None else "") if x) or "all"
+        canvas.text(f"{e.hits}×", p.x + p.w - 9, y + 13.5, 10, role="hot", bold=True, anchor="end")
     end = _end(e.target)
     whom = pods.get(end.rsplit(":", 1)[0].strip("[]"), "").split("/")[-1]
-    first, second = (f"→ {end}", whom) if whom and said == "all" else (said, f"→ {end}{f' {whom}' if whom else ''}")
-    room = p.w - 18 - (text_width(count, 10, bold=True) + 6 if count else 0)
-    text, size = fit(first, room, (10, 9.5, 9, 8.5, 8), bold=refused)
-    canvas.text(text, p.x + 9, y + 13.5, size, role="no" if refused else "ink", bold=refused)
-    canvas.text(count, p.x + p.w - 9, y + 13.5, 10, role="hot", bold=True, anchor="end")
-    if tall > ROW:
-        text, size = fit(second, p.w - 28, (10, 9.5, 9, 8.5), keep="both")
-        canvas.text(text, p.x + 18, y + 27, size, role="no" if refused else "soft", bold=refused)
+    alone = bool(whom) and said == ("all",)
+    for n, line in enumerate((f"→ {end}",) if alone else said):
+        canvas.text(line, p.x + 9, y + 13.5 + NOTE * n, 10, role="no" if refused else "ink")
+    if tall > ROW + NOTE * (len(said) - 1):
+        text, size = fit(whom if alone else f"→ {end}{f' {whom}' if whom else ''}", p.w - 28, (10, 9.5, 9, 8.5), keep="both")
+        canvas.text(text, p.x + 18, y + 14 + NOTE * len(said), size, role="no" if refused else "soft", bold=refused)

@@ -11,7 +11,7 @@ from ..errors import KubenetError
 from ..objects.views import Pod, Service
 from .canvas import Canvas
 from .figure import Figure
-from .metrics import fit, shorten
+from .metrics import shorten
 from .style import ThemeName
 
 __all__ = ["COUNTS", "Point", "describe_growth", "growth_figure", "points_of"]
@@ -92,13 +92,22 @@ def _round_up(n: int) -> int:
         step *= 10
 
 
-def _series(points: Sequence[Point]) -> tuple[tuple[str, tuple[float, ...], list[int]], ...]:
-    """(colour, dash, values) of each line; where two lie on each other both dashes show."""
+def _series(points: Sequence[Point]) -> tuple[tuple[str, str, tuple[float, ...], list[int]], ...]:
+    """(name, colour, dash, values) of each line; where two lie on each other both dashes show."""
     return (
-        ("nat", (), [p.last for p in points]),
-        ("bridge", (7.0, 5.0), [p.first for p in points]),
-        ("tunnel", (2.0, 4.0), [p.nftables for p in points]),
+        ("iptables, the last", "nat", (), [p.last for p in points]),
+        ("iptables, the first", "bridge", (7.0, 5.0), [p.first for p in points]),
+        ("nftables", "tunnel", (2.0, 4.0), [p.nftables for p in points]),
     )
+
+
+def _apart(wanted: Sequence[float], gap: float, lowest: float) -> list[float]:
+    """Heights for labels, near those wanted (in falling order of value), at least `gap` apart and none below `lowest`."""
+    out: list[float] = []
+    for y in wanted:
+        out.append(max(y, out[-1] + gap) if out else y)
+    over = out[-1] - lowest
+    return [y - over if over > 0 and y > lowest - gap * (len(out) - n) else y for n, y in enumerate(out)]
 
 
 def growth_figure(cluster: Any, counts: Sequence[int] = COUNTS, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
@@ -107,43 +116,48 @@ def growth_figure(cluster: Any, counts: Sequence[int] = COUNTS, *, columns: int 
         raise KubenetError(f"growth: counts {counts!r}, expected numbers of Services from 1 to {MOST}")
     points = points_of(cluster, counts)
     narrow = columns == 1
-    width, height = (NARROW, 350.0) if narrow else (WIDE, 380.0)
-    left, right, top, bottom = 62.0, (30.0 if narrow else 210.0), 84.0, height - 62
-    most_x, most_y = _round_up(points[-1].services), _round_up(max(p.last for p in points))
+    width, height = (NARROW, 400.0) if narrow else (WIDE, 380.0)
+    left, right, top, bottom = 62.0, (26.0 if narrow else 186.0), (142.0 if narrow else 84.0), height - 62
+    most_x, most_y = points[-1].services, _round_up(max(p.last for p in points))
+    step = _round_up(most_x) // 4
 
     def at(services: float, rules: float) -> tuple[float, float]:
         return left + (width - left - right) * services / most_x, bottom - (bottom - top) * rules / most_y
 
     def draw(canvas: Canvas) -> None:
         canvas.text("Rules asked as Services grow", 16, 31, 14.5, bold=True)
-        said = "nat rules that a pod's first packet is compared with at its node, by kube-proxy's mode"
+        said = "nat rules that a pod's first packet is compared with at its node: to the first and to the last of the Services added"
         said = "nat rules that a first packet is compared with" if narrow else said
         canvas.text(shorten(said, width - 32, 12), 16, 51, 12, role="soft")
         for n in range(5):
             y = at(0, most_y * n / 4)[1]
             canvas.line([(left, y), (width - right, y)], stroke="line", width=1.4 if n == 0 else 0.7)
             canvas.text(f"{most_y * n / 4:g}", left - 8, y + 4, 10, role="soft", mono=True, anchor="end")
-            x = at(most_x * n / 4, 0)[0]
+        for n in range(0, most_x + 1, step):
+            x = at(n, 0)[0]
             canvas.line([(x, bottom), (x, bottom + 5)], stroke="line", width=1)
-            canvas.text(f"{most_x * n / 4:g}", x, bottom + 19, 10, role="soft", mono=True, anchor="middle")
+            canvas.text(f"{n}", x, bottom + 19, 10, role="soft", mono=True, anchor="middle")
         canvas.text("Services in the cluster", (left + width - right) / 2, bottom + 38, 11, role="soft", anchor="middle")
         canvas.text("rules", left - 8, top - 12, 11, role="soft", anchor="end")
-        for role, dash, values in _series(points):
+        series = _series(points)
+        for _, role, dash, values in series:
             line = [at(p.services, v) for p, v in zip(points, values, strict=True)]
             canvas.line(line, stroke=role, width=2.4, dash=dash)
             for x, y in line:
-                if dash:
-                    canvas.rect(x - 4, y - 4, 8, 8, fill="bg", stroke=role, width=1.8, radius=4)
-                else:
-                    canvas.rect(x - 4, y - 4, 8, 8, fill=role, stroke="bg", width=1.2)
-        low = f"iptables, first: {points[-1].first} · nftables: {points[-1].nftables}"
-        high = f"iptables, last: {points[-1].last}"
-        for text, role, value, shift in ((high, "nat", points[-1].last, 4), (low, "bridge", points[-1].first, -10)):
-            x, y = at(points[-1].services, value)
-            shown, size = fit(text, right - 24 if not narrow else x - left - 12, (11.5, 11, 10.5, 10, 9.5), bold=True)
+                _mark(canvas, x, y, role, bool(dash))
+        # beside the ends of the lines, or where there is no room for that, above the picture
+        ends = _apart([at(0, values[-1])[1] for *_, values in series], 17, bottom)
+        for n, (name, role, dash, values) in enumerate(series):
+            x, y = (22.0, 74.0 + 17 * n) if narrow else (width - right + 14, ends[n])
             if narrow:
-                canvas.text(shown, x - 10, y + shift, size, role=role, bold=True, anchor="end", halo="bg")
-            else:
-                canvas.text(shown, x + 12, y + 4, size, role=role, bold=True)
+                _mark(canvas, x, y - 4, role, bool(dash))
+            canvas.text(f"{name}: {values[-1]}", x + (12 if narrow else 0), y if narrow else y + 4, 11.5, role=role, bold=True)
 
     return Figure("Rules asked as Services grow", describe_growth(points), (width, height), draw, theme)
+
+
+def _mark(canvas: Canvas, x: float, y: float, role: str, hollow: bool) -> None:
+    if hollow:
+        canvas.rect(x - 4, y - 4, 8, 8, fill="bg", stroke=role, width=1.8, radius=4)
+    else:
+        canvas.rect(x - 4, y - 4, 8, 8, fill=role, stroke="bg", width=1.2)

@@ -60,7 +60,7 @@ class NftablesText:
 
 def _origin(title: str) -> str:
     key, _, port = title.partition(":")
-    return f"{key} port {port}"
+    return f"{key} port {port}" if port else key
 
 
 def nft_rules(

@@ -161,7 +161,7 @@ metadata: {name: sticky, namespace: shop}
 spec: {sessionAffinity: ClientIP, selector: {app.kubernetes.io/name: api}, ports: [{port: 80, targetPort: 8080}]}
 """)
     words = lab.plot.chains("shop/sticky", "worker-1").description
-    assert "came here before in the last 10800 s" in words
+    assert "was here in the last 10800 s" in words
     assert "1/2 of them" in words
     assert "REJECT (icmp-port-unreachable)" in lab.plot.chains("shop/typo", "worker-2").description
     front = lab.plot.chains("shop/front", "worker-1", port="http").description
@@ -224,7 +224,38 @@ def test_nftables_rules_asked_leave_the_machine_as_it_was(cluster: Any) -> None:
 
 
 def test_another_proxy_is_said(cluster: Any) -> None:
-    with pytest.raises(NotModelled):
+    with pytest.raises(NotModelled, match="ipvs"):
         kn.example("bookshop", proxy="ipvs").plot.chains("shop/cart", "worker-1")
-    with pytest.raises(NotModelled, match="nftables mode"):
-        kn.example("bookshop", proxy="nftables").plot.chains("shop/cart", "worker-1")
+
+
+def test_nftables_maps_and_chains_are_drawn_as_they_stand() -> None:
+    """Shares are what `outcomes` says; counts only where a counter stands; every end, refusal, source range and memory is said."""
+    lab = kn.example("bookshop", proxy="nftables", load_balancer="metallb").scale("shop/web", 5).apply(MORE)
+    lab.apply("""
+apiVersion: v1
+kind: Service
+metadata: {name: sticky, namespace: shop}
+spec: {sessionAffinity: ClientIP, selector: {app.kubernetes.io/name: api}, ports: [{port: 80, targetPort: 8080}]}
+""")
+    graph = chain_graph(service_rules(lab, "worker-1", "shop/web-public"))
+    choose = next(b.name for b in graph.boxes if b.name.startswith("service-") and b.kind == "chain")
+    ways = lab.outcomes("shop/api", "svc:shop/web-public", port=80)
+    shares = {cluster_end(graph, e.target): e.share for e in graph.leads_to(choose)}
+    assert shares == {f"{lab.pod(f'pod/{o.answered_by}').ip}:8080": o.probability for o in ways} and len(shares) == 5
+    words = lab.plot.chains("shop/web-public", "worker-1").description
+    assert "in the maps service-ips, service-nodeports" in words and "port 30080 → external-" in words and "met" not in words
+    assert "to 10.96.0.10:53/UDP → service-" in lab.plot.chains("kube-system/kube-dns", "worker-1").description
+    assert "REJECT by reject-chain" in lab.plot.chains("shop/typo", "worker-2").description
+    sticky = lab.plot.chains("shop/sticky", "worker-1").description
+    assert "was here in the last 10800 s → endpoint-" in sticky and "remembers who came, for 10800 s" in sticky
+    ranged = lab.plot.chains("shop/front", "worker-1", port="http").description
+    assert "not from 203.0.113.0/24 → DROP" in ranged and "from a local address → service-" in ranged and "→ local-" in ranged
+    node, end = lab.node("worker-1"), graph.leads_to(choose)[0].target
+    node.run(f"nft insert rule ip kube-proxy {choose} counter")
+    node.run(f"nft insert rule ip kube-proxy {end} ip saddr 10.244.0.0/16 counter")
+    for _ in range(3):
+        lab.connect("node:worker-1", "svc:shop/web-public", port=80)
+    words = lab.plot.chains("shop/web-public", "worker-1").description
+    assert "counts what comes · 3×" in words and "no counter" not in lab.plot.chains("shop/web-public", "worker-1").svg
+    for figure in (lab.plot.chains(key, "worker-1", columns=c) for key in ("shop/front", LONG) for c in (None, 1)):
+        assert len(figure.svg.encode()) < LIMIT
