@@ -12,6 +12,7 @@ from ..dns.coredns import not_modelled
 from ..errors import KubenetError, NotFound, NotModelled
 from ..policy import PolicyEngine, engine_for
 from ..services import CloudLoadBalancer, KubeProxy, MetalLB
+from ..services.allocators import NodePortRange
 from ..versions import MODELLED
 from .underlay import Underlay
 
@@ -45,9 +46,10 @@ def _is_ip(text: Any) -> bool:
 
 
 def _check_range(text: Any) -> None:
-    low, dash, high = text.partition("-") if isinstance(text, str) else ("", "", "")
-    if not (dash and low.isdecimal() and high.isdecimal() and 0 < int(low) <= int(high) < 65536):
-        raise KubenetError(f"node_ports: found {text!r}, expected a range such as '30000-32767'")
+    try:
+        NodePortRange(text)
+    except KubenetError:
+        raise KubenetError(f"node_ports: found {text!r}, expected a range such as '30000-32767'") from None
 
 
 _DOMAIN = re.compile(r"\A(?=.{1,200}\Z)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*\Z")

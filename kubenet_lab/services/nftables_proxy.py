@@ -100,14 +100,10 @@ def _text(lines: Sequence[str]) -> str:
 
 
 def _in_nft(detector: LocalDetector | None, family: int) -> tuple[str, str]:
-    """The two matches in nft's words (pkg/proxy/util/localdetector.go, IfLocalNFT)."""
+    """The two matches in nft's words (pkg/proxy/util/localdetector.go, IfLocalNFT; `iifname` since 1.34.2, before it was `iif`)."""
     if detector is None:
         return "", ""
-    words = detector.if_local.split()
-    value = words[1]
-    if words[0] == "-i" and value.endswith("+"):
-        raise NotModelled(f"kube-proxy with InterfaceNamePrefix in nftables mode: it writes `iif {value[:-1]}*`, which nft does not take")
-    if words[0] == "-i":
-        return f"iif {value}", f"iif != {value}"
-    ip = "ip" if family == 4 else "ip6"
-    return f"{ip} saddr {value}", f"{ip} saddr != {value}"
+    option, _, value = detector.if_local.partition(" ")
+    field = "iifname" if option == "-i" else f"{'ip' if family == 4 else 'ip6'} saddr"
+    value = f"{value[:-1]}*" if option == "-i" and value.endswith("+") else value
+    return f"{field} {value}", f"{field} != {value}"

@@ -86,7 +86,7 @@ def test_a_dump_shows_its_range() -> None:
     assert next(n for n in cluster.assumptions if n.what == "node ports").value == "8000-9999"
 
 
-@pytest.mark.parametrize("value", ["30000", "40000-30000", "0-10", "1-70000", 30000, "a-b"])
+@pytest.mark.parametrize("value", ["30000", "40000-30000", "0-10", "1-70000", 30000, "a-b", "٣٠٠٠٠-٣٢٧٦٧", "30000-" + "9" * 5000])
 def test_what_is_no_range(value: Any) -> None:
     with pytest.raises(kn.KubenetError, match="node_ports: found"):
         kn.load(SMALL, node_ports=value)

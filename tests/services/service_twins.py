@@ -82,8 +82,7 @@ def random_proxy(rng: random.Random, mode: str) -> kn.KubeProxy:
     elif rng.random() < 0.25:
         ways = [{"detect_local_mode": "NodeCIDR"}, {"detect_local_mode": "BridgeInterface", "bridge_interface": "cni0"},
                 {"detect_local_mode": "InterfaceNamePrefix", "interface_name_prefix": "cali"}]  # fmt: skip
-        # nft takes the name of a device that is there and no prefix, where kube-proxy 1.34 writes `iif NAME`
-        options |= rng.choice(ways[:1] if mode == "nftables" else ways)
+        options |= rng.choice(ways)
     if rng.random() < 0.1:
         options["masquerade_bit"] = 15
     return kn.KubeProxy(**options)
