@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from .addresses import plain
+
 __all__ = [
     "KINDS", "ConfigMap", "Container", "ContainerPort", "CronJob", "DaemonSet", "Deployment", "Endpoint", "EndpointPort", "EndpointSlice",
     "Endpoints", "Ingress", "IngressClass", "IngressPath", "IngressRule", "IntOrString", "Job", "LabelSelector", "Metadata", "Namespace",
@@ -26,6 +28,15 @@ IntOrString = int | str
 
 class _View(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """Unknown fields are ignored here and kept in the document."""
+
+
+def _read(view: _View, *fields: str) -> None:
+    """Addresses of these fields in the form that every program reads; the document keeps what was written."""
+    for field in fields:
+        given = getattr(view, field)
+        found = plain(given) if isinstance(given, str) else [plain(text) for text in given]
+        if found != given:
+            msgspec.structs.force_setattr(view, field, found)
 
 
 class OwnerReference(_View):
@@ -243,11 +254,17 @@ class ServiceSpec(_View):
     health_check_node_port: int = 0
     traffic_distribution: str | None = None
 
+    def __post_init__(self) -> None:
+        _read(self, "cluster_ip", "cluster_ips", "external_ips", "load_balancer_ip", "load_balancer_source_ranges")
+
 
 class LoadBalancerIngress(_View):
     ip: str = ""
     hostname: str = ""
     ip_mode: str | None = None
+
+    def __post_init__(self) -> None:
+        _read(self, "ip")
 
 
 class LoadBalancerStatus(_View):
@@ -370,6 +387,9 @@ class Endpoint(_View):
     target_ref: ObjectReference | None = None
     hints: EndpointHints | None = None
 
+    def __post_init__(self) -> None:
+        _read(self, "addresses")
+
 
 class EndpointPort(_View):
     port: int | None = None
@@ -393,6 +413,9 @@ class EndpointAddress(_View):
     hostname: str = ""
     node_name: str = ""
     target_ref: ObjectReference | None = None
+
+    def __post_init__(self) -> None:
+        _read(self, "ip")
 
 
 class EndpointSubset(_View):

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from ..errors import KubenetError, Problem
+from ..objects.addresses import plain
 from .allocators import FULL, NO_RANGE, ClusterIPRange, NodePortRange, Refused
 from .families import AllocationError, init_families, invalid
 
@@ -70,6 +71,7 @@ class _Allocator:
 
     # --- taking and giving back --------------------------------------------------------------------------------
     def reserve_ip(self, spec: Document, ip: str) -> None:
+        ip = plain(ip)  # the document keeps the older form
         try:
             ip_address(ip)
         except ValueError:

@@ -116,9 +116,12 @@ def _affinity(service: Service) -> int | None:
 
 
 def proxied(service: Service) -> bool:
-    """Whether kube-proxy makes rules for it at all: not headless, not ExternalName, not another proxy's."""
+    """Whether kube-proxy makes rules for it at all: not headless, not ExternalName, not another proxy's.
+
+    The two labels keep a Service, like a slice, out of what kube-proxy watches (cmd/kube-proxy/app/server.go).
+    """
     spec = service.spec
-    return spec.type != "ExternalName" and spec.cluster_ip not in ("", "None") and PROXY_NAME not in service.labels
+    return spec.type != "ExternalName" and spec.cluster_ip not in ("", "None") and not {PROXY_NAME, HEADLESS} & service.labels.keys()
 
 
 def external_policy_local(service: Service) -> bool:
@@ -133,7 +136,10 @@ def _ports(service: Service, family: int) -> list[ServicePort]:
         return []
     spec = service.spec
     vips = [i.ip for i in service.status.load_balancer.ingress if i.ip and i.ip_mode != "Proxy"]
-    ranges = [r.strip() for r in spec.load_balancer_source_ranges]  # validation lets blanks around a CIDR pass
+    texts = [r.strip() for r in spec.load_balancer_source_ranges]  # validation lets blanks around a CIDR pass
+    ranges = tuple(str(ip_network(r, strict=False)) for r in texts if (6 if ":" in r else 4) == family)
+    if any(r.endswith("/0") for r in ranges):
+        ranges = ()  # everybody may: the same as no ranges
     local = external_policy_local(service)
     health = spec.health_check_node_port if spec.type == "LoadBalancer" and local else 0
     return [
@@ -147,7 +153,7 @@ def _ports(service: Service, family: int) -> list[ServicePort]:
             node_port=port.node_port,
             external_ips=_of_family(spec.external_ips, family),
             load_balancer_vips=_of_family(vips, family),
-            load_balancer_source_ranges=tuple(str(ip_network(r, strict=False)) for r in ranges if (6 if ":" in r else 4) == family),
+            load_balancer_source_ranges=ranges,
             affinity_seconds=_affinity(service),
             external_policy_local=local,
             internal_policy_local=spec.internal_traffic_policy == "Local",

@@ -8,7 +8,7 @@ Source: kube-proxy 1.34, pkg/proxy/iptables/proxier.go (syncProxyRules, writeSer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
 from .endpoint_view import Categories, ProxyEndpoint, ServicePort, categorize
@@ -51,6 +51,7 @@ class PortRules:
     detector: LocalDetector | None
     comments: bool  # False in large-cluster mode: endpoint rules carry no comments
     localhost_counter: bool = False
+    unchanged: bool = False  # in a partial sync: its chains are as they were, and stay out of the text
 
     def write(self) -> None:
         port, found = self.port, categorize(self.port, self.node)
@@ -68,6 +69,8 @@ class PortRules:
         self._capture_load_balancer(found, has_external, firewall if uses_firewall else external, firewall if uses_firewall else "")
         self._capture_node_port(found, has_external, external)
         self._capture_health_check()
+        if self.unchanged:
+            self.out = replace(self.out, nat_chains=[], nat_rules=[])
 
         if has_internal:
             self._mark_internal(internal_chain)

@@ -1,13 +1,13 @@
 """kube-proxy in iptables mode: the text that it hands to `iptables-restore --noflush`, for one node and one family.
 
-A pure function of the Services, their EndpointSlices, the node and the options; always a full sync. Order: by
+A pure function of the Services, their EndpointSlices, the node and the options. Order: by
 namespace and name of the Service, then its own order of ports (kube-proxy's own order of Services is that of a Go map).
 Source: kube-proxy 1.34, pkg/proxy/iptables/proxier.go (syncProxyRules).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..objects.snapshot import Snapshot
@@ -72,10 +72,13 @@ def rules(
     options: KubeProxy = KubeProxy(),  # noqa: B008  (frozen)
     family: int = 4,
     existing_chains: Iterable[str] = (),
+    changed: Collection[str] | None = None,
 ) -> IptablesText:
     """The rules of one node. Give `service_ports(snapshot, family)` instead of the snapshot to share that work between nodes.
 
     `existing_chains`: chains of the nat table as they are; those of kube-proxy's that nothing needs any more are removed (`-X`).
+    `changed`: a partial sync (KEP-3453) after a change to these Services ("ns/name") or their slices: the others' own chains are not
+    written again. None: a full sync, as after a start.
     Raises NotModelled for another mode than iptables.
     """
     options.only_iptables()
@@ -91,7 +94,8 @@ def rules(
         filter_chains.append("KUBE-FIREWALL")
         out.filter_rules.append(loopback_rule())
     for port in ports:
-        PortRules(out, port, node, options, detector, comments=not large, localhost_counter=options.nfacct and loopback).write()
+        PortRules(out, port, node, options, detector, comments=not large, localhost_counter=options.nfacct and loopback,
+                  unchanged=changed is not None and port.key not in changed).write()  # fmt: skip
 
     stale = [c for c in sorted(set(existing_chains)) if c.startswith(SERVICE_CHAINS) and c not in out.origins]
     out.nat_rules += [f"-X {chain}" for chain in stale]

@@ -111,6 +111,16 @@ def test_without_a_way_to_detect_nothing_is_marked():
         assert not [r for r in text.chain("KUBE-SVC-XPGD46QRK7WJZT7O") if "MARK" in r]
 
 
+def test_ranges_that_name_everybody_make_no_firewall():
+    """serviceport.go: 0.0.0.0/0 among the ranges is as if there were none; a range of the other family is none of this one."""
+    spec = {"type": "LoadBalancer", "clusterIP": "10.96.0.9", "ports": [{"port": 80}]}
+    for ranges, firewall in ((["203.0.113.0/25"], True), (["203.0.113.0/25", "0.0.0.0/0"], False), (["2001:db8::/32"], False)):
+        row = {"key": "a/b", "spec": {**spec, "loadBalancerSourceRanges": ranges}, "ingress": [{"ip": "1.2.3.4"}]}
+        slices = [{"service": "a/b", "ports": {"": 80}, "endpoints": ["10.1.0.1"]}]
+        text = rules(case_snapshot({"services": [row], "slices": slices}), NODE)
+        assert bool(text.chain("KUBE-PROXY-FIREWALL", "filter")) == firewall == any(c.startswith("KUBE-FW-") for c in text.origins)
+
+
 def test_masquerade_bit():
     text = rules(case_snapshot(CASE), NODE, options(CASE, masquerade_bit=15)).text
     assert "0x00008000/0x00008000" in text and "4000" not in text

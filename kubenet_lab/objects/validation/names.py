@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from ..addresses import parse_cidr, parse_ip
+
 __all__ = [
     "Check", "address_warning", "cidr_errors", "dns1035_label", "dns1123_label", "dns1123_subdomain", "domain_prefixed_path",
     "fully_qualified_domain", "http_header_name", "ip_errors", "label_key_errors", "label_value_errors", "name_is_dns1035",
@@ -232,45 +234,6 @@ def name_is_dns1035(name: str, prefix: bool = False) -> Messages:
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_V4_SLOPPY = re.compile(r"(\d{1,10})\.(\d{1,10})\.(\d{1,10})\.(\d{1,10})\Z", re.ASCII)
-
-
-@lru_cache(maxsize=1 << 14)
-def parse_ip(text: str) -> Address | None:
-    """An address as the API's older fields take it: leading zeros in IPv4 are read as decimal, an IPv4-mapped IPv6 is its IPv4."""
-    if not text.isascii() or "%" in text or "/" in text:
-        return None
-    found = _V4_SLOPPY.match(text)
-    if found:
-        octets = [int(o) for o in found.groups()]
-        return ipaddress.IPv4Address(".".join(map(str, octets))) if max(octets) < 256 else None
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped if mapped is not None else address
-
-
-@lru_cache(maxsize=1 << 14)
-def parse_cidr(text: str) -> Network | None:
-    """A CIDR; host bits are allowed and masked, as Go's ParseCIDR does."""
-    address, slash, length = text.partition("/")
-    if not slash or not length.isascii() or not length.isdigit() or len(length) > 3:
-        return None
-    ip = parse_ip(address)
-    if ip is None:
-        return None
-    if ip.version == 4 and ":" in address:  # ::ffff:1.2.3.4/120: Go keeps the length of the IPv6 form
-        return None
-    if int(length) > ip.max_prefixlen:
-        return None
-    return ipaddress.ip_network((ip, int(length)), strict=False)
-
-
 def ip_errors(text: str) -> Messages:
     return () if parse_ip(text) is not None else ("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",)
 
