@@ -124,7 +124,7 @@ class IngressFacade:
 
 class PlotFacade:
     """`cluster.plot()` is the topology; the figures by name: topology, path, headers, addresses, pod, routes, mtu, budget,
-    and of a Service selector, chains, traffic, growth."""
+    and of Services selector, chains, traffic, growth, names."""
 
     def __init__(self, cluster: Cluster):
         self._cluster = cluster
@@ -193,5 +193,10 @@ class PlotFacade:
 
         return growth(self._cluster, counts, **options)
 
+    def names(self, *services: str, **options: Any) -> Any:
+        from ..plots import names
+
+        return names(self._cluster, *services, **options)
+
     def __repr__(self) -> str:
-        return "plot(): topology, path, headers, addresses, pod, routes, mtu, budget, selector, chains, traffic, growth"
+        return "plot(): topology, path, headers, addresses, pod, routes, mtu, budget, selector, chains, traffic, growth, names"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .style import ThemeName
 
 __all__ = [
-    "FIGURES", "addresses", "budget", "chains", "cni_sequence", "growth", "headers", "mtu", "path", "pod", "routes", "selector", "topology",
-    "traffic",
+    "FIGURES", "addresses", "budget", "chains", "cni_sequence", "growth", "headers", "mtu", "names", "path", "pod", "routes", "selector",
+    "topology", "traffic",
 ]  # fmt: skip
 
 
@@ -159,6 +159,16 @@ def growth(cluster: Any, counts: Iterable[int] = (), *, columns: int | None = No
     return growth_figure(cluster, tuple(counts) or COUNTS, columns=columns, theme=theme)
 
 
+def names(cluster: Any, *services: str, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    """What the DNS names of Services ("data/db") stand for: a ClusterIP, every ready endpoint, one pod, another name.
+
+    Asked of the cluster DNS, and nothing changes. Raises KubenetError.
+    """
+    from .names_figure import names_figure
+
+    return names_figure(cluster, *services, columns=columns, theme=theme)
+
+
 def _public(cluster: Any) -> str:
     """The Service that has most to show: one with a node port, else any with an address."""
     found = [s for s in cluster.objects("Service") if s.spec.selector and s.spec.cluster_ip not in ("", "None")]
@@ -175,6 +185,12 @@ def _chains_of(cluster: Any, *, columns: int | None = None, theme: ThemeName = "
 
 def _traffic_of(cluster: Any, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
     return traffic(cluster, _public(cluster), columns=columns, theme=theme)
+
+
+def _names_of(cluster: Any, *, columns: int | None = None, theme: ThemeName = "light") -> Figure:
+    """A headless Service, if there is one, beside one with an address."""
+    headless = next((s.key for s in cluster.objects("Service") if s.spec.cluster_ip == "None"), None)
+    return names(cluster, _public(cluster), *([headless] if headless else []), columns=columns, theme=theme)
 
 
 def _pod_of(cluster: Any, **options: Any) -> Figure:
@@ -210,4 +226,5 @@ FIGURES: tuple[tuple[str, str, Callable[..., Figure]], ...] = (
     ("chains", "cluster", _chains_of),
     ("traffic", "cluster", _traffic_of),
     ("growth", "cluster", growth),
+    ("names", "cluster", _names_of),
 )

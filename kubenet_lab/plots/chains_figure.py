@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ..cluster.service_rules import service_rules
@@ -92,7 +93,10 @@ def chains_figure(
 ) -> Figure:
     graph = chain_graph(service_rules(cluster, node, key, port=port))
     pods = {ip: p.key for p in cluster.snapshot().list(Pod) if not p.spec.host_network for ip in p.ips}
-    narrow = columns == 1
+    return _drawn(graph, pods, columns == 1, theme, not columns)
+
+
+def _drawn(graph: ChainGraph, pods: Mapping[str, str], narrow: bool, theme: ThemeName = "light", both: bool = False) -> Figure:
     width = NARROW if narrow else WIDE
     folded = _folded(graph)
     places, bottom = _stacked(folded, width) if narrow else _columns(folded, width)
@@ -116,7 +120,8 @@ def chains_figure(
             _draw_box(canvas, p, pods)
         canvas.text(foot if counts or not places else "no counts: these rules hold no counter", 16, height - 12, 10.5, role="soft")
 
-    return Figure(title, describe_chains(graph, pods), (width, height), draw, theme)
+    small = partial(_drawn, graph, pods, True) if both else None
+    return Figure(title, describe_chains(graph, pods), (width, height), draw, theme, small)
 
 
 def _place(graph: ChainGraph, b: ChainBox, x: float, y: float, w: float, narrow: bool = False) -> Place:

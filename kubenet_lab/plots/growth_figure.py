@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..cluster.rules_asked import rules_asked
@@ -114,8 +115,10 @@ def growth_figure(cluster: Any, counts: Sequence[int] = COUNTS, *, columns: int 
     counts = sorted(set(counts))
     if not counts or any(not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= MOST for n in counts):
         raise KubenetError(f"growth: counts {counts!r}, expected numbers of Services from 1 to {MOST}")
-    points = points_of(cluster, counts)
-    narrow = columns == 1
+    return _drawn(points_of(cluster, counts), columns == 1, theme, not columns)
+
+
+def _drawn(points: Sequence[Point], narrow: bool, theme: ThemeName = "light", both: bool = False) -> Figure:
     width, height = (NARROW, 400.0) if narrow else (WIDE, 380.0)
     left, right, top, bottom = 62.0, (26.0 if narrow else 186.0), (142.0 if narrow else 84.0), height - 62
     most_x, most_y = points[-1].services, _round_up(max(p.last for p in points))
@@ -153,7 +156,8 @@ def growth_figure(cluster: Any, counts: Sequence[int] = COUNTS, *, columns: int 
                 _mark(canvas, x, y - 4, role, bool(dash))
             canvas.text(f"{name}: {values[-1]}", x + (12 if narrow else 0), y if narrow else y + 4, 11.5, role=role, bold=True)
 
-    return Figure("Rules asked as Services grow", describe_growth(points), (width, height), draw, theme)
+    small = partial(_drawn, points, True) if both else None
+    return Figure("Rules asked as Services grow", describe_growth(points), (width, height), draw, theme, small)
 
 
 def _mark(canvas: Canvas, x: float, y: float, role: str, hollow: bool) -> None:

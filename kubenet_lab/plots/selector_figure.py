@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..errors import KubenetError, NotFound
@@ -161,14 +162,18 @@ def selector_figure(cluster: Any, key: str, *, columns: int | None = None, theme
     if service.spec.type == "ExternalName" or not service.spec.selector:
         raise KubenetError(f"Service {service.key} has no selector: nothing joins it with pods")
     pods = candidates(cluster, service)
+    return _drawn(service, pods, hint(cluster, service, pods), columns == 1, theme, not columns)
+
+
+def _drawn(
+    service: Service, pods: tuple[Candidate, ...], nearest: str, narrow: bool, theme: ThemeName = "light", both: bool = False
+) -> Figure:
     shown = pods[:MOST]
-    narrow = columns == 1
     width = NARROW if narrow else WIDE
     keys = sorted(service.spec.selector)
     rows = [34.0 + 20.0 * (len(keys) + 1) if narrow else ROW for _ in shown]
     chips = _chips([f"{k}={service.spec.selector[k]}" for k in keys], width)
     top = chips[-1][1] + (34 if narrow else 54)
-    nearest = hint(cluster, service, pods)
     notes = lines(nearest, width - 40, 11)
     if rest := len(pods) - len(shown):
         notes.insert(0, f"and {rest} more pods" + ("" if any(c.selected for c in pods[MOST:]) else ", not selected"))
@@ -190,7 +195,8 @@ def selector_figure(cluster: Any, key: str, *, columns: int | None = None, theme
         for n, line in enumerate(notes):
             canvas.text(line, 18, y + 10 + 16 * n, 11, role="soft")
 
-    return Figure(f"Selector of Service {service.key}", describe_selector(service, pods, nearest), (width, height), draw, theme)
+    small = partial(_drawn, service, pods, nearest, True) if both else None
+    return Figure(f"Selector of Service {service.key}", describe_selector(service, pods, nearest), (width, height), draw, theme, small)
 
 
 def _chips(texts: list[str], width: float) -> list[tuple[str, float, float, float, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from ..errors import KubenetError
@@ -147,7 +148,13 @@ def traffic_figure(cluster: Any, key: str, *, columns: int | None = None, theme:
     service = service_of(cluster, key)
     ways, clients = ways_of(cluster, service), clients_of(cluster, service)
     blocks: list[Block] = [(policy, cells(cluster, service, policy)) for policy in ("Cluster", "Local")]
-    narrow = columns == 1
+    return _drawn(service, clients, ways, blocks, columns == 1, theme, not columns)
+
+
+def _drawn(
+    service: Service, clients: Sequence[Client], ways: Sequence[Way], blocks: Sequence[Block], narrow: bool, theme: ThemeName = "light",
+    both: bool = False,
+) -> Figure:  # fmt: skip
     width = NARROW if narrow else WIDE
     card = 30.0 + LINE * 2 * len(ways)
     tall = 30.0 + len(clients) * (card + 6) if narrow else 50.0 + ROW * len(clients)
@@ -165,7 +172,8 @@ def traffic_figure(cluster: Any, key: str, *, columns: int | None = None, theme:
             y += tall + 12
         canvas.text("✓ always answered   ± sometimes   ✗ never", 16, height - 12, 10.5, role="soft")
 
-    return Figure(title, describe_traffic(service, clients, ways, blocks), (width, height), draw, theme)
+    small = partial(_drawn, service, clients, ways, blocks, True) if both else None
+    return Figure(title, describe_traffic(service, clients, ways, blocks), (width, height), draw, theme, small)
 
 
 def _roles(c: Cell) -> tuple[str, str]:

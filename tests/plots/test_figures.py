@@ -48,7 +48,7 @@ def drawn():
 def test_the_registry_is_what_the_gallery_draws():
     assert [name for name, _, _ in plots.FIGURES] == [
         "topology", "path", "headers", "addresses", "pod", "routes", "budget", "mtu", "cni_sequence",
-        "selector", "chains", "traffic", "growth",
+        "selector", "chains", "traffic", "growth", "names",
     ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from kubenet_lab.errors import KubenetError, NotFound, NotModelled
 from kubenet_lab.plots.chain_graph import chain_graph
 from kubenet_lab.plots.figure import Figure
 from kubenet_lab.plots.metrics import text_width
+from kubenet_lab.plots.names_figure import names_of
 from kubenet_lab.plots.selector_figure import candidates, service_of
 from kubenet_lab.plots.traffic_figure import cells, clients_of, ways_of
 from tests.cluster.cluster_fixtures import FRONT
@@ -90,6 +91,8 @@ MAKERS: dict[str, Callable[..., Figure]] = {
     "traffic": lambda c, **o: c.plot.traffic("shop/web-public", **o),
     "traffic inside": lambda c, **o: c.plot.traffic("shop/cart", **o),
     "growth": lambda c, **o: c.plot.growth((3, 30), **o),
+    "names": lambda c, **o: c.plot.names("data/db-read", "data/db", **o),
+    "names, long and none": lambda c, **o: c.plot.names(LONG, "shop/by-hand", "kube-system/kube-dns", **o),
 }
 
 
@@ -221,6 +224,48 @@ def test_nftables_rules_asked_leave_the_machine_as_it_was(cluster: Any) -> None:
     with pytest.raises(KubenetError):
         rules_asked(lab, "shop/nobody", "svc:shop/api", 8080)
     assert lab.outcomes("shop/web", "svc:shop/api", port=8080) == before[1]
+
+
+def test_names_are_what_dns_says() -> None:
+    lab = kn.example("bookshop").scale("data/db", 3).apply("""
+apiVersion: v1
+kind: Service
+metadata: {name: alias, namespace: shop}
+spec: {type: ExternalName, externalName: web.shop.svc.cluster.local}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: cart-each, namespace: shop}
+spec: {clusterIP: None, selector: {app.kubernetes.io/name: cart}, ports: [{port: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: nobody, namespace: shop}
+spec: {clusterIP: None, selector: {app.kubernetes.io/name: nobody}, ports: [{port: 8080}]}
+""")
+    lab.set_pod("data/db-2", ready=False)
+    for key in ("data/db", "data/db-read", "shop/alias", "shop/cart-each", "shop/nobody"):
+        for name in names_of(lab, service_of(lab, key)):
+            assert set(name.addresses) == set(lab.resolve("ops/jobs", f"{name.name}.").addresses), name
+    words = lab.plot.names("data/db-read", "data/db").description
+    assert "behind it: data/db-0, data/db-1" in words and "db-2.db.data.svc.cluster.local: ✗ does not exist" in words
+    assert "✓ 2 addresses" in words and f"  {lab.pod('data/db-1').ip}, data/db-1" in words
+    dashed = lab.pod("shop/cart").ip.replace(".", "-")
+    assert f"{dashed}.cart-each.shop.svc.cluster.local: ✓" in lab.plot.names("shop/cart-each").description
+    assert "✓ CNAME web.shop.svc.cluster.local" in lab.plot.names("shop/alias").description
+    assert "nobody.shop.svc.cluster.local: ✗" in lab.plot.names("shop/nobody").description
+    for bad in ((), ("shop/none",)):
+        with pytest.raises((KubenetError, NotFound)):
+            lab.plot.names(*bad)
+
+
+@pytest.mark.parametrize("name", ["selector", "chains", "traffic", "names"])
+def test_a_narrow_window_gets_the_narrow_drawing_of_the_same_moment(cluster: Any, name: str) -> None:
+    lab = cluster.copy()
+    figure = MAKERS[name](lab)
+    then = MAKERS[name](lab, columns=1).svg
+    lab.delete("Service", "shop/web-public")
+    assert figure._narrow is not None and figure._narrow().svg == then and "max-width" in figure._repr_mimebundle_()["text/html"]
 
 
 def test_another_proxy_is_said(cluster: Any) -> None:
