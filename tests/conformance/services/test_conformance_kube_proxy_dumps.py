@@ -138,6 +138,56 @@ def test_the_order_of_a_whole_text() -> None:
     assert text.text.splitlines() == (HERE / "kube_proxy_written.rules").read_text().splitlines()
 
 
+NEW = "-m conntrack --ctstate NEW -m comment --comment"
+#: proxier.go, iptablesJumpChains and iptablesKubeletJumpChains, in their order: each is put at the head of its chain
+JUMPS = {
+    "filter": [
+        f'-I INPUT {NEW} "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES',
+        f'-I FORWARD {NEW} "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES',
+        '-I INPUT -m comment --comment "kubernetes health check service ports" -j KUBE-NODEPORTS',
+        f'-I FORWARD {NEW} "kubernetes service portals" -j KUBE-SERVICES',
+        f'-I OUTPUT {NEW} "kubernetes service portals" -j KUBE-SERVICES',
+        '-I FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD',
+        f'-I INPUT {NEW} "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL',
+        f'-I OUTPUT {NEW} "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL',
+        f'-I FORWARD {NEW} "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL',
+        "-I INPUT -j KUBE-FIREWALL",
+        "-I OUTPUT -j KUBE-FIREWALL",
+    ],
+    "nat": [
+        '-I OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
+        '-I PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
+        '-I POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING',
+    ],
+}
+
+
+def test_jumps_and_canaries() -> None:
+    text = rules(case_snapshot({}), NODE, options({"options": {"localhost_node_ports": False}}))
+    found: dict[str, list[str]] = {}
+    for line in text.jumps.splitlines():
+        if line.startswith("*"):
+            found[line[1:]] = rows = []
+        elif line.startswith("-"):
+            rows.append(line)
+    assert found == JUMPS
+    assert "KUBE-FIREWALL" not in text.text, "its chain is made with the jumps, its rule comes with localhost node ports"
+    assert text.canaries == "".join(f"*{table}\n:KUBE-PROXY-CANARY - [0:0]\nCOMMIT\n" for table in ("mangle", "nat", "filter"))
+
+
+def test_one_name_in_both_families() -> None:
+    """The hash of a Service port has no family in it, that of an endpoint has its address; each family has tables of its own."""
+    spec = {"clusterIP": "172.30.0.41", "clusterIPs": ["172.30.0.41", "fd00:172:30::41"], "ports": [{"name": "p80", "port": 80}]}
+    ends = [{"service": "ns1/svc1", "ports": {"p80": 80}, "endpoints": [ip]} for ip in ("10.180.0.1", "fd00:10:180::1")]
+    case = {"services": [{"key": "ns1/svc1", "spec": spec}], "slices": ends}
+    four, six = (rules(case_snapshot(case), NODE, options({}), family=f) for f in (4, 6))
+    shown = ((four, "172.30.0.41", "10.180.0.1:80", "10.0.0.0/8"), (six, "fd00:172:30::41", "[fd00:10:180::1]:80", "fd00:10::/64"))
+    for text, ip, end, local in shown:
+        mark, choice = text.chain("KUBE-SVC-XPGD46QRK7WJZT7O")
+        assert f"-d {ip} --dport 80 ! -s {local} -j KUBE-MARK-MASQ" in mark and f'"ns1/svc1:p80 -> {end}"' in choice
+    assert four.chain("KUBE-SEP-SXIVWICOYRO3J4NJ") and not six.chain("KUBE-SEP-SXIVWICOYRO3J4NJ")
+
+
 COUNTS = [(c["type"], *row) for c in table("kube_proxy_counts.yaml") for row in c["rows"]]
 
 
