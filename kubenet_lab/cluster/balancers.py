@@ -1,4 +1,4 @@
-"""Load-balancer providers in a cluster: which one runs, what it programs, and the health checks that balancers ask for.
+"""Load-balancer providers in a cluster: which one runs, what it programs, and which nodes a cloud's balancer finds healthy.
 
 The nodes' neighbours see what a real provider makes them see: an ARP answer of the announcing node, or a machine with the address.
 """
@@ -6,29 +6,33 @@ The nodes' neighbours see what a real provider makes them see: an ARP answer of 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from ..errors import KubenetError
 from ..ingress import HttpRequest, HttpResponse
-from ..kernel.namespace import Listener
+from ..kernel.ask import Question, put
+from ..kernel.iptables import Ruleset
+from ..kernel.namespace import Namespace
 from ..kernel.network import ROUTER, Network
-from ..kernel.process import Answer, Machine, Message
+from ..kernel.state import State
 from ..objects.snapshot import Snapshot
 from ..objects.views import Node, Service
-from ..services import CloudLoadBalancer, HealthCheck, KubeProxy, LoadBalancer, MetalLB, NodeView, announcers, balancer_rules, health_checks
-from ..services.kube_proxy import node_port_addresses
+from ..services import CloudLoadBalancer, LoadBalancer, MetalLB, announcers, balancer_rules
 from ..services.load_balancer import given, is_mine
-from .names import node_address
 from .plan import Plan
+from .proxy_health import HEALTHZ_PORT
 
-__all__ = ["BALANCER", "HealthServer", "bind_health_checks", "program", "provider"]
+__all__ = ["BALANCER", "program", "provider"]
 
 #: the cloud's machine
 BALANCER = "balancer"
 #: the piece of a /24 node network that MetalLB is given where nothing is said
 POOL = (240, 250)
+#: lab seconds until a probe without an answer has failed
+PATIENCE = 5.0
 
 
 def provider(option: MetalLB | CloudLoadBalancer | None, plan: Plan) -> LoadBalancer | None:
@@ -44,23 +48,24 @@ def _piece(cidr: str) -> str:
     return f"{net.network_address + low}-{net.network_address + high}"
 
 
-def program(network: Network, snapshot: Snapshot, plan: Plan, option: LoadBalancer | None) -> None:
-    """What the provider puts into the network."""
+def program(network: Network, snapshot: Snapshot, plan: Plan, option: LoadBalancer | None) -> Callable[[], None]:
+    """What the provider puts into the network. Gives what is to be called after a change by hand."""
     if isinstance(option, MetalLB):
         for ip, name in announcers(snapshot, option).items():
             ns = network.namespaces.get(name)
             for dev in [k.name for k in ns.links.values() if k.kind == "physical"] if ns is not None else ():
                 network.namespaces[name].announce(dev, ip, origin=f"MetalLB speaker on {name}")
     elif isinstance(option, CloudLoadBalancer):
-        _machine(network, snapshot, plan, option)
+        return _machine(network, snapshot, plan, option)
+    return lambda: None
 
 
-def _machine(network: Network, snapshot: Snapshot, plan: Plan, option: CloudLoadBalancer) -> None:
+def _machine(network: Network, snapshot: Snapshot, plan: Plan, option: CloudLoadBalancer) -> Callable[[], None]:
     """The balancer: a machine on the nodes' first segment that has every address which it gave; the router sends them there."""
     mine = [s for s in snapshot.list(Service) if is_mine(s, option.load_balancer_class)]
     vips = [ip for s in mine for ip in given(s)]
     if not vips:
-        return
+        return lambda: None
     segment = plan.segments[0]
     taken = {a.address for n in snapshot.list(Node) for a in n.status.addresses} | {plan.api_server}
     taken |= {g.split("/")[0] for g in segment.gateways}
@@ -75,10 +80,36 @@ def _machine(network: Network, snapshot: Snapshot, plan: Plan, option: CloudLoad
         for ip in (v for v in vips if (":" in v) == six):
             ns.add_address("lo", f"{ip}/{net.max_prefixlen}")
             network.namespaces[ROUTER].add_route(f"{ip}/{net.max_prefixlen}", via=own, dev=segment.name)
-        if own:
-            ns.ruleset(6 if six else 4).restore(balancer_rules(snapshot, option, 6 if six else 4), noflush=True)
     ns.set_sysctl("net.ipv4.ip_forward", 1)
     ns.set_sysctl("net.ipv6.conf.all.forwarding", 1)
+    families = tuple(6 if ":" in c else 4 for c in segment.cidrs)
+
+    def balance(ns: Namespace) -> None:
+        for fam in families:
+            ns.use_ruleset(Ruleset(fam))  # the probes come from the machine itself: no rule of its own is in their way
+
+        @cache
+        def healthy(address: str, port: int) -> bool:
+            request = HttpRequest.to(f"http://{f'[{address}]' if ':' in address else address}:{port or HEALTHZ_PORT}/healthz")
+            probe = Question(BALANCER, address, port or HEALTHZ_PORT, "TCP", request, wait_answer=True, timeout=PATIENCE)
+            answer = put(network, State(), probe, capture=False).answer
+            return isinstance(answer, HttpResponse) and answer.status == 200
+
+        try:
+            texts = [(fam, balancer_rules(snapshot, option, healthy, fam)) for fam in families]
+        except KubenetError:  # a probe cannot be walked: nor can what the balancer would do then
+            ns.program_rules_with(balance)
+            raise
+        for fam, text in texts:
+            ns.ruleset(fam).restore(text, noflush=True)
+        ns.rules_changed()
+
+    def probe() -> None:
+        ns.program_rules_with(balance)
+        ns.rules_changed()
+
+    probe()
+    return probe
 
 
 def _free(net: Any, taken: Collection[str]) -> str:
@@ -88,35 +119,3 @@ def _free(net: Any, taken: Collection[str]) -> str:
         if (text := str(ipaddress.ip_address(number))) not in taken:
             return text
     raise KubenetError(f"node network {net}: no free address for the cloud's balancer")
-
-
-@dataclass(frozen=True, slots=True)
-class HealthServer:
-    """kube-proxy's HTTP server on a healthCheckNodePort. Source: Kubernetes 1.34, pkg/proxy/healthcheck/service_health.go."""
-
-    check: HealthCheck
-    name: str = "kube-proxy"
-
-    def handle(self, message: Message, machine: Machine) -> Answer:
-        if not isinstance(message.payload, HttpRequest):
-            return Answer(HttpResponse(400, (("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")), b"400 Bad Request"))
-        namespace, _, name = self.check.service.partition("/")
-        service = f'{{\n\t\t"namespace": "{namespace}",\n\t\t"name": "{name}"\n\t}}'
-        body = f'{{\n\t"service": {service},\n\t"localEndpoints": {self.check.local_endpoints},\n\t"serviceProxyHealthy": true\n}}'
-        headers = (
-            ("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff"),
-            ("X-Load-Balancing-Endpoint-Weight", str(self.check.local_endpoints)),
-        )  # fmt: skip
-        return Answer(HttpResponse(self.check.status, headers, b"" if message.payload.method == "HEAD" else body.encode()))
-
-
-def bind_health_checks(network: Network, snapshot: Snapshot, nodes: Iterable[Node], options: KubeProxy) -> None:
-    """A listener on every node for each healthCheckNodePort."""
-    for node in nodes:
-        ns = network.namespaces[node.name]
-        family = 4 if node_address(node) else 6
-        view = NodeView.of(node, [a.ip for dev, a in ns.addresses() if dev != "lo"])
-        for check in health_checks(snapshot, view, family):
-            for address in node_port_addresses(options, view, family) or ("",):
-                if ns.listener("TCP", address, check.port) is None:
-                    ns.listen(Listener("TCP", check.port, HealthServer(check), f"node:{node.name}", address))

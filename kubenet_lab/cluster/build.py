@@ -27,14 +27,15 @@ from ..objects.views import EndpointSlice, Node, Pod
 from ..policy import PodPeer, PolicyEngine, kube_router_rules_for
 from ..policy.index import policy_index
 from ..services import KubeProxy, NftablesText, NodeView, nft_rules, rules, serves_loopback
-from .balancers import bind_health_checks, provider
 from .balancers import program as program_balancer
+from .balancers import provider
 from .detect import INSTEAD
 from .filters import place_filters
 from .host_ports import host_port_problems
 from .listening import bind_pod
 from .names import as_ip, node_address
 from .node_disk import NodeDisk
+from .proxy_health import bind_health_servers
 from .sanity import programmable
 from .settle import Declared
 
@@ -97,6 +98,7 @@ class Build:
             self._steps: Mapping[str, Sequence[RuleStep]] = {}
             self._ipsets: Mapping[str, str] = {}
             self.files: Mapping[str, Mapping[str, str]] = {}  # what the pod network keeps on each node's disk
+            self.probe_again: Callable[[], None] = lambda: None  # a balancer's health checks may come out otherwise
             return
         done = declared.network.program(net, nodes, [p for p in pods if not p.spec.host_network], declared.disks)
         self._steps, self._ipsets, self.files = done.steps, done.ipsets, done.files
@@ -106,8 +108,8 @@ class Build:
         self._sockets(pods)
         self._resolvers()
         self._other_endpoints()
-        bind_health_checks(net, self.snapshot, nodes, self.proxy)
-        program_balancer(net, self.snapshot, self.plan, provider(self.options.load_balancer_option, self.plan))
+        bind_health_servers(net, self.snapshot, nodes, self.proxy)
+        self.probe_again = program_balancer(net, self.snapshot, self.plan, provider(self.options.load_balancer_option, self.plan))
         for node in nodes:
             ns = net.namespaces[node.name]
             self._addresses[node.name] = [a.ip for dev, a in ns.addresses() if dev != "lo"]

@@ -29,7 +29,6 @@ from .options import Options
 from .outcomes import Outcomes
 from .plan import Assumption, Plan
 from .pod_state import changed_pod
-from .questions import Connection
 from .settle import Declared
 from .stale_flows import clean_stale_flows
 from .summary import Summary, summarise
@@ -246,6 +245,7 @@ class Cluster:
         """A hand edit was made."""
         self._edits.append(edit)
         self._topology = None
+        self._built().probe_again()
 
     def resync(self) -> Cluster:
         """Drop every hand edit: the agents write their state again."""
@@ -340,7 +340,7 @@ class Cluster:
         """The pod's stub resolver: every query in order, with timing."""
         return questions.resolve(self.live(), src, name, family, resolver)
 
-    def open(self, src: Any, dst: Any, port: int | str = 80, source_port: int | None = None) -> Connection:
+    def open(self, src: Any, dst: Any, port: int | str = 80, source_port: int | None = None) -> questions.Connection:
         """An established TCP flow: `.send(size=100)`, `.close()`."""
         return questions.open_connection(self.live(), src, dst, port, source_port=source_port)
 

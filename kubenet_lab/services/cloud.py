@@ -8,19 +8,19 @@ else kube-proxy's healthz on 10256), KEP-1860 (ipMode).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from ..errors import KubenetError, Problem
 from ..objects.snapshot import Snapshot
-from ..objects.views import Node, Service
-from .endpoint_view import ServicePort, external_policy_local, service_ports
+from ..objects.views import Service
+from .endpoint_view import external_policy_local
 from .iptables_port import probability
 from .load_balancer import Document, address_pool, addresses, eligible, families_of, given, is_mine, with_ingress
 from .node import NodeView
 
-__all__ = ["CloudLoadBalancer", "balancer_rules", "healthy_nodes"]
+__all__ = ["CloudLoadBalancer", "balancer_rules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,33 +78,26 @@ def _usable(pool: Sequence[str]) -> list[str]:
     return out
 
 
-def healthy_nodes(snapshot: Snapshot, service: Service, ports: Sequence[ServicePort]) -> tuple[Node, ...]:
-    """The nodes whose health check answers 200: with policy Local those with a ready endpoint, else all whose kube-proxy runs."""
-    nodes = eligible(snapshot)
-    if not external_policy_local(service):
-        return nodes
-    own = [p for p in ports if p.key == service.key]
-    return tuple(n for n in nodes if any(e.node == n.name and e.ready for p in own for e in p.endpoints))
+def balancer_rules(snapshot: Snapshot, option: CloudLoadBalancer, healthy: Callable[[str, int], bool], family: int = 4) -> str:
+    """What the balancer does, as text for iptables-restore: one even choice per Service port among the nodes that it found healthy.
 
-
-def balancer_rules(snapshot: Snapshot, option: CloudLoadBalancer, family: int = 4) -> str:
-    """What the balancer does, as text for iptables-restore: one even choice per Service port among its healthy nodes."""
-    ports = service_ports(snapshot, family)
-    services = {s.key: s for s in snapshot.list(Service) if is_mine(s, option.load_balancer_class)}
-    views = {n.name: NodeView.of(n) for n in snapshot.list(Node)}
+    `healthy`: does the health check at this address and port answer 200; port 0 is kube-proxy's own.
+    """
+    backends = [ip for n in eligible(snapshot) if (ip := NodeView.of(n).primary_ip(family))]
     nat, drop = [], []
-    for service in services.values():
-        healthy = [ip for n in healthy_nodes(snapshot, service, ports) if (ip := views[n.name].primary_ip(family))]
+    for service in (s for s in snapshot.list(Service) if is_mine(s, option.load_balancer_class)):
+        check = service.spec.health_check_node_port if external_policy_local(service) else 0
+        found = [ip for ip in backends if healthy(ip, check)] if given(service) else []
         for ip in [a for a in given(service) if (6 if ":" in a else 4) == family]:
             for port in service.spec.ports:
                 protocol = port.protocol.lower()
                 to = f"-d {ip} -p {protocol} -m {protocol} --dport {port.port}"
                 comment = f'-m comment --comment "{service.key}:{port.name or port.port}"'
-                if not healthy or not port.node_port:
+                if not found or not port.node_port:
                     drop.append(f"-A INPUT {to} {comment} -j DROP")
                     continue
-                for i, node in enumerate(healthy):
-                    left = len(healthy) - i
+                for i, node in enumerate(found):
+                    left = len(found) - i
                     chance = f" -m statistic --mode random --probability {probability(left)}" if left > 1 else ""
                     target = f"[{node}]:{port.node_port}" if family == 6 else f"{node}:{port.node_port}"
                     nat.append(f"-A PREROUTING {to} {comment}{chance} -j DNAT --to-destination {target}")

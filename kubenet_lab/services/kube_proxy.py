@@ -24,7 +24,7 @@ class KubeProxy:
 
     `cluster_cidr`: the pod network, one CIDR a family, separated by a comma. None: the cluster fills in its pod CIDR;
     "": not set, then kube-proxy cannot tell pods from others and masquerades no ClusterIP traffic.
-    `node_port_addresses`: CIDRs in which node ports are served; empty: on every address; ("primary",): on the node IPs.
+    `node_port_addresses`: CIDRs in which node ports are served; ("primary",): on the node IPs; empty: see the function of this name.
     `random_fully`: iptables can do --random-fully (1.6.2 and later). `nfacct`: the kernel has nfnetlink_acct, so kube-proxy adds counters.
     `large_cluster_endpoints`: above so many endpoints the comments of endpoint rules are left out.
     """
@@ -114,8 +114,11 @@ def serves_loopback(options: KubeProxy, family: int) -> bool:
 
 
 def node_port_addresses(options: KubeProxy, node: NodeView, family: int) -> tuple[str, ...] | None:
-    """The addresses on which node ports are served; None: on every local address."""
-    if options.node_port_addresses == ("primary",):
+    """The addresses on which node ports and health checks are served; None: on every local address.
+
+    Without nodePortAddresses that is every address in iptables mode, and the node IP in nftables mode (KEP-3866).
+    """
+    if options.node_port_addresses == ("primary",) or (options.mode == "nftables" and not options.node_port_addresses):
         own = node.primary_ip(family)
         return (own,) if own else None  # no address of this family: as if nothing was given
     networks = [ip_network(c, strict=False) for c in options.node_port_addresses if (6 if ":" in c else 4) == family]

@@ -8,7 +8,7 @@ Source: kube-proxy 1.34, pkg/proxy/nftables/proxier.go (syncProxyRules); KEP-386
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import NotModelled
@@ -77,8 +77,7 @@ def nft_rules(
     if options.mode != "nftables":
         raise NotModelled(f"kube-proxy mode {options.mode}")
     ports = service_ports(snapshot, family) if isinstance(snapshot, Snapshot) else tuple(snapshot)
-    where = options if options.node_port_addresses else replace(options, node_port_addresses=("primary",))
-    on = node_port_addresses(where, node, family)
+    on = node_port_addresses(options, node, family)
     if on is not None:
         on = tuple(a for a in on if not a.startswith("127.") and a != "::1")  # node ports on localhost are not supported
     cidrs = [c for c in service_cidrs if (6 if ":" in c else 4) == family]

@@ -191,6 +191,11 @@ def test_the_health_server_speaks_as_kube_proxys() -> None:
     want = '{\n\t"service": {\n\t\t"namespace": "default",\n\t\t"name": "a"\n\t},\n\t"localEndpoints": 1,\n\t"serviceProxyHealthy": true\n}'
     assert (answer.status, answer.body.decode()) == (200, want)
     assert answer.header("X-Load-Balancing-Endpoint-Weight") == "1"
+    for mode, status in (("iptables", 200), ("nftables", None)):  # by default nftables mode serves on the node IP alone
+        other = cluster.copy(proxy=mode)
+        asked = other.request("default/client", f"http://10.244.0.1:{number}/")
+        assert (asked.answer.status if asked.answer else None) == status
+        assert other.request(LAN, f"http://192.168.50.11:{number}/").answer.status == 200
     cluster.set_pod("default/near", terminating=True)  # traffic may still go to it, but it does not count
     answer = cluster.request(LAN, f"http://192.168.50.11:{number}/").answer
     assert (answer.status, b'"localEndpoints": 0' in answer.body) == (503, True)
@@ -213,3 +218,51 @@ def test_what_is_no_pool(make: Any) -> None:
 def test_bad_ip_mode() -> None:
     with pytest.raises(kn.KubenetError, match="ip_mode"):
         kn.CloudLoadBalancer(ip_mode="proxy")
+
+
+def test_kube_proxys_own_health() -> None:
+    """pkg/proxy/healthcheck/healthcheck_test.go, TestHealthzServer and TestLivezServer."""
+    docs = [
+        node("worker-1", "192.168.50.11", "10.244.1.0/24"),
+        node("worker-2", "192.168.50.12", "10.244.2.0/24"),
+        node("worker-3", "192.168.50.13", "10.244.3.0/24"),
+    ]
+    docs[1]["spec"]["taints"] = [{"key": "other", "effect": "NoSchedule"}]
+    docs[2]["spec"]["taints"] = [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]
+    cluster = kn.load([*docs, *SMALL[:3]])
+    cluster.tick(90)
+    for host, path, status, told in (
+        (11, "/healthz", 200, "true"), (12, "/healthz", 200, "true"), (13, "/healthz", 503, "false"), (13, "/livez", 200, None),
+    ):  # fmt: skip
+        answer = cluster.request(LAN, f"http://192.168.50.{host}:10256{path}").answer
+        now = "2026-01-01 00:01:30 +0000 UTC"
+        more = f', "nodeEligible": {told}' if told else ""
+        assert (answer.status, answer.body.decode()) == (status, f'{{"lastUpdated": "{now}","currentTime": "{now}"{more}}}')
+        assert answer.header("Content-Type") == "application/json"
+    assert cluster.request(LAN, "http://192.168.50.11:10256/metrics").answer.status == 404
+
+
+def test_a_cloud_balancer_finds_out_by_asking() -> None:
+    """What stands between the balancer and a health check decides too: a rule on the node, a packet filter of the wire, a tainted node."""
+    cluster = load(lb("any"), lb("near", externalTrafficPolicy="Local"), load_balancer="cloud")
+    (any_ip,), (near_ip,) = ips(cluster, "any"), ips(cluster, "near")
+    check = cluster.get("svc", "default/near").spec.health_check_node_port  # type: ignore[attr-defined]
+
+    def by(address: str) -> set[str]:
+        """The nodes to which the balancer sends."""
+        text = cluster.network().namespaces["balancer"].ruleset(4).save()
+        return {word.partition(":")[0] for line in text.splitlines() if f"-d {address}/32" in line for word in line.split()[-1:]} - {"DROP"}
+
+    both = {"192.168.50.11", "192.168.50.12"}
+    assert (by(any_ip), by(near_ip)) == (both, both)
+    cluster.node("worker-1").run(f"iptables -I INPUT -p tcp --dport {check} -j DROP")
+    assert (by(any_ip), by(near_ip)) == (both, {"192.168.50.12"})
+    assert {o.answered_by for o in cluster.outcomes(WORLD, near_ip)} == {"default/far"}
+    cluster.underlay.filter("worker-2", "deny tcp 10256")
+    assert (by(any_ip), by(near_ip)) == ({"192.168.50.11"}, {"192.168.50.12"})
+    cluster.resync()
+    assert (by(any_ip), by(near_ip)) == (both, both)
+    leaving = node("worker-2", "192.168.50.12", "10.244.1.0/24")
+    leaving["spec"]["taints"] = [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]
+    cluster.apply(leaving)
+    assert (by(any_ip), by(near_ip)) == ({"192.168.50.11"}, both)

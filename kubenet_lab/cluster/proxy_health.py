@@ -1,0 +1,96 @@
+"""kube-proxy's HTTP servers on a node: its own health on 10256, and one for each healthCheckNodePort. Balancers ask them.
+
+Source: Kubernetes 1.34, pkg/proxy/healthcheck/{proxy_health,service_health}.go; KEP-3836 (nodeEligible).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..ingress import HttpRequest, HttpResponse
+from ..kernel.namespace import Listener
+from ..kernel.network import Network
+from ..kernel.process import Answer, Machine, Message
+from ..objects.snapshot import Snapshot
+from ..objects.stamps import timestamp
+from ..objects.views import Node
+from ..services import HealthCheck, KubeProxy, NodeView, health_checks
+from ..services.kube_proxy import node_port_addresses
+from .names import node_address
+
+__all__ = ["HEALTHZ_PORT", "HealthServer", "ProxyHealth", "bind_health_servers", "eligible"]
+
+#: healthzBindAddress 0.0.0.0:10256
+HEALTHZ_PORT = 10256
+#: the taint of a node that the cluster autoscaler is about to take away
+TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
+_PLAIN = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
+_JSON = (("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff"))
+
+
+def eligible(node: Node) -> bool:
+    """Whether new connections should come to this node: it is neither going nor about to."""
+    return node.metadata.deletion_timestamp is None and all(t.key != TO_BE_DELETED for t in node.spec.taints)
+
+
+def _answer(request: HttpRequest, status: int, headers: tuple[tuple[str, str], ...], body: str) -> Answer:
+    return Answer(HttpResponse(status, headers, b"" if request.method == "HEAD" else body.encode()))
+
+
+def _no_http() -> Answer:
+    return Answer(HttpResponse(400, (("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")), b"400 Bad Request"))
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyHealth:
+    """/healthz: is this node to get connections; /livez: does kube-proxy work. The lab's kube-proxy is never late with its rules."""
+
+    node_eligible: bool
+    name: str = "kube-proxy"
+
+    def handle(self, message: Message, machine: Machine) -> Answer:
+        request = message.payload
+        if not isinstance(request, HttpRequest):
+            return _no_http()
+        now = f"{timestamp(machine.now).replace('T', ' ').removesuffix('Z')} +0000 UTC"
+        seen = f'"lastUpdated": "{now}","currentTime": "{now}"'
+        path = request.target.partition("?")[0]
+        if path == "/livez":
+            return _answer(request, 200, _JSON, f"{{{seen}}}")
+        if path == "/healthz":
+            told = "true" if self.node_eligible else "false"
+            return _answer(request, 200 if self.node_eligible else 503, _JSON, f'{{{seen}, "nodeEligible": {told}}}')
+        return _answer(request, 404, _PLAIN, "404 page not found\n")
+
+
+@dataclass(frozen=True, slots=True)
+class HealthServer:
+    """A healthCheckNodePort: 200 with the number of ready endpoints on this node, 503 where there is none; whatever the path."""
+
+    check: HealthCheck
+    name: str = "kube-proxy"
+
+    def handle(self, message: Message, machine: Machine) -> Answer:
+        if not isinstance(message.payload, HttpRequest):
+            return _no_http()
+        namespace, _, name = self.check.service.partition("/")
+        service = f'{{\n\t\t"namespace": "{namespace}",\n\t\t"name": "{name}"\n\t}}'
+        body = f'{{\n\t"service": {service},\n\t"localEndpoints": {self.check.local_endpoints},\n\t"serviceProxyHealthy": true\n}}'
+        weight = ("X-Load-Balancing-Endpoint-Weight", str(self.check.local_endpoints))
+        return _answer(message.payload, self.check.status, (*_JSON, weight), body)
+
+
+def bind_health_servers(network: Network, snapshot: Snapshot, nodes: Iterable[Node], options: KubeProxy) -> None:
+    """The listeners of every node. What a pod in the node's network has taken already stays its."""
+    for node in nodes:
+        ns = network.namespaces[node.name]
+        owner = f"node:{node.name}"
+        if ns.listener("TCP", "", HEALTHZ_PORT) is None:
+            ns.listen(Listener("TCP", HEALTHZ_PORT, ProxyHealth(eligible(node)), owner))
+        family = 4 if node_address(node) else 6
+        view = NodeView.of(node, [a.ip for dev, a in ns.addresses() if dev != "lo"])
+        for check in health_checks(snapshot, view, family):
+            for address in node_port_addresses(options, view, family) or ("",):
+                if ns.listener("TCP", address, check.port) is None:
+                    ns.listen(Listener("TCP", check.port, HealthServer(check), owner, address))
