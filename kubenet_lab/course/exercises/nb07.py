@@ -240,6 +240,81 @@ REPLY = Exercise(
 )
 
 
+# 07.5
+
+TALKS = (("UDP", "unready"), ("TCP", "unready"), ("UDP", "nothing"), ("UDP", "other"))
+TALK_WORDS = {
+    "unready": "Then that pod stops being ready", "nothing": "Nothing changes", "other": "Then the other pod stops being ready",
+}  # fmt: skip
+
+
+def _talk_case(seed: int) -> Case:
+    """One talk with one of the two DNS pods, something that happens, and the next packet of the same talk."""
+    protocol, what = pick(seed, "talk", TALKS)
+    cluster = bookshop()
+    to = ("shop/web", "svc:kube-system/kube-dns", 53)
+    line = cluster.open(*to) if protocol == "TCP" else None
+
+    def say() -> Any:
+        return line.send(40) if line is not None else cluster.connect(*to, "UDP", source_port=40000)
+
+    first = say().answered_by
+    other = next(p.key for p in cluster.objects("Pod") if p.name.startswith("coredns") and p.key != first)
+    if what != "nothing":
+        cluster.set_pod(first if what == "unready" else other, ready=False)
+    last = say()
+    who = "nobody" if not last else "the same pod" if last.answered_by == first else "the other pod"
+    how = "from source port 40000 over UDP" if protocol == "UDP" else "over one open TCP connection"
+    return Case(cluster, {"protocol": protocol, "what": what, "words": TALK_WORDS[what], "who": who, "how": how})
+
+
+def _why_talk(case: Case) -> str:
+    if case["what"] != "unready":
+        return "conntrack knows the flow, and its endpoint is still there: nobody asks the rules again."
+    if case["protocol"] == "TCP":
+        return "conntrack knows the connection, and kube-proxy leaves TCP alone: it goes on until one side ends it."
+    return "kube-proxy deletes the entry of a UDP flow whose endpoint is lost, so the packet meets the rules, which know only the other pod."
+
+
+TALK = Exercise(
+    id="07.5",
+    title="The next packet",
+    prompt=(
+        "The Service kube-dns has two ready pods. web asks it {how}, and one of them answers. {words}. web sends the next packet of the same "
+        "{protocol} talk. Who answers?"
+    ),
+    form=Form(
+        "word", choices=("the same pod", "the other pod", "either pod", "nobody"),
+        synonyms={"same": "the same pod", "the same": "the same pod", "other": "the other pod", "another": "the other pod"},
+    ),
+    setup=_talk_case,
+    truth=lambda case: case["who"],
+    because=_why_talk,
+    hints=(
+        "Does this packet meet the rules, or does something else decide first?",
+        "What does kube-proxy do with conntrack's entries when the list changes, and for which protocol?",
+        "Build it: keep `source_port=40000` for UDP, or `cluster.open(...)` for TCP, and look at `conntrack -L` before and after.",
+    ),
+    distractors=(
+        Distractor(
+            "udp-chooses-every-time",
+            lambda case: "either pod" if case["protocol"] == "UDP" and case["what"] == "nothing" else None,
+            "Look at conntrack after the first question. Does it keep nothing of UDP?",
+        ),
+        Distractor(
+            "udp-flow-stays",
+            lambda case: "the same pod" if case["protocol"] == "UDP" and case["what"] == "unready" else None,
+            "So it is for TCP. Look what becomes of this flow's entry when the list changes.",
+        ),
+        Distractor(
+            "unready-cuts-connections",
+            lambda case: "the other pod" if case["protocol"] == "TCP" else None,
+            "Who would tell conntrack? Look whether the entry is still there.",
+        ),
+    ),
+)
+
+
 def _deleted(seed: int) -> Case:
     cluster = bookshop()
     rule = str(cluster.node("worker-1").run("iptables -t nat -S KUBE-SERVICES | grep shop/api")).strip()
@@ -281,4 +356,4 @@ PING = Prediction(
     truth=lambda case: case.cluster.preview("shop/web", "svc:shop/api", 0, "ICMP").verdict,
 )
 
-QUESTIONS: tuple[Question, ...] = (NO_RULE, SECOND, PING, CHANCE, SOURCE, ENDS, REPLY)
+QUESTIONS: tuple[Question, ...] = (NO_RULE, SECOND, PING, CHANCE, SOURCE, ENDS, REPLY, TALK)

@@ -79,4 +79,25 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
         _NOTEBOOK,
         "An address without a machine",
     ),
+    Misconception(
+        "unready-cuts-connections",
+        "When a pod stops being ready, its open connections are cut, or moved to another pod.",
+        "Rules are for new connections. What conntrack knows goes on until one of the two ends it.",
+        _NOTEBOOK,
+        "One connection, one choice",
+    ),
+    Misconception(
+        "udp-chooses-every-time",
+        "UDP has no connections, so every packet gets an endpoint anew.",
+        "conntrack keeps a flow of two addresses and two ports. While it lives, its packets go to one endpoint.",
+        _NOTEBOOK,
+        "UDP too",
+    ),
+    Misconception(
+        "udp-flow-stays",
+        "A UDP flow stays with a pod that is not ready any more, as a TCP connection does.",
+        "While another endpoint is left, kube-proxy deletes the flow's entry, and the next packet meets the new rules.",
+        _NOTEBOOK,
+        "UDP too",
+    ),
 )

@@ -13,4 +13,5 @@ ANSWERS = {
     "07.2": 'kn.example("bookshop").connect("node:worker-1", "svc:shop/cart", port=8080).source_seen',
     "07.3": '"timeout"',
     "07.4": 'kn.example("bookshop").get("Service", "shop/cart").spec.cluster_ip',
+    "07.5": '"the other pod"',
 }
