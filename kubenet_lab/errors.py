@@ -52,14 +52,14 @@ class Problem:
     line: int | None = None  # 1-based
 
     def __str__(self) -> str:
-        where = self.file or "<input>"
+        where = self.file
+        if self.document is not None or self.line is not None or not self.object:
+            where = where or "<input>"  # an object without a place was made by the lab, or came as a dict: its name says enough
         if self.document is not None:
             where += f", document {self.document}"
         if self.line is not None:
             where += f", line {self.line}"
-        what = f": {self.object}" if self.object else ""
-        path = f": {self.path}" if self.path else ""
-        return f"{where}{what}{path}: {self.message}"
+        return ": ".join(part for part in (where, self.object, self.path, self.message) if part)
 
 
 class LoadError(KubenetError):

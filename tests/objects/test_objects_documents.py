@@ -187,7 +187,7 @@ def test_secret_values_are_dropped_when_they_are_read() -> None:
               "stringData": {"b": "hush"}}  # fmt: skip
     document = read(secret)[0][0].data
     assert document["data"] == {"a": ""} and document["stringData"] == {"b": ""}
-    assert problems({**secret, "data": {"a": "%%"}}) == ["<input>: Secret s: data[a]: illegal base64 data at input byte 0"]
+    assert problems({**secret, "data": {"a": "%%"}}) == ["Secret s: data[a]: illegal base64 data at input byte 0"]
     note = json.dumps({**secret, "metadata": {"name": "s"}})
     noted = {**secret, "metadata": {"name": "s", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": note}}}
     assert "hush" not in json.dumps(read(noted)[0][0].data) and "aHVzaA" not in json.dumps(read(noted)[0][0].data)
