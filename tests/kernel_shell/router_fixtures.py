@@ -59,7 +59,7 @@ class Real:
         self.enter: dict[str, list[str]] = {}
         for name in "rab":
             command = first if name == "r" or as_root else [*self.enter["r"], "unshare", "-n"]
-            p = subprocess.Popen([*command, "sh", "-c", "echo ready; exec sleep 900"], stdout=subprocess.PIPE, text=True)
+            p = subprocess.Popen([*command, "sh", "-c", "echo ready; exec sleep infinity"], stdout=subprocess.PIPE, text=True)
             assert p.stdout is not None and p.stdout.readline() == "ready\n"
             self.processes[name] = p
             user = [] if as_root else [f"--user=/proc/{self.processes['r'].pid}/ns/user", "--preserve-credentials"]

@@ -6,7 +6,6 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -22,6 +21,8 @@ RULES = [
     ("r", "iptables -t nat -A PREROUTING -d 10.9.9.8 -p tcp -j DNAT --to-destination 10.2.0.2:8080"),
     ("r", "iptables -t mangle -A PREROUTING -d 10.9.9.9 -j CONNMARK --set-mark 5"),
     ("a", "ip route add 10.9.9.8/31 via 10.1.0.1"),
+    # nobody is there, and nothing waits for it: -C counts a deleted entry until the kernel gives up the packet that waits for a neighbour
+    ("r", "ip neigh replace 10.2.0.77 lladdr 02:00:00:00:00:77 dev vb nud permanent"),
 ]  # fmt: skip
 TRAFFIC = [
     ("a", "ping -c 1 10.2.0.2"), ("a", "ping -c 1 10.9.9.9"), ("a", "nc -zv -w 1 10.2.0.2 8080"), ("a", "nc -zv -w 1 10.9.9.9 8080"), ("a", "nc -zv -w 1 10.9.9.8 80"),
@@ -191,9 +192,201 @@ LINES = """
 -L --protonum=udp
 -L -- -p udp
 -L -p udp -- foo
+-L -j 10.2.0.2
+-L -j 10.2.0.1
+-L -j 10.2.0.2 -p tcp
+-L -p tcp -j 10.2.0.2
+-L -j 10.2.0.2 -s 10.1.0.2
+-L -s 10.1.0.2 -j 10.2.0.2
+-L -j 10.2.0.2 -d 10.9.9.9
+-L -j 10.2.0.2 -m 5
+-L -j 10.2.0.2 -u ASSURED
+-L -j 10.2.0.2 -f ipv4
+-L -j 10.2.0.2 -s 10.1.0.0/24
+-L -j 10.2.0.2 -w 0
+-L -j fd01::2
+-L -j fd01::2 -p tcp
+-L -n fd01::2
+-L -p tcp --dport 8080 -p icmp
+-L -p tcp --dport 8080 -p icmp --icmp-type 8
+-L -p tcp --reply-port-dst 8080 -p icmp --icmp-type 8
+-L -p tcp -p icmp --icmp-type 8
+-L -p tcp -p icmp --icmp-type 8 --dport 80
+-L -p tcp --state SYN_SENT -p udp
+-L -p tcp --state SYN_SENT -p udp --dport 53
+-L -p tcp -p tcp --dport 8080
+-L -p tcp --dport 8080 -p tcp
+-L -p tcp --dport 8080 -p gre
+-L -p gre -p tcp --dport 8080
+-L -p tcp --dport 8080 -p udp --dport 53
+-L -p udp -p tcp --state SYN_SENT
+-L -p tcp -p udp --state SYN_SENT
+-L -p tcp -p udp --sta SYN_SENT
+-L -p tcp -p udp --dpo 53
+-L -p icmp --icmp-id 5 -p icmp --icmp-t 8
+-L -p tcp --mask-port-src 5
+-L -p tcp --tuple-port-src 5
+-C -p tcp --dport 5
+-L -p icmp -p tcp
+-L -p 6 -p 17
+-D -p tcp --reply-port-dst 8080 -p icmp --icmp-type 8
+-L -m 5 -m 1
+-L -u ASSURED -u SEEN_REPLY
+-L -s 10.1.0.2 -s 10.2.0.2
+-L -d 10.1.0.0/24 -d 10.2.0.2
+-L -d 10.2.0.2 -d 10.2.0.0/24
+-L -r 10.1.0.2 -r 10.2.0.2
+-L -p tcp --dport 1 --dport 8080
+-L -n 10.2.0.1 -n
+-L -g 10.2.0.2 -g 10.9.9.9
+-L -w 0 -w 5
+-L -p gre --dport 5
+-L -p gre --srckey 5
+-L -p dccp --dport 5
+-L -p udplite --dport 5
+-L -p sctp --orig-vtag 5
+-L -p sctp --dport 5
+-L -p sctp --dpo 5
+-L -p tcp --tuple-port-dst 1 -p udp
+-L -p tcp --orig-port 5
+-L -p sctp --orig-vtag 5 -p tcp
+-L -p sctp -p tcp --orig-vtag 5
+-L -p tcp -p sctp --state SYN_SENT
+-L -p sctp -p tcp --orig-port-src 5
+-L -p tcp --sport 5 -p sctp
+-L -p tcp --state SYN_SENT -p icmp
+-L -p icmp --icmp-type 8 -p tcp
+-L -p icmp --icmp-id 8 -p tcp --dport 8080
+-L -p icmp -p tcp --icmp-type 8080
+-L -r 10.1.0.2 -p icmp --icmp-type 8 -p tcp
+-L -r 10.1.0.2 -p tcp --dport 8080
+-L -r 10.2.0.2 -p tcp --dport 8080
+-L -r 10.2.0.2 -p tcp --dport 8080 -p udp
+-L -p tcp --reply-port-src 53 -p udp
+-L -p tcp --reply-port-src 53 -p udp --reply-port-src 53
+-L -p tcp --sport 53 -p gre
+-L -u ASSURED -u ASSURED
+-L -u UNREPLIED -u ASSURED
+-L -u ASSURED -u UNREPLIED
+-L -u UNREPLIED,ASSURED
+-L -u UNSET -u ASSURED
+-L -u UNSET -u UNSET
+-L -u UNREPLIED -u UNREPLIED
+-L -u !ASSURED
+-L -u !ASSURED,SEEN_REPLY
+-L -u unreplied
+-L -u UNREP
+-L -u UNREPLIEDx
+-L -u hw
+-L -u off
+-L -u SRC
+-L -u s
+-D -u UNSET -m 77
+-D -u !ASSURED -m 77
+-D -u UNREPLIED,SEEN_REPLY -m 77
+-L -m 5 -m 0
+-L -m 0/0 -m 5
+-L -s 10.1.0.0/24 -s 10.2.0.2
+-L -s 10.1.0.0/24 -s 10.2.0.2/32
+-L -s 10.1.0.0/24 -j 10.2.0.2
+-L -s 10.1.0.0/0 -j 10.2.0.2
+-L -s 10.1.0.0/8 -j 10.2.0.2
+-L -j 10.2.0.2 -s 10.1.0.0/8
+-L -s 10.1.0.2 --mask-src 255.0.0.0
+-L --mask-src 255.0.0.0
+-L --mask-src 255.0.0.0 -s 10.1.0.2
+-L --mask-src 255.0.0.0/8 -s 10.1.0.2
+-L -s 10.9.0.0/16 --mask-src 255.255.255.0
+-L -d 10.2.0.0 --mask-dst 255.255.255.0
+-L -s ::1/64 -s ::2
+-L -s 10.1.0.2 -s 10.1.0.0/24
+-L -d 10.2.0.0/24 -d 10.9.9.9
+-L -g -g 10.2.0.2
+-L -g 10.2.0.2 -g
+-L -n 10.1.0.2 -g 10.2.0.2
+-L -j 10.2.0.2 -j 10.2.0.1
+-L -j 10.2.0.2 -j
+-L -j 10.2.0.2 -j -p tcp
+-L -g 10.2.0.2:8080
+-L -g 10.2.0.2:80
+-L -n 10.2.0.1:80
+-L -j 10.2.0.2:8080
+-L -g :8080
+-L -g 10.2.0.2:
+-L -g 10.2.0.2:x
+-L -g 10.2.0.2:99999
+-L -g [fd01::2]:80
+-L -g [fd01::2]
+-L -g [
+-L -g []:5
+-L -w 0 -w 7
+-L -w 7 -w 0
+-L -w 7
+-L -w 65536
+-L -w 65541
+-L -f ipv4x
+-L -f ipv6foo
+-L -f IPV4
+-L -c 5
+-L -o id -o extended
+-L -o EXT
+-L -o u
+-L -z -p tcp
+-L -z -n
+-L -z -s 1.1.1.1
+-L -p udp -s 10.1.0.2 -d 10.2.0.2 -r 10.2.0.2 -q 10.1.0.2
+-L -q 10.1.0.2/24
+-L -p udp --dport 53 --sport 0
+-h -s 1.1.1.1
+-L -p icmp -f ipv6
+-L -p icmpv6
+-L -p ipv6-icmp -p icmp
+-L -p icmpv6 --icmpv6-type 128
+-L -j fd01::2 -s fd01::2
+-L -n fd01::2 -s fd01::2
+-L -m 09
+-L -m 5/09
+-L -m -1
+-L -m 4294967301
+-L -p gre --orig-key-src 5
+-L -p gre --mask-key-src 5
+-L -p gre -p tcp --dstkey 8080
+-L -p dccp --sport 5
+-L -m 5 -u ASSURED
+-L -m 0x4/0x4 -u ASSURED
+-L -m 0x4/0x4 -u SEEN_REPLY
+-L -m 0x1/0x1 -u SEEN_REPLY
+-L -m 0x1/0x1 -u ASSURED
+-L -m 5 -u SEEN_REPLY
+-L -m 5 -u UNREPLIED
+-L -m 0 -u UNREPLIED
+-L -m 0 -u ASSURED
+-L -m 0/2 -u SEEN_REPLY
+-L -m 0/2 -u ASSURED
+-L -m 2/2 -u SEEN_REPLY
+-L -m 0/0 -u SEEN_REPLY
+-L -u SEEN_REPLY -m 0x4/0x4
+-L -m 0x4/0x4
+-L -m 0x5/0x4
+-L -m 0x4/0x5
+-L -m 0x1/0x3
+-L -m 0x5/0x7
+-L -m 0x5/0xf
+-L -m 0x4/0x4 -u SEEN_REPLY,ASSURED
+-L -m 0x4/0x4 -p tcp
+-L -m 0x4/0x4 -p tcp -s 10.1.0.2
 -V
 --version
+-L -p udp --dport 54 -p icmp --icmp-type 8 -p tcp --state SYN_SENT
+-L -p icmp --icmp-type 8 -p tcp --dport 8080
+-L -p tcp --dport 8080 -p icmp --icmp-code 0
+-L -p tcp --dport 2048 -p icmp --icmp-type 0
+-L -p icmp --icmp-type 31 --icmp-code 144 -p tcp --dport 1 -p icmp -p tcp
+-D -m 1 -u UNREPLIED
+-D -m 5 -m 5 -u UNSET -p 99
 -D -s 1.1.1.1
+-D -m 0x4/0x4 -u SEEN_REPLY -p tcp
+-D -p tcp --reply-port-dst 8080 -p icmp --icmp-type 8
 -D -p udp --dport 54
 -D -p tcp --state SYN_SENT -o extended
 -D -n -p icmp -d 10.2.0.2
@@ -247,12 +440,12 @@ def question(r: random.Random) -> str:
     parts = [
         lambda: f"-s {r.choice((ip(), cidr()))}", lambda: f"-d {r.choice((ip(), cidr()))}", lambda: f"-r {ip()}", lambda: f"-q {ip()}",
         lambda: r.choice(("-n", "-g", "-j")), lambda: f"{r.choice(('-n', '-g', '-j', '--any-nat'))} {ip()}", lambda: f"-m {r.choice(('5', '0', '0x4/0x4', '1'))}",
-        lambda: f"-u {r.choice(('ASSURED', 'SEEN_REPLY', 'UNREPLIED', 'seen_reply,assured', 'UNSET', 'FOO'))}", lambda: f"-f {r.choice(('ipv4', 'ipv6'))}",
+        lambda: f"-u {r.choice(('ASSURED', 'SEEN_REPLY', 'UNREPLIED', 'seen_reply,assured', 'UNSET', '!ASSURED', 'SEEN_REPLY,!ASSURED', 'FOO'))}", lambda: f"-f {r.choice(('ipv4', 'ipv6'))}",
         lambda: f"-o {r.choice(('extended', 'id', 'extended,id'))}",
         lambda: f"-p tcp {r.choice(('--dport', '--sport', '--reply-port-src', '--reply-port-dst'))} {port()}", lambda: f"-p udp --dport {port()}",
-        lambda: f"-p {r.choice(('tcp', 'udp', 'icmp', 'gre'))}", lambda: "-p icmp --icmp-type 8", lambda: "-p tcp --state SYN_SENT", lambda: f"--dport {port()}",
+        lambda: f"-p {r.choice(('tcp', 'udp', 'icmp', 'gre'))}", lambda: "-p icmp --icmp-type 8", lambda: f"{r.choice(('-g', '-n', '-j'))} {ip()}:{port()}", lambda: "-p tcp --state SYN_SENT", lambda: f"--dport {port()}",
     ]  # fmt: skip
-    chosen = r.sample(parts, r.choices((0, 1, 2, 3), (1, 4, 4, 2))[0])
+    chosen = r.choices(parts, k=r.choices((0, 1, 2, 3, 4), (1, 4, 4, 2, 1))[0])  # the same option may stand twice: the tool takes the last
     words = [p() for p in chosen]
     words.insert(r.randrange(len(words) + 1) if r.random() < 0.3 else 0, r.choices(("-L", "-D", "-C"), (8, 2, 1))[0])
     return " ".join(words)
@@ -268,13 +461,12 @@ def test_random_questions(routers: tuple[Real, Lab], cases: Callable[[int], int]
         prepare(routers)
         for _ in range(40):
             line = f"conntrack {question(r)}"
-            theirs, status = real.run("r", line)
-            ours: Any = ""
             try:
                 ours, mine = lab.run("r", line)
-            except NotModelled:
+            except NotModelled:  # not done in the real table either
                 seen["left out"] += 1
                 continue
+            theirs, status = real.run("r", line)
             if (shown(ours), mine) != (shown(theirs), status):
                 wrong.append(f"{seed}/{case}$ {line}\nlab ({mine}):\n{ours}\nreal ({status}):\n{theirs}")
             found = re.search(r"(\d+) flow entries have been (\w+)", theirs)

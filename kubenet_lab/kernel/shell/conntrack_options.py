@@ -31,14 +31,16 @@ _LONG = {
 _SHORT = {letter: (letter, kind) for letter, kind in _LONG.values()} | {"i": ("i", 1)}
 _NAMES = {letter: name for name, (letter, _) in reversed(_LONG.items())} | {"s": "src", "d": "dst"}
 
-_PORTS = ("orig-port-src", "sport", "orig-port-dst", "dport", "reply-port-src", "reply-port-dst")
+_PORTS = ("sport", "dport", "reply-port-src", "reply-port-dst", "mask-port-src", "mask-port-dst")
+_ALIASES = {"orig-port-src": "sport", "orig-port-dst": "dport", "orig-key-src": "srckey", "orig-key-dst": "dstkey"}
+#: a protocol's options, each at the place of its number; `mask-` and `tuple-` ones are for expectations
 _OF_PROTOCOL = {
-    "TCP": (*_PORTS, "mask-port-src", "mask-port-dst", "tuple-port-src", "tuple-port-dst", "state"),
-    "UDP": (*_PORTS, "mask-port-src", "mask-port-dst", "tuple-port-src", "tuple-port-dst"),
-    "SCTP": (*_PORTS, "state", "orig-vtag", "reply-vtag"),
+    "TCP": (*_PORTS, "state", "tuple-port-src", "tuple-port-dst"), "UDP": (*_PORTS, "tuple-port-src", "tuple-port-dst"),
+    "SCTP": (*_PORTS, "state", "tuple-port-src", "tuple-port-dst", "orig-vtag", "reply-vtag"),
+    "33": (*_PORTS, "state", "tuple-port-src", "tuple-port-dst", "role"), "136": (*_PORTS, "tuple-port-src", "tuple-port-dst"),  # DCCP, UDP-Lite
+    "47": ("srckey", "dstkey", "reply-key-src", "reply-key-dst", "mask-key-src", "mask-key-dst", "tuple-key-src", "tuple-key-dst"),  # GRE
     "ICMP": ("icmp-type", "icmp-code", "icmp-id"), "ICMPv6": ("icmpv6-type", "icmpv6-code", "icmpv6-id"),
 }  # fmt: skip
-
 #: what a command takes, in the order in which the tool looks
 _ORDER = "sdrqptuze[]{}amifngocbjwl<>()"
 _TAKEN = {
@@ -57,12 +59,13 @@ class Given:
 
     command: str = ""
     table: str = "conntrack"
-    protocol: str = ""
+    protocols: list[str] = field(default_factory=list)  # of each -p in turn: the last one counts
     letters: set[str] = field(default_factory=set)
+    numbers: set[int] = field(default_factory=set)  # of the protocol's options that were there, whichever protocol's
     warnings: str = ""
 
 
-#: called for each option in its turn: a letter, or the long name of a protocol's option, and its argument (None if there is none)
+#: called for each option in its turn: a letter, or the name of a protocol's option, and its argument (None if there is none)
 Visit = Callable[[Given, str, str | None], None]
 
 
@@ -91,10 +94,14 @@ def parse(argv: Sequence[str], visit: Visit) -> Given:
             break
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
-            letter, kind = _long(name, g.protocol, word)
+            found, kind = _long(name, g.protocols, word)
             if kind == 0 and equals:
                 raise fail(f"unknown option `{word}'")
-            _take(g, visit, letter, argument(word, kind, value if equals else None))
+            value_ = argument(word, kind, value if equals else None)
+            if isinstance(found, str):
+                _take(g, visit, found, value_)
+            else:
+                _take_of_protocol(g, visit, *found, value_)
         elif word.startswith("-") and len(word) > 1:
             rest = word[1:]
             while rest:
@@ -110,15 +117,33 @@ def parse(argv: Sequence[str], visit: Visit) -> Given:
     return g
 
 
-def _long(name: str, protocol: str, word: str) -> tuple[str, int]:
-    """A long option or an unambiguous beginning of one."""
-    known = _LONG | {n: (n, 1) for n in _OF_PROTOCOL.get(protocol, ())}
-    if name in known:
-        return known[name]
-    found = {known[n] for n in known if n.startswith(name)}
-    if len(found) != 1:
+def _long(name: str, protocols: Sequence[str], word: str) -> tuple[str | tuple[str, int], int]:
+    """A long option or an unambiguous beginning of one: its letter, or its protocol and number; does it have an argument?
+
+    Each -p appends its protocol's options to the list. Two of one name are different options: the whole name finds the first, a part none.
+    """
+    known: list[tuple[str, tuple[str | tuple[str, int], int], object]] = [(n, found, found) for n, found in _LONG.items()]
+    for turn, protocol in enumerate(protocols):
+        names = _OF_PROTOCOL.get(protocol, ())
+        for n in (*names, *(a for a, of in _ALIASES.items() if of in names)):
+            number = names.index(_ALIASES.get(n, n))
+            known.append((n, ((protocol, number), 1), (turn, number)))
+    whole = next((found for n, found, _ in known if n == name), None)
+    if whole is not None:
+        return whole
+    begun = {same: found for n, found, same in known if n.startswith(name)}
+    if len(begun) != 1:
         raise fail(f"unknown option `{word}'")
-    return found.pop()
+    return next(iter(begun.values()))
+
+
+def _take_of_protocol(g: Given, visit: Visit, protocol: str, number: int, value: str | None) -> None:
+    """The protocol of the last -p reads the option by its number, be it another's. SCTP counts from 1, the others from the letter '1'."""
+    names = _OF_PROTOCOL.get(g.protocols[-1], ())
+    if (protocol == "SCTP") != (g.protocols[-1] == "SCTP") or number >= len(names):
+        return
+    g.numbers.add(number)
+    visit(g, names[number], value)
 
 
 def _take(g: Given, visit: Visit, letter: str, value: str | None) -> None:
@@ -135,7 +160,7 @@ def _take(g: Given, visit: Visit, letter: str, value: str | None) -> None:
             g.table = found
         return
     if letter == "p":
-        g.protocol = _protocol(value or "")
+        g.protocols.append(_protocol(value or ""))
     if letter == "a":
         g.warnings += "WARNING: ignoring -a, deprecated option.\n"
         return
@@ -170,3 +195,8 @@ def _legal(g: Given) -> None:
     for letter in _ORDER:
         if letter in g.letters and letter not in taken:
             raise fail(f"Illegal option `--{_NAMES[letter]}' with this command")
+    names = _OF_PROTOCOL.get(g.protocols[-1], ()) if g.command not in ("", "h") and g.protocols else ()
+    for number in sorted(g.numbers) if names else ():
+        name = "(null)" if number == len(names) else names[number] if number < len(names) else ""  # the tool's tables are one longer than the names
+        if name == "(null)" or name.startswith(("mask-", "tuple-")) or name.endswith("-vtag"):
+            raise fail(f"Illegal option `--{name}' with this command")
