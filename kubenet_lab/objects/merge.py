@@ -97,23 +97,38 @@ def settle_service(new: Doc, old: Doc) -> None:
         rest = list(after.get("clusterIPs") or [])[1:]
         after["clusterIPs"] = [after["clusterIP"], *rest] if after.get("clusterIP") else []
     was, is_ = before.get("type"), after.get("type")
+    if _checked(before) and not _checked(after):
+        _drop_same(after, before, "healthCheckNodePort")
+    if _reachable(before) and not _reachable(after):
+        _drop_same(after, before, "externalTrafficPolicy")
+    if is_ != "LoadBalancer" and isinstance(new.get("status"), dict):
+        new["status"].pop("loadBalancer", None)
     if was == is_:
         return
     if is_ == "ExternalName":
-        for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-            if after.get(name) == before.get(name):
-                after.pop(name, None)
-        if after.get("internalTrafficPolicy") == before.get("internalTrafficPolicy"):
-            after.pop("internalTrafficPolicy", None)
+        _drop_same(after, before, "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
     if is_ in ("ClusterIP", "ExternalName"):
         kept = {p.get("nodePort") for p in before.get("ports") or []}
         for port in after.get("ports") or []:
             if port.get("nodePort") in kept:
                 port.pop("nodePort", None)
-        reachable = is_ == "ClusterIP" and after.get("externalIPs")
-        if not reachable and after.get("externalTrafficPolicy") == before.get("externalTrafficPolicy"):
-            after.pop("externalTrafficPolicy", None)
     if was == "LoadBalancer":
-        for name in ("healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"):
-            if after.get(name) == before.get(name):
-                after.pop(name, None)
+        _drop_same(after, before, "allocateLoadBalancerNodePorts", "loadBalancerClass")
+
+
+def _checked(spec: Doc) -> bool:
+    """Has it a health check node port?"""
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+
+
+def _reachable(spec: Doc) -> bool:
+    """From outside: what externalTrafficPolicy is about (pkg/api/service, ExternallyAccessible)."""
+    kind = spec.get("type") or "ClusterIP"
+    return kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
+
+
+def _drop_same(after: Doc, before: Doc, *names: str) -> None:
+    """Drop those fields that the update did not change."""
+    for name in names:
+        if after.get(name) == before.get(name):
+            after.pop(name, None)

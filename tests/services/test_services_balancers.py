@@ -266,3 +266,19 @@ def test_a_cloud_balancer_finds_out_by_asking() -> None:
     leaving["spec"]["taints"] = [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]
     cluster.apply(leaving)
     assert (by(any_ip), by(near_ip)) == ({"192.168.50.11"}, both)
+
+
+def test_what_an_update_makes_useless_is_dropped() -> None:
+    """Kubernetes 1.34, pkg/registry/core/service/strategy.go, dropTypeDependentFields: if the update does not set it itself."""
+    lab = kn.example("bookshop", load_balancer="metallb")
+    selector, ports = {"app.kubernetes.io/name": "web"}, [{"port": 80}]
+    seen = []
+    for spec in (
+        {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}, {"type": "LoadBalancer", "externalTrafficPolicy": "Cluster"},
+        {"type": "ClusterIP", "externalIPs": ["198.51.100.9"]}, {"type": "ClusterIP"},
+    ):  # fmt: skip
+        meta = {"name": "x", "namespace": "shop"}
+        lab.apply({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"selector": selector, "ports": ports, **spec}})
+        now: Any = lab.get("Service", "shop/x")
+        seen.append((bool(now.spec.health_check_node_port), now.spec.external_traffic_policy, bool(now.status.load_balancer.ingress)))
+    assert seen == [(True, "Local", True), (False, "Cluster", True), (False, "Cluster", False), (False, "", False)]
