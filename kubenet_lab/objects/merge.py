@@ -3,13 +3,15 @@
 A field that the manifest gives is set; one that the last applied manifest gave and this one does not is removed; all others
 (allocated, defaulted, written by controllers) stay.
 Source: kubectl apply's strategic merge patch (merge keys of the API types); pkg/registry/core/service/strategy.go
-(NormalizeClusterIPs, dropTypeDependentFields).
+(NormalizeClusterIPs, dropTypeDependentFields), storage/alloc.go (initIPFamilyFields).
 """
 
 from __future__ import annotations
 
 import copy
 from typing import Any
+
+from .validation.services import externally_accessible, needs_health_check
 
 __all__ = ["merge", "settle_service"]
 
@@ -28,6 +30,10 @@ _RETAIN = ("strategy", "updateStrategy")
 def merge(live: Doc, last: Doc, new: Doc) -> Doc:
     """The object after `kubectl apply` of `new`. None of the arguments is changed."""
     merged: Doc = _dict(live, last, new, new.get("kind", ""))
+    if merged.get("kind") == "Service":
+        was, spec = live.get("spec") or {}, merged.get("spec") or {}
+        if "ExternalName" not in (was.get("type"), spec.get("type")) and was.get("ipFamilyPolicy") and not spec.get("ipFamilyPolicy"):
+            spec["ipFamilyPolicy"] = was["ipFamilyPolicy"]  # an update that says nothing of it keeps it (initIPFamilyFields)
     return merged
 
 
@@ -91,44 +97,40 @@ def _list(live: list[Any], last: list[Any], new: list[Any], names: tuple[str, ..
 
 
 def settle_service(new: Doc, old: Doc) -> None:
-    """What the Service strategy does before an update is validated: `new` is changed in place."""
+    """What becomes of a Service before an update of it is validated: `new` is changed in place.
+
+    What the old type had and the new one has no use for goes, unless the update says something else about it. SingleStack alone is
+    enough to let the second family go (initIPFamilyFields).
+    """
     after, before = new.setdefault("spec", {}), old.get("spec") or {}
     if after.get("clusterIP") != before.get("clusterIP") and after.get("clusterIPs") == before.get("clusterIPs"):
         rest = list(after.get("clusterIPs") or [])[1:]
         after["clusterIPs"] = [after["clusterIP"], *rest] if after.get("clusterIP") else []
+
+    def drop(*names: str) -> None:
+        for name in names:
+            if after.get(name) == before.get(name):
+                after.pop(name, None)
+
     was, is_ = before.get("type"), after.get("type")
-    if _checked(before) and not _checked(after):
-        _drop_same(after, before, "healthCheckNodePort")
-    if _reachable(before) and not _reachable(after):
-        _drop_same(after, before, "externalTrafficPolicy")
+    if is_ == "ExternalName" and was != is_:
+        if (after.get("clusterIP"), after.get("clusterIPs")) == (before.get("clusterIP"), before.get("clusterIPs")):
+            drop("clusterIP", "clusterIPs")
+        drop("ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
+    elif "ExternalName" not in (was, is_):
+        for name in ("clusterIPs", "ipFamilies") if after.get("ipFamilyPolicy") == "SingleStack" else ():
+            if after.get(name) == before.get(name) and len(after.get(name) or ()) > 1:
+                after[name] = after[name][:1]
+    external = ("NodePort", "LoadBalancer")
+    if was in external and is_ not in external:
+        had, have = ({p["nodePort"] for p in s.get("ports") or [] if p.get("nodePort")} for s in (before, after))
+        for port in (after.get("ports") or []) if have <= had else ():
+            port.pop("nodePort", None)
+    if needs_health_check(before) and not needs_health_check(after):
+        drop("healthCheckNodePort")
+    if was == "LoadBalancer" and is_ != "LoadBalancer":
+        drop("allocateLoadBalancerNodePorts", "loadBalancerClass")
+    if externally_accessible(before) and not externally_accessible(after):
+        drop("externalTrafficPolicy")
     if is_ != "LoadBalancer" and isinstance(new.get("status"), dict):
         new["status"].pop("loadBalancer", None)
-    if was == is_:
-        return
-    if is_ == "ExternalName":
-        _drop_same(after, before, "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
-    if is_ in ("ClusterIP", "ExternalName"):
-        kept = {p.get("nodePort") for p in before.get("ports") or []}
-        for port in after.get("ports") or []:
-            if port.get("nodePort") in kept:
-                port.pop("nodePort", None)
-    if was == "LoadBalancer":
-        _drop_same(after, before, "allocateLoadBalancerNodePorts", "loadBalancerClass")
-
-
-def _checked(spec: Doc) -> bool:
-    """Has it a health check node port?"""
-    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
-
-
-def _reachable(spec: Doc) -> bool:
-    """From outside: what externalTrafficPolicy is about (pkg/api/service, ExternallyAccessible)."""
-    kind = spec.get("type") or "ClusterIP"
-    return kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
-
-
-def _drop_same(after: Doc, before: Doc, *names: str) -> None:
-    """Drop those fields that the update did not change."""
-    for name in names:
-        if after.get(name) == before.get(name):
-            after.pop(name, None)
