@@ -22,6 +22,8 @@ from ..objects.snapshot import Snapshot
 from ..objects.views import Node, Service
 from ..services import CloudLoadBalancer, LoadBalancer, MetalLB, announcers, balancer_rules
 from ..services.load_balancer import given, is_mine
+from ..services.metallb_config import configured
+from .options import Options
 from .plan import Plan
 from .proxy_health import HEALTHZ_PORT
 
@@ -35,9 +37,15 @@ POOL = (240, 250)
 PATIENCE = 5.0
 
 
-def provider(option: MetalLB | CloudLoadBalancer | None, plan: Plan) -> LoadBalancer | None:
-    """The provider with what the cluster fills in; None: nobody gives addresses, Services of type LoadBalancer stay pending."""
-    if isinstance(option, MetalLB) and not option.pool:
+def provider(options: Options, plan: Plan, snapshot: Snapshot) -> LoadBalancer | None:
+    """The provider with what the cluster fills in; None: nobody gives addresses, Services of type LoadBalancer stay pending.
+
+    Where nothing is asked for, IPAddressPool objects show that MetalLB runs.
+    """
+    option = options.load_balancer_option
+    if options.load_balancer == "auto" and configured(snapshot):
+        return MetalLB()
+    if isinstance(option, MetalLB) and not option.pool and not configured(snapshot):
         return replace(option, pool=tuple(_piece(c) for c in plan.segments[0].cidrs))
     return option
 
@@ -51,10 +59,11 @@ def _piece(cidr: str) -> str:
 def program(network: Network, snapshot: Snapshot, plan: Plan, option: LoadBalancer | None) -> Callable[[], None]:
     """What the provider puts into the network. Gives what is to be called after a change by hand."""
     if isinstance(option, MetalLB):
-        for ip, name in announcers(snapshot, option).items():
-            ns = network.namespaces.get(name)
-            for dev in [k.name for k in ns.links.values() if k.kind == "physical"] if ns is not None else ():
-                network.namespaces[name].announce(dev, ip, origin=f"MetalLB speaker on {name}")
+        for ip, who in announcers(snapshot, option).items():
+            ns = network.namespaces.get(who.node)
+            for link in ns.links.values() if ns is not None else ():
+                if link.kind == "physical" and (not who.interfaces or link.name in who.interfaces):
+                    network.namespaces[who.node].announce(link.name, ip, origin=f"MetalLB speaker on {who.node}")
     elif isinstance(option, CloudLoadBalancer):
         return _machine(network, snapshot, plan, option)
     return lambda: None

@@ -109,7 +109,7 @@ class Build:
         self._resolvers()
         self._other_endpoints()
         bind_health_servers(net, self.snapshot, nodes, self.proxy)
-        self.probe_again = program_balancer(net, self.snapshot, self.plan, provider(self.options.load_balancer_option, self.plan))
+        self.probe_again = program_balancer(net, self.snapshot, self.plan, provider(self.options, self.plan, self.snapshot))
         for node in nodes:
             ns = net.namespaces[node.name]
             self._addresses[node.name] = [a.ip for dev, a in ns.addresses() if dev != "lo"]

@@ -34,6 +34,7 @@ __all__ = ["Declared"]
 _NETWORKS = frozenset(("node network", "segments", "pod network", "Service network"))
 _RUN = frozenset(("pod network plugin", "pod addresses", "routes between nodes", "flannel backend", "kube-proxy", "policy engine"))
 _DNS = "cluster DNS"
+_BALANCER = "load balancer"
 
 
 @dataclass(slots=True)
@@ -100,7 +101,10 @@ class Declared:
         middle = self.store.snapshot()
         wrong = self._service_networks(middle)
         services = ServiceNetwork(self.plan.service_cidrs, self.node_ports, self.options.seed)
-        balancer = provider(self.options.load_balancer_option, self.plan)
+        balancer = provider(self.options, self.plan, middle)
+        self.notes = [n for n in self.notes if n.what != _BALANCER]
+        if balancer is not None and self.options.load_balancer == "auto":
+            self.notes.append(Assumption(_BALANCER, "MetalLB", "detected", "IPAddressPool objects"))
         done = reconcile(self.store, self.plan, self.network, self.disks, services, self.observed, newest, balancer)
         refused = [p for p in done.refused if strict is True or (strict is None and self._written_by_people(p.object))]
         if refused:

@@ -58,7 +58,10 @@ def test_metallb_gives_the_first_free_address_by_name_and_keeps_what_was_given()
         ({"notes": {"metallb.universe.tf/loadBalancerIPs": "192.168.50.247"}}, ["192.168.50.247"], ""),
         ({"loadBalancerIP": "10.9.9.9"}, [], "is not allowed in config"),
         ({"loadBalancerIP": "192.168.50.240"}, [], "also in use by default/a"),
-        ({"notes": {"metallb.io/loadBalancerIPs": "nonsense"}}, [], "invalid requested"),
+        ({"notes": {"metallb.io/loadBalancerIPs": "nonsense"}}, [], 'invalid metallb.io/loadBalancerIPs: "nonsense"'),
+        ({"loadBalancerIP": "192.168.50.246", "notes": {"metallb.io/loadBalancerIPs": "192.168.50.246"}}, [], "can not have both"),
+        ({"loadBalancerIP": "fd00::9"}, [], 'requested loadBalancer IP(s) ["fd00::9"] does not match the ipFamily of the service'),
+        ({"notes": {"metallb.io/address-pool": "silver"}}, [], 'Failed to allocate IP for "default/z": unknown pool "silver"'),
     ],
 )
 def test_requested_addresses(given: dict[str, Any], want: list[str], said: str) -> None:
