@@ -91,6 +91,7 @@ def bind_health_servers(network: Network, snapshot: Snapshot, nodes: Iterable[No
         family = 4 if node_address(node) else 6
         view = NodeView.of(node, [a.ip for dev, a in ns.addresses() if dev != "lo"])
         for check in health_checks(snapshot, view, family):
-            for address in node_port_addresses(options, view, family) or ("",):
+            given = node_port_addresses(options, view, family)
+            for address in ("",) if given is None else given:
                 if ns.listener("TCP", address, check.port) is None:
                     ns.listen(Listener("TCP", check.port, HealthServer(check), owner, address))

@@ -78,10 +78,10 @@ class PortRules:
             self._external_chain(external, cluster_chain, local if port.external_policy_local else cluster_chain, has_external)
         if uses_firewall:
             self._firewall_chain(firewall, external)
-        if found.cluster and port.uses_cluster_endpoints:
+        if found.cluster:
             self.out.chain(cluster_chain, port.origin)
             self._choose(cluster_chain, found.cluster)
-        if found.local and port.uses_local_endpoints:
+        if found.local:
             self.out.chain(local, f"{port.origin}, endpoints on {self.node.name}")
             self._choose(local, found.local)
         for endpoint in found.reachable:

@@ -204,6 +204,14 @@ def test_the_health_server_speaks_as_kube_proxys() -> None:
     assert (answer.status, b'"localEndpoints": 0' in answer.body) == (503, True)
 
 
+@pytest.mark.parametrize(("addresses", "answers"), [((), True), (("192.168.50.0/24",), True), (("10.9.0.0/16",), False)])
+def test_the_health_server_listens_where_node_ports_are_served(addresses: tuple[str, ...], answers: bool) -> None:
+    """service_health.go, newServiceHealthServer: on the addresses of nodePortAddresses, which may be none."""
+    cluster = load(lb("a", externalTrafficPolicy="Local"), proxy=kn.KubeProxy(node_port_addresses=addresses))
+    number = cluster.get("svc", "default/a").spec.health_check_node_port  # type: ignore[attr-defined]
+    assert cluster.connect(LAN, "node:worker-1", number).verdict == ("delivered" if answers else "refused")
+
+
 @pytest.mark.parametrize("value", [3, "elb", kn.KubeProxy()])
 def test_what_is_no_provider(value: Any) -> None:
     with pytest.raises(kn.KubenetError, match="load_balancer: found"):

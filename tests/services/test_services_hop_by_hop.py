@@ -164,6 +164,33 @@ def test_affinity_is_per_source_address_and_per_node() -> None:
     assert len({cluster.connect(f"default/c{i}", f"node:{ONE}", 30080).answered_by for i in range(6)}) == 1
 
 
+POD, NODES, BRIDGE = "10.244.0.2", "10.244.0.0", "10.244.0.1"
+BRIDGED, PREFIXED = {"detect_local_mode": "BridgeInterface"}, {"detect_local_mode": "InterfaceNamePrefix"}
+
+
+@pytest.mark.parametrize(
+    ("cni", "given", "pod_is_told_apart", "pod_seen", "node_seen"),
+    [
+        ("flannel", {"detect_local_mode": "NodeCIDR"}, True, {POD}, {NODES, BRIDGE}),
+        ("flannel", {**BRIDGED, "bridge_interface": "cni0"}, True, {POD}, {NODES, BRIDGE}),
+        # what crosses a bridge has come in by the bridge, not by its port
+        ("flannel", {**PREFIXED, "interface_name_prefix": "veth"}, False, {NODES, BRIDGE}, {NODES, BRIDGE}),
+        ("calico", {**PREFIXED, "interface_name_prefix": "cali"}, True, {"10.244.226.64"}, {"192.168.50.11"}),
+        # Calico gives no pod an address of its node's podCIDR
+        ("calico", {"detect_local_mode": "NodeCIDR"}, False, {"192.168.50.11"}, {"192.168.50.11"}),
+        ("flannel", {"cluster_cidr": "172.16.0.0/12"}, False, {NODES, BRIDGE}, {NODES, BRIDGE}),
+        # nobody to tell: kube-proxy marks nothing, flannel's own masquerade covers the way to another node's pods
+        ("flannel", {"cluster_cidr": ""}, False, {POD}, {NODES, "192.168.50.11"}),
+    ],
+)
+def test_how_pods_are_told_from_others(cni: str, given: Doc, pod_is_told_apart: bool, pod_seen: set[str], node_seen: set[str]) -> None:
+    cluster = load(cni=cni, proxy=KubeProxy(**given), externalTrafficPolicy="Local")
+    assert set(seen(cluster.outcomes("default/client", "svc:default/s")).values()) == pod_seen
+    assert set(seen(cluster.outcomes(f"node:{ONE}", "svc:default/s")).values()) == node_seen
+    short_circuit = by(cluster.outcomes("default/client", f"node:{ONE}", 30080)).keys() == {"near", "far"}
+    assert short_circuit == pod_is_told_apart
+
+
 @pytest.mark.parametrize(
     ("source", "states", "verdict"),
     [

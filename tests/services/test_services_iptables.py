@@ -100,6 +100,29 @@ def test_detect_local(given, not_local, local):
     assert f'external destinations" {local} -j KUBE-SVC-GNZBNJ2PO5MGZ6GT' in text.chain("KUBE-EXT-GNZBNJ2PO5MGZ6GT")[0]
 
 
+def test_detect_local_in_the_other_family():
+    spec = {"clusterIP": "fd00:172:30::1", "ports": [{"port": 80}]}
+    case = {"services": [{"key": "a/b", "spec": spec}], "slices": [{"service": "a/b", "ports": {"": 80}, "endpoints": ["fd00:10::1"]}]}
+    node = NodeView("test-node", ("192.168.0.2",), pod_cidrs=("10.244.7.0/24", "fd00:7::/64"))
+    for given, local in (({"detect_local_mode": "NodeCIDR"}, "fd00:7::/64"), ({"cluster_cidr": "10.0.0.0/8,fd00:9::/48"}, "fd00:9::/48")):
+        text = rules(case_snapshot(case), node, options({"options": given}), family=6).text
+        assert f"--dport 80 ! -s {local} -j KUBE-MARK-MASQ" in text
+
+
+def test_no_counter_where_loopback_has_no_node_ports():
+    text = rules(case_snapshot(CASE), NODE, options(CASE, nfacct=True, localhost_node_ports=False))
+    assert "localhost_nps_accepted_pkts" not in text.text and "ct_state_invalid_dropped_pkts" in text.text
+
+
+def test_the_nodes_own_address_among_the_ranges_in_ipv6():
+    spec = {"type": "LoadBalancer", "clusterIP": "fd00:172:30::1", "ports": [{"port": 80}]}
+    for ranges, own in (["2001:db8::/64", True], ["2001:db8:9::/64", False]):
+        row = {"key": "a/b", "spec": {**spec, "loadBalancerSourceRanges": [ranges]}, "ingress": [{"ip": "2001:db8:5::5"}]}
+        slices = [{"service": "a/b", "ports": {"": 80}, "endpoints": ["fd00:10::1"]}]
+        text = rules(case_snapshot({"services": [row], "slices": slices}), NODE, family=6).text
+        assert ("-s 2001:db8:5::5 -j KUBE-EXT-" in text) == own
+
+
 def test_without_a_way_to_detect_nothing_is_marked():
     for given in (
         {"cluster_cidr": None},
@@ -147,6 +170,12 @@ def test_where_node_ports_are_served(given, family, expected):
     text = rules(case_snapshot({}), NODE, options({"options": given}), family=family)
     found = [r for r in text.chain("KUBE-SERVICES") if r.endswith("-j KUBE-NODEPORTS")]
     assert [r.split('in this chain" ')[1].removesuffix(" -j KUBE-NODEPORTS") for r in found] == expected
+
+
+def test_primary_on_a_node_without_an_address_of_the_family():
+    """cmd/kube-proxy/app/server.go: no address of the family, nothing given for it."""
+    text = rules(case_snapshot({}), NodeView("n", ("192.168.0.2",)), options({"options": {"node_port_addresses": ["primary"]}}), family=6)
+    assert text.chain("KUBE-SERVICES")[-1].endswith("-m addrtype --dst-type LOCAL ! -d ::1/128 -j KUBE-NODEPORTS")
 
 
 def test_route_localnet_only_where_loopback_is_served():

@@ -138,7 +138,14 @@ def test_large_cluster_drops_comments():
     assert text.large_cluster and len(dnat) == 1001
     assert "-A KUBE-SEP-RUVVH7YV3PHQBDOS -m tcp -p tcp -j DNAT --to-destination 203.0.113.4:8081" in dnat
     assert "-A KUBE-SEP-DKGQUZGBKLTPAR56 -m tcp -p tcp -j DNAT --to-destination 10.0.0.0:80" in dnat
-    assert not [r for r in dnat if "--comment" in r]
+    assert not [r for r in text.table("nat") if "--comment" in r and (r.startswith("-A KUBE-SEP-") or " -> " in r)]
+    assert '--comment "ns3/svc3:p8081 cluster IP"' in text.text
+
+    # the limit itself is not above it, and an address that two slices list counts once
+    twice = {**third, "endpoints": [*third["endpoints"][:2], "203.0.113.4@test-node"]}
+    again = {"service": "ns1/svc1", "ports": {"p80": 80}, "endpoints": ["10.0.0.0"]}
+    text = rules(case_snapshot({"services": services, "slices": [*many, twice, again]}), NODE, proxy)
+    assert len([r for r in text.table("nat") if "-j DNAT" in r]) == 1000 and not text.large_cluster
 
 
 # TestBuildServiceMap*: which Services become ports
@@ -215,12 +222,25 @@ def test_health_check(endpoints, count, status):
     assert (check.port, check.service, check.local_endpoints, check.status) == (30000, "ns1/svc1", count, status)
 
 
-def test_health_check_only_for_local_load_balancers():
+@pytest.mark.parametrize("given", [{"type": "LoadBalancer"}, {"type": "NodePort", "externalTrafficPolicy": "Local"}])
+def test_health_check_only_for_local_load_balancers(given):
     """TestInternalExternalMasquerade sets healthCheckNodePort on Cluster Services too; it means nothing there."""
-    spec = {"type": "LoadBalancer", "clusterIP": "172.30.1.1", "healthCheckNodePort": 30001, "ports": [{"port": 80}]}
+    spec = {**given, "clusterIP": "172.30.1.1", "healthCheckNodePort": 30001, "ports": [{"port": 80}]}
     objects = case_snapshot({"services": [{"key": "ns1/svc1", "spec": spec}]})
     assert health_checks(objects, NODE) == ()
     assert rules(objects, NODE, KubeProxy()).chain("KUBE-NODEPORTS", "filter") == ()
+
+
+def test_health_check_of_a_service_with_two_ports():
+    """One rule for each port, for TCP whatever the port's protocol is; one server, which counts addresses, not ports."""
+    ports = [{"name": n, "port": p, "protocol": q} for n, p, q in (("a", 80, "UDP"), ("b", 81, "TCP"))]
+    spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "clusterIP": "172.30.1.1", "ports": ports}
+    spec |= {"healthCheckNodePort": 30000}
+    slices = [{"service": "ns1/svc1", "ports": {"a": "80/UDP", "b": 81}, "endpoints": ["10.0.1.1@test-node", "10.0.1.2@test-node"]}]
+    objects = case_snapshot({"services": [{"key": "ns1/svc1", "spec": spec}], "slices": slices})
+    assert [c.local_endpoints for c in health_checks(objects, NODE)] == [2]
+    accepting = rules(objects, NODE).chain("KUBE-NODEPORTS", "filter")
+    assert len(accepting) == 2 and all(r.endswith(" -m tcp -p tcp --dport 30000 -j ACCEPT") for r in accepting)
 
 
 def test_the_tables_use_real_views():
