@@ -84,10 +84,10 @@ def describe_growth(points: Sequence[Point]) -> str:
 
 
 def _round_up(n: int) -> int:
-    """The next number whose quarters are plain: 4, 8, 12, 16, 20, 40, 80, 120 ..."""
+    """The next number whose quarters are plain: 4, 8, 12, 16, 20, 24, 32, 40, 80, 120 ..."""
     step = 4
     while True:
-        for k in (1, 2, 3, 4, 5):
+        for k in (1, 2, 3, 4, 5, 6, 8):
             if n <= k * step:
                 return k * step
         step *= 10

@@ -148,16 +148,17 @@ ARRIVES_AT = Exercise(
 # 06.3
 
 #: what is wrong with the Service cart, and what a client of it does
-WRONGS = ("selector", "port", "unready", "one unready", "number")
+WRONGS = ("selector", "port", "unready", "one unready", "number", "leaving")
 WRONG_WORDS = {
     "selector": "its selector fits no pod", "port": "web connects to port 80, and the Service has only port 8080",
     "unready": "its only pod is not ready", "one unready": "of its two pods one is not ready",
     "number": "its targetPort is 9999, and the pod listens on 8080",
+    "leaving": "its pod was told to stop and still answers its probe, and the pod that follows it is not ready yet",
 }  # fmt: skip
 
 
 def _wrong_case(seed: int) -> Case:
-    wrong = pick(seed, "odd", WRONGS)
+    wrong = pick(seed, "wrong", WRONGS)
     cluster = bookshop(listening={"shop/cart": [8080]})
     port = 80 if wrong == "port" else 8080
     if wrong == "selector":
@@ -168,6 +169,10 @@ def _wrong_case(seed: int) -> Case:
         cluster.scale("shop/cart", 2)
     if wrong in ("unready", "one unready"):
         cluster.set_pod("shop/cart", ready=False)
+    if wrong == "leaving":
+        before = {p.key for p in cluster.objects("Pod")}
+        cluster.set_pod("shop/cart", terminating=True)
+        cluster.set_pod(next(p.key for p in cluster.objects("Pod") if p.key not in before), ready=False)
     return Case(cluster, {"wrong": wrong, "words": WRONG_WORDS[wrong], "trace": cluster.connect("shop/web", "svc:shop/cart", port=port)})
 
 
@@ -178,6 +183,7 @@ def _why_end(case: Case) -> str:
         "port": "No rule knows that port, and nobody else knows the address. The packet strays, and nothing comes back.",
         "one unready": "The list has one ready endpoint, and it gets all connections.",
         "number": "The packet reaches the pod, and its kernel has no socket at 9999.",
+        "leaving": "No endpoint is ready, but one that leaves still serves: kube-proxy falls back to it.",
     }[case["wrong"]]
 
 
@@ -209,6 +215,11 @@ THE_END = Exercise(
             "port-is-target-port",
             lambda case: "delivered" if case["wrong"] == "port" else None,
             "The port of the pod is known at the pod, that of the Service at the Service. Which of them was asked?",
+        ),
+        Distractor(
+            "leaving-never-gets-traffic",
+            lambda case: "refused" if case["wrong"] == "leaving" else None,
+            "Nobody is ready, that much is true. Who still serves, and what does kube-proxy do when nobody is ready?",
         ),
         Distractor(
             "unready-is-stopped",

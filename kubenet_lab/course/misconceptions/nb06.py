@@ -86,4 +86,11 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
         _NOTEBOOK,
         "Three numbers",
     ),
+    Misconception(
+        "leaving-never-gets-traffic",
+        "A pod that was told to stop gets no new connection.",
+        "While no endpoint is ready, kube-proxy falls back to those that leave and still serve.",
+        _NOTEBOOK,
+        "A pod that leaves",
+    ),
 )

@@ -58,4 +58,32 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
         _NOTEBOOK,
         "The same for the inside",
     ),
+    Misconception(
+        "health-check-is-of-the-service",
+        "A health check port says whether the Service has a pod anywhere.",
+        "Each node answers for itself: 200 with a ready endpoint of its own, 503 without.",
+        _NOTEBOOK,
+        "Who has a pod",
+    ),
+    Misconception(
+        "source-ranges-close-node-ports",
+        "loadBalancerSourceRanges closes every door of the Service to others.",
+        "It is about the balancer's address. The node port stays open.",
+        _NOTEBOOK,
+        "Whom the address lets in",
+    ),
+    Misconception(
+        "source-ranges-refuse",
+        "A source outside of loadBalancerSourceRanges is refused.",
+        "Its packets are dropped, and it waits.",
+        _NOTEBOOK,
+        "Whom the address lets in",
+    ),
+    Misconception(
+        "external-ip-is-announced",
+        "An address of externalIPs is given to a node, and the network learns where it is.",
+        "It stands in the nodes' rules and nowhere else. Somebody must bring the packets to a node.",
+        _NOTEBOOK,
+        "Whom the address lets in",
+    ),
 )
