@@ -190,6 +190,72 @@ PORT = Exercise(
 )
 
 
+# 09.4
+
+PUBLISHER = "books.example"
+SAYINGS = (("https", "catalogue"), ("http", "catalogue"), ("http", PUBLISHER), ("https", PUBLISHER))
+
+
+def _publisher(cluster: Any) -> Any:
+    """An ingress controller that serves books.example, and the ExternalName catalogue that leads to it."""
+    backend = {"service": {"name": "web", "port": {"number": 80}}}
+    rule = {"host": PUBLISHER, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    spec = {"ingressClassName": "bookshop", "tls": [{"hosts": [PUBLISHER], "secretName": "books-tls"}], "rules": [rule]}
+    door = {"kubernetes.io/service-name": "publisher"}
+    pair = {"tls.crt": "", "tls.key": ""}
+    return cluster.apply([
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "books-tls", "namespace": "shop"}, "type": "kubernetes.io/tls", "data": pair},
+        {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "books", "namespace": "shop"}, "spec": spec},
+        _service("publisher", clusterIP="None", ports=[{"name": "http", "port": 80}]),
+        {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "publisher-1", "namespace": "shop", "labels": door},
+         "addressType": "IPv4", "ports": [{"name": "http", "port": 80}], "endpoints": [{"addresses": ["192.168.50.11"]}]},
+        _service("catalogue", type="ExternalName", externalName="publisher.shop.svc.cluster.local"),
+    ])  # fmt: skip
+
+
+def _saying_case(seed: int) -> Case:
+    scheme, said = pick(seed, "saying", SAYINGS)
+    cluster = _publisher(bookshop())
+    route = cluster.ingress.route(f"{scheme}://{said}/")
+    if scheme == "https" and not route.tls.secret:
+        meets = "a wrong certificate"
+    else:
+        meets = "an answer" if route.status == 200 else "404"
+    word = "Host header" if scheme == "http" else "handshake and Host header"
+    return Case(cluster, {"scheme": scheme, "said": said, "word": word, "meets": meets})
+
+
+SAYING = Exercise(
+    id="09.4",
+    title="The name that is said",
+    prompt=(
+        "catalogue is an ExternalName that leads to a publisher's server, which serves books.example alone and has a certificate for that "
+        "name. A client follows it over {scheme}, and says {said} in its {word}. What does the client meet?"
+    ),
+    form=Form("word", choices=("an answer", "404", "a wrong certificate"), synonyms={"200": "an answer", "certificate": "a wrong certificate"}),
+    setup=_saying_case,
+    truth=lambda case: case["meets"],
+    because="The server sees the name that the client says, {said}, in whatever way its address was found.",
+    hints=(
+        "Which name does the server read, and does DNS have a part in that?",
+        "What comes first over TLS: the certificate, or the request?",
+        'Apply the lesson\'s manifests and ask: `cluster.ingress.route("{scheme}://{said}/")`.',
+    ),
+    distractors=(
+        Distractor(
+            "external-name-changes-host",
+            lambda case: "an answer" if case["said"] == "catalogue" and case["scheme"] == "http" else None,
+            "Who would write another name into the request? DNS has given an address, and is gone.",
+        ),
+        Distractor(
+            "certificate-follows-the-cname",
+            lambda case: "an answer" if case["said"] == "catalogue" and case["scheme"] == "https" else None,
+            "Against which name does the client check: the one that it asked for, or the one that DNS found behind it?",
+        ),
+    ),
+)
+
+
 def _three(seed: int) -> Case:
     cluster = bookshop()
     cluster.scale("data/db", 3)
@@ -222,4 +288,13 @@ DEPLOYED = Prediction(
     truth=lambda case: "exists" if case["found"] else "does not exist",
 )
 
-QUESTIONS: tuple[Question, ...] = (COUNT, DEPLOYED, ADDRESSES, WHICH_NAME, PORT)
+UNKNOWN_HOST = Prediction(
+    id="09.c",
+    title="A name that the server does not know",
+    prompt="The publisher's server serves books.example alone. Which HTTP status does api get for http://catalogue?",
+    form=Form("number"),
+    setup=lambda seed: Case(_publisher(bookshop())),
+    truth=lambda case: case.cluster.copy().request("shop/api", "http://catalogue").answer.status,
+)
+
+QUESTIONS: tuple[Question, ...] = (COUNT, DEPLOYED, UNKNOWN_HOST, ADDRESSES, WHICH_NAME, PORT, SAYING)

@@ -65,4 +65,18 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
         _NOTEBOOK,
         "A name for a name",
     ),
+    Misconception(
+        "external-name-changes-host",
+        "Through an ExternalName the server is asked by its own name.",
+        "The Host header holds what the client typed. DNS changes addresses, not requests.",
+        _NOTEBOOK,
+        "What the client says",
+    ),
+    Misconception(
+        "certificate-follows-the-cname",
+        "TLS checks the certificate against the name at the end of the CNAME.",
+        "The client checks it against the name that it asked for, and sends that name in the handshake.",
+        _NOTEBOOK,
+        "What the client says",
+    ),
 )
