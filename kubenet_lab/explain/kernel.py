@@ -342,6 +342,8 @@ PHRASES: dict[str, Phrase] = {
     "route.none": Phrase(_short("label", " has no route to {packet_dst}"), "No prefix in the routing table matches, and there is no default route: the program gets {errno} at once.", "ip route",
                          measured(f"{_KERNEL}: ENETUNREACH without a route")),
     "route.refused": Phrase(_short("label", "'s route refuses {packet_dst}"), "The matching route says so: the program gets {errno} at once.", "ip route get {packet_dst}", documented("ip-route(8)")),
+    "route.no_device": Phrase(_short("label", " does not know on which device {packet_dst} is"), "A link-local address is on every link, and none is named: the program gets {errno} at once.",
+                                "ip -6 route get {packet_dst}", documented("Linux tcp_v6_connect, __ip6_datagram_connect")),
     "route.unreachable": Phrase("{host} has no way to {packet_dst}", "No route leads on from here, so {host} answers with an ICMP error.", "ip route get {packet_dst}",
                                 measured(f"{_KERNEL}: unreachable and prohibit routes")),
     "route.blackhole": Phrase(_swallow_title, _swallow, "ip route get {packet_dst}",

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from ..errors import KubenetError
 from ..trace import Phase, Verdict
 from . import l2, sockets  # noqa: F401  (their stages register themselves)
+from .address import prefix
 from .background import catch_up
 from .chance import kernel_share
 from .flight import Flight, Timer, Trail
@@ -117,10 +118,13 @@ def put(net: Network, state: State, q: Question, *, script: Script | None = None
     packet = Packet(src or q.source or "0.0.0.0", q.dst, q.protocol, Udp(sport, q.port), ttl=q.ttl)
     if route is not None and route.type == "broadcast":
         problem = "ENETUNREACH" if q.protocol == "TCP" else "EACCES"  # tcp_v4_connect, __ip4_datagram_connect
+    code = "route.none" if route is None else "route.refused"
+    if q.dst in prefix("fe80::/10"):
+        problem, code = "EINVAL", "route.no_device"  # tcp_v6_connect, __ip6_datagram_connect: no scope id
     if problem:
         f = w.note(
             Flight("output", q.ns, "", packet),
-            "route.none" if route is None else "route.refused",
+            code,
             entry=route,
             failed=True,
             errno=problem,

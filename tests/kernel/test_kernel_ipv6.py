@@ -73,3 +73,9 @@ def test_no_route_and_no_forwarding(lab):
     assert lab("a", "fd00:2::2").verdict == "delivered"
     lab.net.namespaces["r"].set_sysctl("net.ipv6.conf.all.forwarding", 0)
     assert lab("a", "fd00:2::2").verdict == "timeout"
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP", "ICMP"])
+def test_a_link_local_address_needs_a_device(lab, protocol):
+    """Measured on Linux 6.18: EINVAL from connect(), whether the address is one's own, a neighbour's or nobody's."""
+    assert lab("a", "fe80::1", 80, protocol).error == "EINVAL"

@@ -226,6 +226,22 @@ def test_what_the_kernel_showed() -> None:
     assert outside == {"10.244.0.1", "10.244.0.0"}, "masquerade takes the address of the interface it goes out by"
 
 
+def test_a_packet_without_a_device_has_index_zero_and_no_name() -> None:
+    """Measured on Linux 6.18: what a node sends has no `iif`; a comparison that is turned round holds for it, others do not."""
+    rules = {
+        'iif != "lo"': True, 'iif "lo"': False, 'iifname != "eth0"': True, 'iifname "e*"': False, 'iifname != "e*"': True,
+        'iifname { "lo", "eth0" }': False, 'iifname != { "lo", "eth0" }': True,
+    }  # fmt: skip
+    node = small().node("worker-1")
+    node.run("nft add table inet t")
+    node.run("nft add chain inet t o '{ type filter hook output priority 0 ; }'")
+    for rule in rules:
+        node.run(f"nft 'add rule inet t o {rule} counter'")
+    node.run("ping -c 1 127.0.0.1")
+    counted = [line.split() for line in node.run("nft list table inet t").splitlines() if "packets" in line]
+    assert [words[words.index("packets") + 1] != "0" for words in counted] == list(rules.values())
+
+
 def test_affinity_holds_until_its_time_is_over() -> None:
     affinity = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 100}}}
     cluster = small(**affinity)

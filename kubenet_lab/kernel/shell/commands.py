@@ -139,7 +139,8 @@ def _address(k: Link, a: Address) -> str:
     scope = f" scope {a.scope}" if a.scope != _usual_scope(a) else ""
     route = "" if a.prefixroute else " noprefixroute"
     nodad = " nodad" if a.family == 6 else ""
-    return f"ip addr add {a}{brd} dev {k.name}{scope}{route}{nodad}"
+    verb = "replace" if a.family == 6 and a.scope == "link" else "add"  # a kernel may have made the link-local one itself
+    return f"ip addr {verb} {a}{brd} dev {k.name}{scope}{route}{nodad}"
 
 
 def _usual_scope(a: Address) -> str:
