@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-#: cases of a suite whose cases are whole networks of namespaces; the others get EACH
+#: cases of a suite whose cases are whole networks of namespaces, or single connections; the others get EACH
 FULL = {
     "tests/cluster/test_cluster_random_twins.py": 60,
     "tests/kernel_lab/test_kernel_lab_random.py": 500,
@@ -32,7 +32,8 @@ FULL = {
     "tests/cni/test_cni_macvlan_real.py": 100,
     "tests/cni/test_cni_chains_real.py": 100,
     "tests/policy/test_policy_real_kernel.py": 20,
-    "tests/services/test_services_random_twins.py": 40,
+    "tests/services/test_services_random_twins.py": 500,
+    "tests/services/test_services_chi_square.py": 10_000,
     "tests/policy/test_policy_on_the_machine.py": 200,
 }
 EACH = 200

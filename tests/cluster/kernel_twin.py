@@ -6,27 +6,22 @@ namespaces of its own, asks, and prints the answers. Nothing is published under 
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import json
-import os
 import re
 import selectors
 import socket
+import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
+from tests.cluster.twin_many import WAIT, ask_many, inside, opened
 from tests.kernel_lab.netns import Space
 
 #: (namespace, protocol, address, port; for ICMP the payload's size instead)
 Question = tuple[str, str, str, int]
-#: longer than three ARP requests
-WAIT = 4.0
 
 
 def describe(network: Any, questions: list[Question]) -> dict[str, Any]:
@@ -49,7 +44,7 @@ def describe(network: Any, questions: list[Question]) -> dict[str, Any]:
             "nft": ns.nft.ruleset(),
             "ipsets": ns.ipsets.save() if ns.ipsets else "",
             "bridge_nf": [ns.sysctl(f"net.bridge.bridge-nf-call-{t}") for t in ("iptables", "ip6tables")],
-            "announced": [[dev, ip] for dev, ip in ns.announced if ":" not in ip],
+            "announced": [[dev, ip] for dev, ip in ns.announced],
             "listen": [[k.protocol, k.port, k.owner] for k in ns.listeners if not k.address],
         }
     return {"spaces": spaces, "veths": veths, "children": children, "wires": wires, "questions": questions}
@@ -71,23 +66,21 @@ class Servers:
             s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         s.setblocking(False)
         if protocol == "TCP":
-            s.listen(64)
+            s.listen(1024)
         self.selector.register(s, selectors.EVENT_READ, (protocol, owner))
 
-    def answer_arp(self, space: Space, dev: str, ip: str) -> None:
-        """As a program with a raw socket does for an address that is none of its machine's (RFC 826)."""
+    def answer_for(self, space: Space, dev: str, ip: str) -> None:
+        """As a program with a raw socket does for an address that is none of its machine's (RFC 826, RFC 4861)."""
         with space:
-            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
-            s.bind((dev, 0x0806))
-        mine, wanted = s.getsockname()[4], socket.inet_aton(ip)
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD if ":" in ip else 0x0806))
+            s.bind((dev, 0x86DD if ":" in ip else 0x0806))
+        mine = s.getsockname()[4]
+        answer = advertisement if ":" in ip else arp_reply
 
         def serve() -> None:
             while True:
-                frame = s.recv(2048)
-                arp = frame[14:42]
-                if arp[6:8] == b"\x00\x01" and arp[24:28] == wanted:
-                    asker = arp[8:18]
-                    s.send(asker[:6] + mine + b"\x08\x06" + arp[:6] + b"\x00\x02" + mine + wanted + asker)
+                if reply := answer(s.recv(2048), mine, ip):
+                    s.send(reply)
 
         threading.Thread(target=serve, daemon=True).start()
 
@@ -109,21 +102,32 @@ class Servers:
                     continue
 
 
+def arp_reply(frame: bytes, mine: bytes, ip: str) -> bytes:
+    """The answer to a request for `ip`; nothing to other frames."""
+    arp, wanted = frame[14:42], socket.inet_aton(ip)
+    if arp[6:8] != b"\x00\x01" or arp[24:28] != wanted:
+        return b""
+    asker = arp[8:18]
+    return asker[:6] + mine + b"\x08\x06" + arp[:6] + b"\x00\x02" + mine + wanted + asker
+
+
+def advertisement(frame: bytes, mine: bytes, ip: str) -> bytes:
+    """The neighbour advertisement that answers a solicitation for `ip`; nothing to other frames."""
+    head, body, wanted = frame[14:54], frame[54:], socket.inet_pton(socket.AF_INET6, ip)
+    if head[6] != socket.IPPROTO_ICMPV6 or body[:1] != b"\x87" or body[8:24] != wanted:
+        return b""
+    asker = head[8:24]
+    said = b"\x88\0\0\0" + b"\x60\0\0\0" + wanted + b"\x02\x01" + mine  # solicited, override; the target's link-layer address
+    total = sum(struct.unpack("!36H", wanted + asker + struct.pack("!II", len(said), socket.IPPROTO_ICMPV6) + said))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    said = said[:2] + struct.pack("!H", ~total & 0xFFFF) + said[4:]
+    header = b"\x60\0\0\0" + struct.pack("!HBB", len(said), socket.IPPROTO_ICMPV6, 255) + wanted + asker
+    return frame[6:12] + mine + b"\x86\xdd" + header + said
+
+
 def _answer(owner: str, peer: tuple[Any, ...]) -> bytes:
     return json.dumps([owner, peer[0].removeprefix("::ffff:")]).encode()
-
-
-@contextmanager
-def inside(space: Space) -> Iterator[None]:
-    """This thread in that namespace (`with space:` is for one thread at a time)."""
-    back = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.setns(space.fd, 0x40000000) == 0
-    try:
-        yield
-    finally:
-        assert libc.setns(back, 0x40000000) == 0
-        os.close(back)
 
 
 def ask(space: Space, protocol: str, dst: str, port: int) -> list[str]:
@@ -143,39 +147,12 @@ def ask(space: Space, protocol: str, dst: str, port: int) -> list[str]:
 
 def _exchange(space: Space, protocol: str, dst: str, port: int) -> bytes:
     """What a server says to a new socket. Raises OSError, TimeoutError after WAIT seconds of silence."""
-    six = ":" in dst
-    with inside(space):
-        s = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
-    with s:
+    with opened(space, protocol, dst) as s:
         s.settimeout(WAIT)
-        if protocol == "UDP":  # IP_RECVERR, IPV6_RECVERR: else a UDP socket hears only of errors that end all hope (icmp_err_convert)
-            s.setsockopt(*((socket.IPPROTO_IPV6, 25) if six else (socket.IPPROTO_IP, 11)), 1)
         s.connect((dst, port))
         if protocol == "UDP":
             s.send(b"?")
         return s.recv(4096)
-
-
-def ask_many(space: Space, protocol: str, dst: str, port: int, times: int) -> list[list[str]]:
-    """[verdict, errno's name or who answered, whom it saw] of so many new connections, one after the other.
-
-    Silence is waited for once, or twice where others were answered; errors that come alone are not asked for often: ICMP has a rate.
-    """
-    found: list[list[str]] = []
-
-    def enough() -> bool:
-        kinds = [a[0] for a in found]
-        alone = len(set(kinds)) == 1
-        return len(found) == times or kinds.count("timeout") == (1 if alone else 2) or (alone and kinds.count("error") == 3)
-
-    while not enough():
-        try:
-            found.append(["delivered", *json.loads(_exchange(space, protocol, dst, port))])
-        except TimeoutError:
-            found.append(["timeout", "", ""])
-        except OSError as e:
-            found.append(["error", errno.errorcode.get(e.errno or 0, str(e)), ""])
-    return found
 
 
 def ping(space: Space, dst: str, size: int) -> str:
@@ -198,8 +175,8 @@ def build(spec: dict[str, Any]) -> dict[str, Space]:
     spaces = {id: Space(id) for id in spec["spaces"]}
     home = Space("wires")
     for id, space in spaces.items():
-        for key, value in (("net.ipv4.conf.all.rp_filter", 0), ("net.ipv4.conf.default.rp_filter", 0), ("net.ipv4.icmp_ratelimit", 0),
-                           ("net.ipv6.icmp.ratelimit", 0)):  # fmt: skip
+        for key, value in (("net.ipv4.conf.all.rp_filter", 0), ("net.ipv4.conf.default.rp_filter", 0), ("net.ipv4.icmp_ratemask", 0),
+                           ("net.ipv6.icmp.ratemask", "127"), ("net.ipv6.conf.default.accept_dad", 0)):  # fmt: skip
             space.sysctl(key, value)
         for table, on in zip(("iptables", "ip6tables"), spec["spaces"][id]["bridge_nf"], strict=True):
             space.sysctl(f"net.bridge.bridge-nf-call-{table}", on)
@@ -236,16 +213,12 @@ def main() -> None:
         for protocol, port, owner in spec["spaces"][id]["listen"]:
             servers.listen(space, protocol, port, owner)
         for dev, ip in spec["spaces"][id]["announced"]:
-            servers.answer_arp(space, dev, ip)
+            servers.answer_for(space, dev, ip)
     with ThreadPoolExecutor(8) as pool:  # most of the time they wait
         answers = list(pool.map(lambda q: ask(spaces[q[0]], *q[1:]), spec["questions"]))
-    sources = {q[0] for q in spec.get("often", ())}  # one source asks one thing after the other: what one remembers, the next one meets
-    with ThreadPoolExecutor(max(1, len(sources))) as pool:
-        def in_turn(src: str) -> list[list[list[str]]]:
-            return [ask_many(spaces[src], *q[1:]) for q in spec["often"] if q[0] == src]
-
-        many = {src: iter(found) for src, found in zip(sources, pool.map(in_turn, sources), strict=True)}
-    often = [next(many[q[0]]) for q in spec.get("often", ())]
+    asked = spec.get("often", ())
+    with ThreadPoolExecutor(max(1, len(asked))) as pool:
+        often = list(pool.map(lambda q: ask_many(spaces[q[0]], *q[1:]), asked))
     paths = [ttl_path(spaces[ns], dst) for ns, dst in spec.get("paths", ())]
     json.dump({"answers": answers, "paths": paths, "often": often}, sys.stdout)
 

@@ -13,11 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.kernel_lab.real import why_not
-from tests.services.service_twins import compared, draw, expected
+from tests.services.service_draw import FEATURES, draw
+from tests.services.service_twins import compared, expected
 
 pytestmark = pytest.mark.kernel
 
 MODES = ("iptables", "nftables")
+#: clusters in CI, for each mode; 14 questions each
+SHARE = 16
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,8 +33,8 @@ def namespaces(require_that: Callable[..., None]) -> None:
 def test_random_services_and_their_twins(mode: str, cases: Callable[[int], int], seed: int) -> None:
     differ: list[str] = []
     drawn: Counter[str] = Counter()
-    share = cases(4)
-    with ThreadPoolExecutor(4) as pool:  # the twins are processes of their own, which wait most of the time
+    share = cases(SHARE)
+    with ThreadPoolExecutor(6) as pool:  # the twins are processes of their own, which wait most of the time
         for first in range(0, share, 100):
             drawn_cases = [draw(seed * 10_000 + i, mode) for i in range(first, min(first + 100, share))]
             lab = [expected(case) for case in drawn_cases]
@@ -39,6 +42,10 @@ def test_random_services_and_their_twins(mode: str, cases: Callable[[int], int],
                 head = f"case {i}: {case.cluster.pod_network} {case.cluster.proxy}"
                 differ += [f"{head}\n  {text}" for text in found]
                 drawn += case.drawn
-    print(dict(drawn))
+    asked = drawn["TCP"] + drawn["UDP"] + drawn["ICMP"]
+    print(f"{mode}, seed {seed}: {share} clusters, {asked} questions of a client and an address, {len(differ)} differences")
+    print(f"{mode} drew: {', '.join(f'{name} {count}' for name, count in sorted(drawn.items()))}")
     assert not differ, "\n".join(differ)
-    assert drawn["delivered"] and drawn["error"] and drawn["timeout"]
+    assert drawn["delivered"] and drawn["error ECONNREFUSED"] and drawn["timeout"]
+    if share >= 100:
+        assert not [f for f in FEATURES if not drawn[f]], "never drawn"
