@@ -118,13 +118,26 @@ class NodeSpec(_View):
     unschedulable: bool = False
 
 
+class Condition(_View):
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+
+
 class NodeStatus(_View):
     addresses: list[NodeAddress] = []
+    allocatable: dict[str, Any] = {}
+    conditions: list[Condition] = []
 
 
 class Node(Object):
     spec: NodeSpec = msgspec.field(default_factory=NodeSpec)
     status: NodeStatus = msgspec.field(default_factory=NodeStatus)
+
+    @property
+    def ready(self) -> bool:
+        """Unless it says that it is not: nodes of manifests seldom say anything."""
+        return all(c.status == "True" for c in self.status.conditions if c.type == "Ready")
 
 
 class ContainerPort(_View):
@@ -189,12 +202,6 @@ class PodSpec(_View):
 
 class PodIP(_View):
     ip: str = ""
-
-
-class Condition(_View):
-    type: str = ""
-    status: str = ""
-    reason: str = ""
 
 
 class PodStatus(_View):

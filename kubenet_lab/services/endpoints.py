@@ -19,13 +19,13 @@ from .mirroring import CONTROLLER as MIRRORING
 from .mirroring import mirrored
 from .slice_documents import HEADLESS, MANAGED_BY, RESERVED, SERVICE_NAME, chunks, owner, slice_document
 from .target_port import find_port
+from .topology_hints import ZONE, add_hints, asks_for_hints, counted, cpu_ratios
 
 __all__ = ["CONTROLLER", "EndpointChanges", "address_types", "desired", "selects", "slices"]
 
 Document = dict[str, Any]
 
 CONTROLLER = "endpointslice-controller.k8s.io"
-ZONE = "topology.kubernetes.io/zone"
 MAX_ENDPOINTS = 100
 CLOSE = ("PreferClose", "PreferSameZone", "PreferSameNode")
 
@@ -92,7 +92,7 @@ def _endpoint(service: Service, pod: Pod, addresses: list[str], zone: str) -> Do
     if zone:
         endpoint["zone"] = zone
     distribution = service.spec.traffic_distribution
-    if distribution in CLOSE and endpoint["conditions"]["ready"]:
+    if distribution in CLOSE and endpoint["conditions"]["ready"] and not asks_for_hints(service.metadata.annotations):
         hints: Document = {}
         if zone:
             hints["forZones"] = [{"name": zone}]
@@ -137,8 +137,11 @@ def desired(
             if addresses := _addresses(pod, address_type):
                 zone = node.labels.get(ZONE, "") if node else ""
                 groups.setdefault(_ports(service, pod), []).append(_endpoint(service, pod, addresses, zone))
+        order = sorted(groups.items(), key=lambda g: [[v for _, v in port[:3]] for port in g[0]])
+        if asks_for_hints(service.metadata.annotations):
+            add_hints([e for _, endpoints in order for e in endpoints], cpu_ratios(nodes.values()))
         # a Service that selects nothing still has one slice, an empty one
-        for ports, endpoints in sorted(groups.items(), key=lambda g: [[v for _, v in port[:3]] for port in g[0]]) or [((), [])]:
+        for ports, endpoints in order or [((), [])]:
             for i, part in enumerate(list(chunks(endpoints, max_endpoints)) or [[]]):
                 what = f"{service.key}|{address_type}|{ports!r}|{i}"
                 listed = [dict(p) for p in ports]
@@ -206,10 +209,9 @@ def _left_alone(snapshot: Snapshot, slice_: EndpointSlice) -> bool:
 
 
 def _unknown_hints(service: Service, nodes: Mapping[str, Node]) -> str:
-    """Topology-aware hints share endpoints between zones by their nodes' CPUs, which the lab does not know."""
-    annotations = service.metadata.annotations
-    mode = annotations.get("service.kubernetes.io/topology-aware-hints", annotations.get("service.kubernetes.io/topology-mode", ""))
-    zones = {n.labels.get(ZONE) for n in nodes.values()}
-    if mode in ("Auto", "auto") and len(zones) > 1 and None not in zones:
-        return f"Service {service.key}: topology mode {mode} is not modelled, its generated EndpointSlices carry no hints"
+    """Hints of this kind share the endpoints between zones by their nodes' CPUs, which every real node has."""
+    among = counted(nodes.values())
+    zones = {n.labels.get(ZONE, "") for n in among}
+    if asks_for_hints(service.metadata.annotations) and len(zones) > 1 and all(zones) and not all(n.status.allocatable for n in among):
+        return f"Service {service.key}: its endpoints get no hints, for a node has no status.allocatable.cpu to share them by"
     return ""

@@ -160,15 +160,6 @@ def test_mirroring_splits_families():
     assert [s["addressType"] for s in found] == ["IPv4", "IPv6"]
 
 
-def test_topology_mode_says_that_it_is_not_modelled():
-    annotated = service()
-    annotated["metadata"]["annotations"] = {"service.kubernetes.io/topology-mode": "Auto"}
-    zones = [doc("Node", f"node-{i}", namespace="", labels={"topology.kubernetes.io/zone": f"zone-{i}"}) for i in (1, 2)]
-    [note] = slices(snap(annotated, *zones, pod("web-1", "10.244.1.2"))).notes
-    assert "topology mode Auto" in note
-    assert slices(snap(annotated, pod("web-1", "10.244.1.2"))).notes == ()  # without zones there are no hints on a real cluster either
-
-
 def test_duplicate_addresses_count_once():
     """endpointslicecache.go: one address and port in two slices is one endpoint; the one on the proxy's node wins."""
     from kubenet_lab.services import NodeView, categorize
