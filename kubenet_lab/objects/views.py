@@ -402,6 +402,7 @@ class EndpointPort(_View):
     port: int | None = None
     name: str = ""
     protocol: str = "TCP"
+    app_protocol: str | None = None
 
 
 class EndpointSlice(Object):

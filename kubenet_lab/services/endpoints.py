@@ -152,6 +152,8 @@ def desired(
 
 def _same(document: Document, existing: EndpointSlice) -> bool:
     new = msgspec.convert(document, EndpointSlice)
+    if new.labels.get(MANAGED_BY) == MIRRORING and new.metadata.annotations != existing.metadata.annotations:
+        return False
     return (new.address_type, new.endpoints, new.ports, new.labels) == (
         existing.address_type,
         existing.endpoints,

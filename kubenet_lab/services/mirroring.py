@@ -11,7 +11,7 @@ from typing import Any
 
 from ..objects.snapshot import Snapshot
 from ..objects.views import EndpointAddress, Endpoints, Service
-from .slice_documents import MANAGED_BY, RESERVED, SERVICE_NAME, chunks, owner, slice_document
+from .slice_documents import MANAGED_BY, SERVICE_NAME, owner, slice_document
 
 __all__ = ["CONTROLLER", "mirrored"]
 
@@ -20,8 +20,9 @@ Document = dict[str, Any]
 CONTROLLER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
+NOT_COPIED = ("endpoints.kubernetes.io/last-change-trigger-time", "kubectl.kubernetes.io/last-applied-configuration")
 MAX_PER_SUBSET = 1000
-MAX_ENDPOINTS = 1000
+MAX_ENDPOINTS = 1000  # of one family and one list of ports: the rest is in no slice
 
 
 def is_mirrored(endpoints: Endpoints, service: Service | None) -> bool:
@@ -50,21 +51,20 @@ def mirrored(snapshot: Snapshot, settled: Collection[tuple[str, str]], taken: di
         service = snapshot.get(Service, endpoints.name, endpoints.namespace)
         if (endpoints.namespace, endpoints.name) in settled or not is_mirrored(endpoints, service):
             continue
-        groups: dict[tuple[str, tuple[tuple[str, int, str], ...]], list[Document]] = {}
+        groups: dict[tuple[str, tuple[tuple[str, int, str, str], ...]], list[Document]] = {}
         for subset in endpoints.subsets:
-            ports = tuple((p.name, p.port or 0, p.protocol) for p in subset.ports)
+            ports = tuple((p.name, p.port or 0, p.protocol, p.app_protocol or "") for p in subset.ports)
             both = [(a, True) for a in subset.addresses] + [(a, False) for a in subset.not_ready_addresses]
             for address, ready in both[:MAX_PER_SUBSET]:
                 family = "IPv6" if ":" in address.ip else "IPv4"
                 groups.setdefault((family, ports), []).append(_endpoint(address, ready))
-        labels = {k: v for k, v in sorted(endpoints.labels.items()) if k not in RESERVED}
-        labels |= {SERVICE_NAME: endpoints.name, MANAGED_BY: CONTROLLER}
+        labels = {**dict(sorted(endpoints.labels.items())), SERVICE_NAME: endpoints.name, MANAGED_BY: CONTROLLER}
+        notes = {k: v for k, v in endpoints.metadata.annotations.items() if k not in NOT_COPIED}
         owners = owner("Endpoints", endpoints.name, endpoints.metadata.uid)
+        names = taken.setdefault(endpoints.namespace, set())
         for (family, ports), members in sorted(groups.items(), key=lambda g: g[0]):
-            listed = [{"name": n, "port": number, "protocol": protocol} for n, number, protocol in ports]
-            for i, part in enumerate(chunks(members, MAX_ENDPOINTS)):
-                what = f"{endpoints.key}|{family}|{ports!r}|{i}"
-                names = taken.setdefault(endpoints.namespace, set())
-                prefix = f"{endpoints.name}-"
-                documents.append(slice_document(endpoints.namespace, prefix, what, labels, owners, family, part, listed, names))
+            listed = [{"name": n, "port": i, "protocol": protocol} | ({"appProtocol": a} if a else {}) for n, i, protocol, a in ports]
+            what, prefix = f"{endpoints.key}|{family}|{ports!r}", f"{endpoints.name}-"
+            part = members[:MAX_ENDPOINTS]
+            documents.append(slice_document(endpoints.namespace, prefix, what, labels, owners, family, part, listed, names, notes))
     return documents

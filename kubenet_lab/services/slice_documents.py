@@ -42,11 +42,13 @@ def owner(kind: str, name: str, uid: str) -> list[Document]:
 
 def slice_document(
     namespace: str, prefix: str, what: str, labels: Mapping[str, str], owners: list[Document], address_type: str,
-    endpoints: Sequence[Document], ports: Sequence[Document], taken: set[str],
+    endpoints: Sequence[Document], ports: Sequence[Document], taken: set[str], annotations: Mapping[str, str] | None = None,
 ) -> Document:  # fmt: skip
     name = generated_name(prefix, what, taken)
     taken.add(name)
-    metadata = {"name": name, "generateName": prefix, "namespace": namespace, "labels": dict(labels), "ownerReferences": owners}
+    metadata: Document = {"name": name, "generateName": prefix, "namespace": namespace, "labels": dict(labels), "ownerReferences": owners}
+    if annotations:
+        metadata["annotations"] = dict(annotations)
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",

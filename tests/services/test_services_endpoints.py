@@ -139,6 +139,30 @@ def test_mirroring():
     assert slices(snap(service("db", selector={}), endpoints(labels={"team": "data"}), found)).write == ()
 
 
+def test_mirroring_copies_labels_notes_and_protocols():
+    """TestNewEndpointSlice: only two labels are overwritten, two annotations are left out."""
+    left_out = ("endpoints.kubernetes.io/last-change-trigger-time", "kubectl.kubernetes.io/last-applied-configuration")
+    labels = {LABEL: "mine", MANAGED: "me", "service.kubernetes.io/headless": "", "team": "data"}
+    subsets = [{"addresses": [{"ip": "203.0.113.9"}], "ports": [{"name": "h", "port": 80, "appProtocol": "kubernetes.io/h2c"}]}]
+    subject = endpoints(labels=labels, annotations={"note": "x", **dict.fromkeys(left_out, "y")}, subsets=subsets)
+    [found] = slices(snap(service("db", selector={}), subject)).write
+    assert found["metadata"]["labels"] == {**labels, LABEL: "db", MANAGED: "endpointslicemirroring-controller.k8s.io"}
+    assert found["metadata"]["annotations"] == {"note": "x"}
+    assert found["ports"] == [{"name": "h", "port": 80, "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"}]
+    assert slices(snap(service("db", selector={}), subject, found)).write == ()
+    [again] = slices(snap(service("db", selector={}), endpoints(labels=labels, subsets=subsets), found)).write
+    assert "annotations" not in again["metadata"] and again["metadata"]["name"] == found["metadata"]["name"]
+
+
+def test_mirroring_stops_at_a_thousand():
+    """TestReconcile, with a subset of too many and two subsets of the same ports (maxEndpointsPerSubset)."""
+    many = [{"ip": f"203.0.{i // 250}.{i % 250 + 1}"} for i in range(1500)]
+    subsets = [{"addresses": many[:600], "notReadyAddresses": many[600:], "ports": [{"port": 80}]}, {"addresses": [{"ip": "198.51.100.1"}],
+               "ports": [{"port": 80}]}]  # fmt: skip
+    [found] = slices(snap(service("db", selector={}), endpoints(subsets=subsets))).write
+    assert [e["conditions"]["ready"] for e in found["endpoints"]] == [True] * 600 + [False] * 400
+
+
 @pytest.mark.parametrize(
     ("others", "subject"),
     [
