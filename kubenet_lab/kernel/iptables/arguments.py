@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...errors import NotModelled
 from .extension import Env, Extension, Match, Opt, Value, check_given
 from .match_place import check_interface
 from .matches import find_match, protocol_match
 from .spec import Header, Spec
-from .target_registry import STANDARD, find_target
+from .target_registry import STANDARD, check_chain_name, find_target
 from .targets import Jump, Standard, Target
 from .values import Bad, integer, network, protocol_number
 
@@ -36,7 +37,7 @@ _COMMANDS = "ADCIRLSFZNXEP"
 # which of the rule options each command takes (generic_opt_check)
 _RULE = frozenset("sdpjiofvc")
 _TAKES = {
-    "A": _RULE, "I": _RULE, "D": _RULE, "R": _RULE, "C": _RULE - {"c"}, "L": frozenset("nvx0"), "S": frozenset("v"),
+    "A": _RULE, "I": _RULE, "D": _RULE - {"c"}, "R": _RULE, "C": _RULE - {"c"}, "L": frozenset("nvx0"), "S": frozenset("v"),
     "F": frozenset("v"), "Z": frozenset("v"), "N": frozenset("v"), "X": frozenset("v"), "E": frozenset("v"), "P": frozenset("vc"),
 }  # fmt: skip
 
@@ -73,12 +74,17 @@ def parse(words: Sequence[str], family: int, backend: str = "nft", in_restore: s
 
     Raises Bad, or NotModelled for an extension that is left out.
     """
-    return _Parser(words, family, backend, in_restore).run()
+    try:
+        return _Parser(words, family, backend, in_restore).run()
+    except Bad:
+        # of several faults the tool names the first it meets, and it reads an option's value where it stands
+        _Parser(words, family, backend, in_restore, at_once=True).run()
+        raise
 
 
 class _Parser:
-    def __init__(self, words: Sequence[str], family: int, backend: str, in_restore: str):
-        self.words, self.family, self.backend, self.in_restore = words, family, backend, in_restore
+    def __init__(self, words: Sequence[str], family: int, backend: str, in_restore: str, at_once: bool = False):
+        self.words, self.family, self.backend, self.in_restore, self.at_once = words, family, backend, in_restore, at_once
         self.i = 0
         self.invert = False
         self.seen: dict[str, str] = {}  # option letter -> as an error names it
@@ -161,8 +167,18 @@ class _Parser:
         if option.canonical in loaded.given:
             raise loaded.cls.given_twice(option)
         if self.invert and not option.invert:
-            raise Bad(f'{loaded.cls.NAME}: option "--{option.canonical}" cannot be inverted.\n')
+            raise loaded.cls.not_inverted(option)
         loaded.given[option.canonical] = Value(tuple(args), self.invert)
+        if self.at_once:
+            for given in (loaded.given, {option.canonical: loaded.given[option.canonical]}):
+                try:
+                    loaded.cls.build(given, self._env())
+                    break
+                except (LookupError, StopIteration, NotModelled):  # what else it needs is not there yet
+                    pass
+
+    def _env(self) -> Env:
+        return Env(self.family, self.header.get("protocol", 0), self.header.get("protocol_inverted", False), self.backend)
 
     def _find(self, name: str) -> str | tuple[_Loaded, Opt] | None:
         """An option by its name or an unambiguous beginning of it: the tool's own first, then the latest extension's."""
@@ -258,7 +274,7 @@ class _Parser:
             if not self._has_argument():
                 raise Bad("-E requires old-chain-name and new-chain-name" if letter == "E" else "-P requires a chain and a policy")
             f["name"] = self._argument("")
-            if letter == "E":
+            if letter == "E" and self.backend == "legacy":
                 check_chain_name(f["name"], clash=False)
 
     def _number(self, text: str) -> int:
@@ -270,8 +286,8 @@ class _Parser:
     def _option(self, letter: str, value: str, word: str) -> None:
         slot = "j" if letter == "g" else letter
         if slot in self.seen and slot != "v":
-            raise Bad(f"multiple -{letter} flags not allowed" if letter != "0" else "multiple --line-numbers flags not allowed")
-        self.seen[slot] = f"-{letter}" if letter != "0" else "--line-numbers"
+            raise Bad(f"multiple -{letter} flags not allowed")
+        self.seen[slot] = f"-{letter}"
         if self.invert and letter not in "sdpiof":
             raise Bad(f"cannot have ! before {self.seen[slot]}")
         h = self.header
@@ -357,6 +373,10 @@ class _Parser:
                 raise Bad(f"Can't use -i with {chain}\n")
             sources, dests = self._networks("s"), self._networks("d")
             header = Header(**self.header)
+            for m in self.matches if self.backend == "nft" else ():
+                native = m.given and m.cls.NAME in ("tcp", "udp") and "tcp-option" not in m.given
+                if native and m.cls.PROTOCOLS and header.protocol not in m.cls.PROTOCOLS:
+                    raise Bad(f"{m.cls.NAME.upper()} match requires '-p {m.cls.NAME}'")
             specs = tuple(Spec(replace(header, source=s, dest=d), tuple(matches), target) for s, d in itertools.product(sources, dests))
         return Command(**{**f, "specs": specs})
 
@@ -368,24 +388,9 @@ class _Parser:
         return [network(text, self.family) for text in texts]
 
     def _build(self, loaded: _Loaded) -> Any:
-        cls, given, h = loaded.cls, loaded.given, self.header
-        env = Env(self.family, h.get("protocol", 0), h.get("protocol_inverted", False), self.backend)
+        cls, given, env = loaded.cls, loaded.given, self._env()
         cls.check(given, env)
         check_given(cls, given)
-        if given and self.backend == "nft" and cls.NAME in ("tcp", "udp") and cls.PROTOCOLS and env.protocol not in cls.PROTOCOLS:
-            raise Bad(f"{cls.NAME.upper()} match requires '-p {cls.NAME}'")
         built = cls.build(given, env)
         assert isinstance(built, (Match, Target))
         return built
-
-
-def check_chain_name(name: str, clash: bool = True) -> None:
-    """What -N refuses. Raises Bad."""
-    from .target_registry import LEFT_OUT, TARGETS
-
-    if len(name) > 28:
-        raise Bad(f"chain name `{name}' too long (must be under 29 chars)")
-    if clash and (name in STANDARD or name in TARGETS or name in LEFT_OUT):
-        raise Bad("chain name may not clash with target name")
-    if any(c.isspace() for c in name):
-        raise Bad(f"Invalid chain name `{name}'")

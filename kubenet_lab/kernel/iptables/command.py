@@ -170,15 +170,14 @@ def _change(
     rules: Ruleset, program: str, head: str, command: Command, table: str, counters: Counts, origin: str
 ) -> str:  # fmt: skip
     draft = rules.draft(table)
-    operation = {"A": "RULE_APPEND", "I": "RULE_INSERT", "R": "RULE_REPLACE"}.get(command.action, "")
-    if command.action == "P" and rules.backend == "nft":
+    if rules.backend == "nft" and (command.action == "P" or rules.family == 6):
         command = replace(command, counters=None)  # this kind takes them and forgets them
     said = _said(command, rules.table(table)) if command.verbose else ""
     try:
         draft.apply(command, origin)
-        trouble = draft.problem() if operation else ""
+        trouble = draft.problem() if command.action in ("A", "I", "R") else ""
         if trouble:
-            raise Refused(trouble, operation, command.chain)
+            raise Refused(trouble, *draft.added)
     except Refused as e:
         if e.usage:
             raise usage_error(Bad(e.reason), program, rules.backend) from None
@@ -202,7 +201,8 @@ def _said(command: Command, table: Table) -> str:
         own = [c.name for c in table.ordered if c.policy is None]
         lines = [f"Deleting chain `{n}'" for n in ([command.chain] if command.chain else own)]
     elif command.action == "Z":
-        lines = [f"Zeroing chain `{n}'" for n in ([command.chain] if command.chain else [c.name for c in table.ordered])]
+        there = [c.name for c in table.ordered if c.name not in table.absent]
+        lines = [f"Zeroing chain `{n}'" for n in ([command.chain] if command.chain else there)]
     else:
         lines = []
     return "".join(f"{line}\n" for line in lines)

@@ -59,6 +59,7 @@ class Draft:
         self.added = ("", "")  # the kernel operation and chain of the last rule that was added
         self._old = table
         self.chains: dict[str, _Chain] = {}
+        self.absent: set[str] = set(table.absent) if table is not None else set()
         if table is None:
             self.clear()
         else:
@@ -71,6 +72,7 @@ class Draft:
             n: _Chain(kept[n].policy if n in kept else "ACCEPT", kept[n].uid if n in kept else self._number(), [])
             for n in BUILTIN[self.name]
         }
+        self.absent = set(self.chains) if self.backend == "nft" else set()
 
     def freeze(self) -> Table:
         """The table as a value; chains that did not change stay the same object."""
@@ -81,15 +83,16 @@ class Draft:
             rules = tuple(c.rules)
             same = before is not None and before.policy == c.policy and before.uid == c.uid and before.rules == rules
             chains[name] = before if same and before is not None else Chain(name, c.policy, rules, c.uid)
-        return Table(self.name, self.family, chains)
+        return Table(self.name, self.family, chains, frozenset(self.absent))
 
     def problem(self) -> str:
         return problem(self.name, {n: c.rules for n, c in self.chains.items()}, self.backend)
 
     # --------------------------------------------------------------------------------------------------- commands
-    def chain(self, name: str) -> _Chain:
+    def chain(self, name: str, there: bool = False) -> _Chain:
+        """`there`: a built-in chain that nobody has needed yet does not count."""
         found = self.chains.get(name)
-        if found is None:
+        if found is None or (there and name in self.absent):
             raise Refused(NO_CHAIN)
         return found
 
@@ -99,6 +102,8 @@ class Draft:
             self.check_jump(spec)
             hooks = frozenset({chain} & set(BUILTIN[self.name]))
             trouble = rule_problem(spec, self.name, hooks, self.backend) if self.backend == "nft" else ""
+            if spec.jump in self.absent:
+                trouble = "No such file or directory"
             if trouble:
                 raise Refused(trouble, operation, chain)
 
@@ -106,6 +111,9 @@ class Draft:
         for name in spec.sets:
             if self._sets is not None and self._sets(name) is None:
                 raise Refused(f"Set {name} doesn't exist.\n", usage=True)
+            family = getattr(self._sets(name), "family", 0) if self._sets is not None else 0
+            if family not in (0, self.family):
+                raise Refused(f"The protocol family of set {name} is IPv{family}, which is not applicable.\n", usage=True)
 
     def check_jump(self, spec: Spec) -> None:
         """A jump's chain must exist. The tool looks before the kernel does."""
@@ -129,12 +137,13 @@ class Draft:
         rules = self.chain(chain).rules
         self._check(specs, chain, "RULE_APPEND")
         rules += [self._new(s, chain, origin, counters) for s in specs]
+        self.absent.discard(chain)
         self.added = ("RULE_APPEND", chain)
 
     def check_target_chain(self, chain: str, specs: Sequence[Spec]) -> None:
-        if self.backend == "legacy":  # the target is looked up before the chain
-            for spec in specs:
-                self.check_jump(spec)
+        for spec in specs:  # sets and targets are looked up before the chain
+            self.check_sets(spec)
+            self.check_jump(spec)
         self.chain(chain)
 
     def insert(self, chain: str, number: int, specs: Sequence[Spec], origin: str = "", counters: tuple[int, int] | None = None) -> None:
@@ -142,14 +151,16 @@ class Draft:
         rules = self.chain(chain).rules
         if number > len(rules) + 1:
             raise Refused("Index of insertion too big")
-        self._check(specs, chain, "RULE_INSERT")
+        operation = "RULE_APPEND" if 1 < number == len(rules) + 1 else "RULE_INSERT"  # behind the last one
+        self._check(specs, chain, operation)
         for spec in specs:  # each goes in front of the one before it
             rules.insert(number - 1, self._new(spec, chain, origin, counters))
-        self.added = ("RULE_INSERT", chain)
+        self.absent.discard(chain)
+        self.added = (operation, chain)
 
     def replace(self, chain: str, number: int, spec: Spec, origin: str = "", counters: tuple[int, int] | None = None) -> None:
         self.check_target_chain(chain, [spec])
-        rules = self.chain(chain).rules
+        rules = self.chain(chain, there=True).rules
         if number > len(rules):
             raise Refused("Index of replacement too big")
         self._check([spec], chain, "RULE_REPLACE")
@@ -161,7 +172,9 @@ class Draft:
         for i, rule in enumerate(found.rules if found else ()):
             if rule.spec is spec or rule.spec == spec:
                 return i
-        known = spec.target is None or isinstance(spec.target, Standard)
+        if found is not None and self.backend == "legacy" and spec.jump in BUILTIN[self.name]:
+            raise Refused("Invalid argument")
+        known = found is None or spec.target is None or isinstance(spec.target, Standard)
         raise Refused(BAD_RULE if known or self.backend == "nft" else NO_CHAIN)
 
     def delete(self, chain: str, specs: Sequence[Spec]) -> None:
@@ -172,7 +185,7 @@ class Draft:
             del self.chains[chain].rules[i]
 
     def delete_number(self, chain: str, number: int) -> None:
-        rules = self.chain(chain).rules
+        rules = self.chain(chain, there=True).rules
         if number > len(rules):
             raise Refused("Index of deletion too big")
         del rules[number - 1]
@@ -183,9 +196,10 @@ class Draft:
             self.check_jump(spec)
             self._find(chain, spec)
 
-    def flush(self, chain: str = "") -> None:
+    def flush(self, chain: str = "", verbose: bool = False) -> None:
         for c in [self.chain(chain)] if chain else self.chains.values():
             c.rules.clear()
+        self.absent -= {chain} if chain else set(self.absent) if verbose else set()
 
     def new_chain(self, name: str) -> None:
         if name in self.chains:
@@ -206,9 +220,13 @@ class Draft:
         if name and name in BUILTIN[self.name]:
             if self.backend == "legacy":
                 raise Refused("Invalid argument")
-            if self.chains[name].rules or self.chains[name].policy != "ACCEPT":
+            self.chain(name, there=True)
+            if self.chains[name].rules:
                 raise Refused("Device or resource busy", "CHAIN_DEL", name)
-            raise Refused(NO_CHAIN)
+            if self.chains[name].policy != "ACCEPT":
+                raise Refused("Directory not empty")
+            self.absent.add(name)
+            return
         if name:
             self.chain(name)
         going = [name] if name else own
@@ -220,13 +238,15 @@ class Draft:
             raise Refused("Too many links" if busy[-1] in jumps else "Directory not empty")
         for n in going:
             del self.chains[n]
+        if self.backend == "nft" and not name:  # and built-in chains that do nothing
+            self.absent |= {n for n, c in self.chains.items() if n in BUILTIN[self.name] and not c.rules and c.policy == "ACCEPT"}
 
     def rename(self, old: str, new: str) -> None:
         if new in self.chains:
             raise Refused("File exists")
         c = self.chain(old)
         if old in BUILTIN[self.name]:
-            if self.backend == "legacy":
+            if self.backend == "legacy" or old in self.absent:
                 raise Refused(NO_CHAIN)
             raise NotModelled("renaming a built-in chain: iptables 1.8.9 does it, and cannot list the result")
         self.chains = {new if n == old else n: x for n, x in self.chains.items()}
@@ -238,18 +258,21 @@ class Draft:
                     other.rules[i] = replace(rule, spec=replace(rule.spec, target=replace(target, chain=new)))
 
     def policy(self, chain: str, policy: str, counters: tuple[int, int] | None = None) -> None:
+        if self.backend == "nft" and policy not in ("ACCEPT", "DROP"):
+            raise Refused("Bad policy name")
         if chain not in BUILTIN[self.name]:
             raise Refused("Bad built-in chain name")
         if policy not in ("ACCEPT", "DROP"):
             raise Refused("Bad policy name")
         self.chains[chain].policy = policy
+        self.absent.discard(chain)
         if counters:
             self.counters[self.chains[chain].uid] = counters
 
     def zero(self, chain: str = "", number: int = 0) -> None:
-        if number and self.backend == "nft" and chain not in self.chains:
+        if number and self.backend == "nft" and (chain not in self.chains or chain in self.absent):
             raise Refused(BAD_RULE)
-        chosen = [self.chain(chain)] if chain else list(self.chains.values())
+        chosen = [self.chain(chain, there=True)] if chain else list(self.chains.values())
         if number:
             rules = chosen[0].rules
             if number > len(rules):
@@ -278,7 +301,7 @@ class Draft:
             case "C":
                 self.check(chain, c.specs)
             case "F":
-                self.flush(chain)
+                self.flush(chain, c.verbose)
             case "N":
                 self.new_chain(chain)
             case "X":

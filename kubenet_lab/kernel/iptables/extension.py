@@ -84,7 +84,11 @@ class Extension:
 
     @classmethod
     def given_twice(cls, option: Opt) -> Bad:
-        return Bad(f'{cls.NAME}: option "--{option.name}" can only be used once.\n')
+        return Bad(f'{cls.NAME}: option "--{option.canonical}" can only be used once.\n')
+
+    @classmethod
+    def not_inverted(cls, option: Opt) -> Bad:
+        return Bad(f'{cls.NAME}: option "--{option.canonical}" cannot be inverted.\n')
 
     def save(self) -> str:
         """The options as iptables-save prints them, without `-m NAME`."""

@@ -19,23 +19,24 @@ EINVAL, ELOOP, EMLINK, ERANGE = "Invalid argument", "Too many levels of symbolic
 ENOTSUP, ENOENT = "Operation not supported", "No such file or directory"
 NFT_DEPTH = 16
 
-def rule_problem(spec: Spec, table: str, hooks: frozenset[str], backend: str) -> str:
-    """Why the kernel refuses this rule where these hooks reach it, or ""."""
+def rule_problem(spec: Spec, table: str, hooks: frozenset[str], backend: str, own: frozenset[str] | None = None) -> str:
+    """Why the kernel refuses this rule where these hooks reach it, or "". `own`: what an extension is told of them, if that is less."""
     header = spec.header
     nothing = (header.source_inverted and not header.source[1]) or (header.dest_inverted and not header.dest[1])
     if nothing and backend == "nft":
         return EINVAL
-    if spec.jump in BUILTIN[table]:
-        return EINVAL if backend == "legacy" else ENOTSUP
+    if spec.jump in BUILTIN[table] and backend == "legacy":
+        return EINVAL
     if backend == "nft" and isinstance(spec.target, Standard) and spec.target.verdict == "QUEUE":
         return ENOENT
     for part in spec.limited:
-        if (part.TABLES and table not in part.TABLES) or (part.HOOKS and hooks - part.HOOKS):
+        anywhere = backend == "nft" and part.NAME == "TRACE"  # this kind has an nftables expression for it
+        if (part.TABLES and table not in part.TABLES and not anywhere) or (part.HOOKS and hooks - part.HOOKS):
             return EINVAL
-        native = backend == "nft" and part.NAME in ("tcp", "udp")
+        native = backend == "nft" and part.NAME in ("tcp", "udp") and getattr(part, "option", None) is None
         if part.PROTOCOLS and (header.protocol not in part.PROTOCOLS or (header.protocol_inverted and not native)):
             return EINVAL
-        if part.refuses(hooks, spec, backend):
+        if part.refuses(hooks if own is None else own, spec, backend):
             return EINVAL
     for match in spec.matches:
         if isinstance(match, Limit) and backend == "legacy" and (not match.burst or match.period * match.burst > 0xFFFFFFFF):
@@ -45,7 +46,7 @@ def rule_problem(spec: Spec, table: str, hooks: frozenset[str], backend: str) ->
             each, total = match.period // 1_000_000, match.period * int(match.burst) // 1_000_000
             if total >= 86400 and total % 86400 < each:
                 return ERANGE
-    return ""
+    return ENOTSUP if spec.jump in BUILTIN[table] else ""
 
 
 def problem(table: str, chains: Mapping[str, Sequence[Rule]], backend: str) -> str:
@@ -58,7 +59,9 @@ def problem(table: str, chains: Mapping[str, Sequence[Rule]], backend: str) -> s
     for name, rules in chains.items():
         hooks = frozenset(reached.get(name, ()))
         for rule in rules:
-            trouble = rule_problem(rule.spec, table, hooks, backend)
+            # the nft kind tells an extension of the chain where it stands, not of those that jump there (nft_compat.c)
+            own = frozenset({name} & hooks) if backend == "nft" else hooks
+            trouble = rule_problem(rule.spec, table, hooks, backend, own)
             if trouble:
                 return trouble
     return ""

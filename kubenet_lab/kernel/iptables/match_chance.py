@@ -15,7 +15,7 @@ from ..chance import Weights
 from .context import Context, Place
 from .extension import Env, Given, Match, Opt, Test, number, unmodelled
 from .rates import hash_rate, rate_period, rate_text
-from .values import Bad, address_text, address_value
+from .values import TOO_SHORT, Bad, address_text, address_value, integer
 
 if TYPE_CHECKING:
     from .spec import Spec
@@ -30,7 +30,8 @@ class Statistic(Match):
     NAME: ClassVar[str] = "statistic"
     KEYED: ClassVar[bool] = True
     OPTIONS: ClassVar[tuple[Opt, ...]] = (
-        Opt("mode", mandatory=True), Opt("probability", invert=True), Opt("every", invert=True, also=("packet",)), Opt("packet"),
+        Opt("mode", mandatory=True), Opt("probability", invert=True, excludes=("every", "packet")),
+        Opt("every", invert=True, excludes=("probability",), also=("packet",)), Opt("packet", excludes=("probability",), also=("every",)),
     )  # fmt: skip
 
     mode: str
@@ -42,30 +43,31 @@ class Statistic(Match):
     @classmethod
     def check(cls, given: Given, env: Env) -> None:
         mode = given["mode"].text if "mode" in given else "random"
-        if mode not in ("random", "nth"):
-            raise Bad(f'Bad mode "{mode}"')
         if mode == "random" and "probability" not in given:
             raise Bad("--probability must be specified when using random mode")
-        if mode == "nth" and "every" not in given:
-            if "packet" in given and number(cls, given, "packet"):
-                raise Bad("the --packet p must be 0 <= p <= n-1")
-            raise Bad("--every must be specified when using nth mode")
-        if mode == "nth":
-            number(cls, given, "every", minimum=1)
-        if mode == "nth" and "packet" in given and number(cls, given, "packet") >= number(cls, given, "every", minimum=1):
+        if mode == "nth" and "every" not in given and "packet" not in given:
+            raise Bad("--every and --packet must be specified when using nth mode")
+        every = number(cls, given, "every", minimum=1) if "every" in given else 1
+        if mode == "nth" and "packet" in given and number(cls, given, "packet") >= every:
             raise Bad("the --packet p must be 0 <= p <= n-1")
 
     @classmethod
     def build(cls, given: Given, env: Env) -> Statistic:
-        if given["mode"].text == "random":
+        if "mode" in given and given["mode"].text not in ("random", "nth"):
+            raise Bad(f'Bad mode "{given["mode"].text}"')
+        p = 0.0
+        if "probability" in given:
             try:
                 p = float(given["probability"].text)
             except ValueError:
                 p = -1.0
             if not 0 <= p <= 1:
                 raise Bad('statistic: bad value for option "--probability", or out of range (0-1).\n')
+        every = number(cls, given, "every", minimum=1) if "every" in given else 0
+        packet = number(cls, given, "packet") if "packet" in given else 0
+        if given["mode"].text == "random":
             return cls("random", round(p * 0x80000000), inverted=given["probability"].inverted)
-        return cls("nth", 0, number(cls, given, "every", minimum=1), number(cls, given, "packet"), given["every"].inverted)
+        return cls("nth", 0, every, packet, given["every"].inverted)
 
     @property
     def probability(self) -> Fraction:
@@ -143,7 +145,6 @@ class Recent(Match):
 
     @classmethod
     def build(cls, given: Given, env: Env) -> Recent:
-        action = next(n for n in ("set", "rcheck", "update", "remove") if n in given)
         mask = (1 << (32 if env.family == 4 else 128)) - 1
         if "mask" in given:
             value = address_value(given["mask"].text, env.family)
@@ -151,14 +152,14 @@ class Recent(Match):
                 raise Bad(f'recent: Bad value for "--mask" option: "{given["mask"].text}"')
             mask = value
         name = given["name"].text if "name" in given else "DEFAULT"
-        if len(name) > 199:
-            raise Bad('recent: option "--name" is too long (at most 199 characters)')
+        name = name[:199]
         sides = [n for n in given if n in ("rsource", "rdest")]
+        seconds = number(cls, given, "seconds", minimum=1) if "seconds" in given else 0
+        hits = number(cls, given, "hitcount") if "hitcount" in given else 0
+        action = next(n for n in ("set", "rcheck", "update", "remove") if n in given)
         return cls(
-            env.family, action, name, mask, given[action].inverted,
-            number(cls, given, "seconds", minimum=1) if "seconds" in given else 0, "reap" in given,
-            number(cls, given, "hitcount") if "hitcount" in given else 0, "rttl" in given, sides[-1:] == ["rdest"],
-        )  # fmt: skip
+            env.family, action, name, mask, given[action].inverted, seconds, "reap" in given, hits, "rttl" in given, sides[-1:] == ["rdest"]
+        )
 
     def save(self) -> str:
         words = [f"{'! ' if self.inverted else ''}--{self.action}"]
@@ -275,14 +276,17 @@ _MODES = ("dstip", "dstport", "srcip", "srcport")  # any order on the line
 _SAVED_MODES = ("srcip", "srcport", "dstip", "dstport")
 
 
+_HASH_NUMBERS = ("htable-size", "htable-max", "htable-gcinterval", "htable-expire")
+
+
 @dataclass(frozen=True, slots=True)
 class HashLimit(Match):
     """One token bucket per packet key; rules of one name share the table."""
 
     NAME: ClassVar[str] = "hashlimit"
     OPTIONS: ClassVar[tuple[Opt, ...]] = (
-        Opt("hashlimit-upto", excludes=("hashlimit-above",)), Opt("hashlimit", of="hashlimit-upto"),
-        Opt("hashlimit-above", excludes=("hashlimit-upto",)), Opt("hashlimit-srcmask"), Opt("hashlimit-dstmask"),
+        Opt("hashlimit-upto", invert=True, excludes=("hashlimit-above",)), Opt("hashlimit", invert=True, of="hashlimit-upto"),
+        Opt("hashlimit-above", invert=True, excludes=("hashlimit-upto",)), Opt("hashlimit-srcmask"), Opt("hashlimit-dstmask"),
         Opt("hashlimit-burst"), Opt("hashlimit-htable-size"), Opt("hashlimit-htable-max"), Opt("hashlimit-htable-gcinterval"),
         Opt("hashlimit-htable-expire"), Opt("hashlimit-mode"), Opt("hashlimit-name", mandatory=True),
         Opt("hashlimit-rate-match", 0), Opt("hashlimit-rate-interval"),
@@ -296,6 +300,7 @@ class HashLimit(Match):
     modes: tuple[str, ...]
     masks: tuple[int | None, int | None]  # source and destination prefix lengths
     table: tuple[str, ...] = ()  # hash table options as saved
+    bits: int = 32  # of an address
 
     @classmethod
     def check(cls, given: Given, env: Env) -> None:
@@ -304,32 +309,35 @@ class HashLimit(Match):
 
     @classmethod
     def build(cls, given: Given, env: Env) -> HashLimit:
-        above = "hashlimit-above" in given
+        word = "hashlimit-above" if "hashlimit-above" in given else "hashlimit-upto"
         if "hashlimit-rate-match" in given or "hashlimit-rate-interval" in given:
             raise NotModelled("iptables --hashlimit-rate-match")
-        burst_given = given["hashlimit-burst"].text if "hashlimit-burst" in given else None
-        rate, period, burst, expire = hash_rate(given["hashlimit-above" if above else "hashlimit-upto"].text, burst_given)
+        burst_text = given["hashlimit-burst"].text if "hashlimit-burst" in given else "1"
+        if not integer(burst_text.rstrip("kmb")):
+            raise Bad('bad value for option "--hashlimit-burst", or out of range (1-1000000).')
+        numbers = {w: number(cls, given, f"hashlimit-{w}") for w in _HASH_NUMBERS if f"hashlimit-{w}" in given}
+        bits = 32 if env.family == 4 else 128
+        lengths = [number(cls, given, w, 0xFF) if w in given else bits for w in ("hashlimit-srcmask", "hashlimit-dstmask")]
         modes: set[str] = set()
         if "hashlimit-mode" in given:
-            for word in given["hashlimit-mode"].text.split(","):
-                if word not in _MODES:
-                    raise Bad(f'hashlimit: Bad value for "--hashlimit-mode" option: "{word}"')
-                modes.add(word)
-        table = []
-        for word, default in (("htable-size", 0), ("htable-max", 0), ("htable-gcinterval", 1000), ("htable-expire", expire)):
-            if f"hashlimit-{word}" in given:
-                value = number(cls, given, f"hashlimit-{word}")
-                if value != default:
-                    table.append(f"--hashlimit-{word} {value}")
-        bits = 32 if env.family == 4 else 128
-
-        def mask(word: str) -> int | None:
-            value = number(cls, given, word, bits) if word in given else None
-            return None if value == bits else value
-
-        masks = (mask("hashlimit-srcmask"), mask("hashlimit-dstmask"))
+            for mode in filter(None, given["hashlimit-mode"].text.split(",")):
+                if mode not in _MODES:
+                    raise Bad(f'hashlimit: Bad value for "--hashlimit-mode" option: "{mode}"')
+                modes.add(mode)
+        if "hashlimit-name" in given and not given["hashlimit-name"].text:
+            raise Bad(TOO_SHORT)
+        burst_given = given["hashlimit-burst"].text if "hashlimit-burst" in given else None
+        complaint = f'hashlimit: Bad value for "--{word}" option: "{given[word].text}"'
+        rate, period, burst, expire = hash_rate(given[word].text, burst_given, complaint)
+        usual = {"htable-size": 0, "htable-max": 0, "htable-gcinterval": 1000, "htable-expire": expire}
+        table = [f"--hashlimit-{w} {n}" for w, n in numbers.items() if n != usual[w]]
+        masks = (None if lengths[0] == bits else lengths[0], None if lengths[1] == bits else lengths[1])
         ordered = tuple(m for m in _SAVED_MODES if m in modes)
-        return cls(given["hashlimit-name"].text, above, rate, period, burst, ordered, masks, tuple(table))
+        above = (word == "hashlimit-above") is not given[word].inverted
+        return cls(given["hashlimit-name"].text[:255], above, rate, period, burst, ordered, masks, tuple(table), bits)
+
+    def refuses(self, hooks: frozenset[str], spec: Spec, backend: str) -> bool:
+        return any(length is not None and length > self.bits for length in self.masks)
 
     def _words(self) -> list[str]:
         words = list(self.table)

@@ -29,10 +29,7 @@ class Comment(Match):
 
     @classmethod
     def build(cls, given: Given, env: Env) -> Comment:
-        text = given["comment"].text
-        if len(text.encode()) > 255:
-            raise Bad("COMMENT must be shorter than 256 characters")
-        return cls(text)
+        return cls(given["comment"].text.encode()[:255].decode(errors="ignore"))
 
     def save(self) -> str:
         return f"--comment {quote(self.text)}"
@@ -166,20 +163,27 @@ class SetMatch(Match):
     extra: tuple[str, ...] = ()  # options on the set's own counters, as saved
 
     @classmethod
+    def not_inverted(cls, option: Opt) -> Bad:
+        return Bad(f"--{option.name} {'option' if option.args else 'flag'} cannot be inverted")
+
+    @classmethod
     def check(cls, given: Given, env: Env) -> None:
         if "match-set" not in given:
             raise Bad("You must specify `--match-set' with proper arguments")
 
     @classmethod
     def build(cls, given: Given, env: Env) -> SetMatch:
-        name, flags = given["match-set"].args
-        extra = [f"! --{n}" for n in ("update-counters", "update-subcounters") if n in given]
-        for n, v in given.items():
+        for what in ("packets", "bytes"):
+            if sum(n.startswith(what) for n in given) > 1:
+                raise Bad(f"only one of the --{what}-[eq|lt|gt] is allowed")
+        extra = [f"! --{n}" for n in ("update-counters", "update-subcounters") if n in given and given[n].inverted]
+        for n, v in sorted(given.items(), key=lambda x: x[0][:5] == "bytes"):
             if n[:7] == "packets" or n[:5] == "bytes":
                 value = integer(v.text, (1 << 64) - 1)
                 if value is None:
-                    raise Bad(f"can't parse counter value `{v.text}'")
+                    raise Bad(f"Cannot parse {v.text} as a counter value")
                 extra.append(f"{'! ' if v.inverted else ''}--{n} {value}")
+        name, flags = given["match-set"].args
         return cls(name, set_flags(name, flags), given["match-set"].inverted, "return-nomatch" in given, tuple(extra))
 
     def _words(self) -> list[str]:
@@ -205,6 +209,8 @@ class SetMatch(Match):
 
 
 def check_interface(name: str) -> str:
+    if not name:
+        raise Bad("Empty interface is likely to be undesired")
     if len(name) > 15:
         raise Bad(f"interface name `{name}' must be shorter than IFNAMSIZ (15)")
     return name
@@ -311,8 +317,8 @@ class IpRange(Match):
         def bounds(name: str) -> tuple[int, int, bool] | None:
             if name not in given:
                 return None
-            low, _, high = given[name].text.partition("-")
-            values = [address_value(t, env.family) for t in (low, high or low)]
+            low, dash, high = given[name].text.partition("-")
+            values = [address_value(t, env.family) for t in (low, high if dash else low)]
             if values[0] is None or values[1] is None:
                 raise Bad(f'iprange: Bad value for "--{name}" option: "{low if values[0] is None else high}"')
             return values[0], values[1], given[name].inverted
@@ -400,8 +406,13 @@ class Owner(Match):
                 raise Bad(f'owner: Bad value for "--{name}" option: "{given[name].text}"')
             return first, last, given[name].inverted
 
+        if "suppl-groups" in given and "gid-owner" not in list(given)[: list(given).index("suppl-groups")]:
+            raise Bad('owner: Bad value for "--suppl-groups" option: "you need to use --gid-owner first"')
         exists = given.get("socket-exists")
         return cls(owner("uid-owner"), owner("gid-owner"), not exists.inverted if exists else None, "suppl-groups" in given)
+
+    def refuses(self, hooks: frozenset[str], spec: Spec, backend: str) -> bool:
+        return any(b is not None and b[0] > b[1] for b in (self.uid, self.gid))
 
     def save(self) -> str:
         parts = [f"{'' if self.socket else '! '}--socket-exists"] if self.socket is not None else []

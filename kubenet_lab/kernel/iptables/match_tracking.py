@@ -12,7 +12,7 @@ from ...errors import NotModelled
 from ..address import number as address_number
 from .context import Context, Place
 from .extension import Env, Given, Match, Opt, Test, mark_mask, number_range
-from .values import SERVICES, Bad, address_text, address_value, integer, mask_bits, mask_value, protocol_number
+from .values import Bad, address_text, host_length, mask_bits, protocol_number, resolved_ports
 
 __all__ = ["PROTO_NAMES", "ConnMark", "Conntrack", "Mark", "State"]
 
@@ -85,11 +85,15 @@ class ConnMark(Match):
 
 def _words(text: str, known: tuple[str, ...], what: str) -> frozenset[str]:
     found = []
+    rest = text
     for word in text.split(","):
+        if what == "state" and not rest:
+            raise Bad('"--state" requires a list of states with no spaces, e.g. ESTABLISHED,RELATED')
         name = next((n for n in known if word and n.startswith(word.upper())), None)
         if name is None:
-            raise Bad(f'Bad {what} "{word}"')
+            raise Bad(f'Bad {what} "{rest}"')
         found.append(name)
+        rest = rest.partition(",")[2]
     return frozenset(found)
 
 
@@ -223,7 +227,8 @@ class Conntrack(Match):
         return " ".join(f"{'! ' if no else ''}--{name} {text}" for no, name, text in self._parts())
 
     def show(self, numeric: bool = True) -> str:
-        return "".join(f" {'! ' if no else ''}{name} {text}" for no, name, text in self._parts())
+        anywhere = {t.name for t in self.tuples if t.name in _ADDRESSES and not t.low and not numeric}
+        return "".join(f" {'! ' if no else ''}{name} {'anywhere' if name in anywhere else text}" for no, name, text in self._parts())
 
     @property
     def plain(self) -> bool:
@@ -256,14 +261,7 @@ class Conntrack(Match):
 
 def _ct_ports(given: Given, name: str) -> tuple[int, int]:
     """Ports here may be service names, and large numbers lose their upper bits, as in the tool."""
-    low, colon, high = given[name].text.partition(":")
-    values = []
-    for text, default in ((low, 0), (high if colon else low, 0xFFFF)):
-        value = default if colon and not text else SERVICES.get(text, integer(text))
-        if value is None:
-            raise Bad(f'conntrack: Port "{text}" does not resolve to anything.\n')
-        values.append(value & 0xFFFF)
-    return values[0], values[1]
+    return resolved_ports("conntrack", name, given[name].text)
 
 
 def _known(c: Context, name: str, option: str) -> Any:
@@ -274,14 +272,9 @@ def _known(c: Context, name: str, option: str) -> Any:
 
 
 def _address_test(given: Given, name: str, family: int) -> _Tuple:
-    text, slash, mask_text = given[name].text.partition("/")
-    value = address_value(text, family)
-    if value is None:
-        raise Bad(f"host/network `{text}' not found")
+    value, length = host_length("conntrack", name, given[name].text, family)
     bits = 32 if family == 4 else 128
-    length = integer(mask_text) if slash else bits
-    mask = mask_value(mask_text if length is None else str(min(length, bits)), family)  # too long a length is let pass
-    return _Tuple(name, value, mask, given[name].inverted)
+    return _Tuple(name, value, (1 << bits) - (1 << (bits - length)), given[name].inverted)
 
 
 def _tuple_test(t: _Tuple) -> Test:

@@ -5,24 +5,26 @@ Sources: Linux net/netfilter/xt_tcpudp.c, xt_sctp.c, xt_multiport.c, xt_tcpmss.c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from ...errors import NotModelled
 from ..packet import Tcp as TcpHeader
+from ..port_names import service_name
 from .context import Context, Place
 from .extension import Env, Given, Match, Opt, Test, number_range, unmodelled
-from .values import SERVICES, Bad, integer, port, ports
+from .values import Bad, integer, port, ports, resolved_ports
 
 __all__ = ["MultiPort", "Range", "Sctp", "Tcp", "TcpMss", "Udp", "flag_bits", "invert_text"]
 
 Range: TypeAlias = tuple[int, int]
 ALL: Range = (0, 0xFFFF)
-_PORT_NAMES = {number: name for name, number in reversed(SERVICES.items())}
+_PROTOCOL_NAMES = {6: "tcp", 17: "udp", 132: "sctp"}
 
 
-def _port_name(number: int, numeric: bool) -> str:
-    return str(number) if numeric else _PORT_NAMES.get(number, str(number))
+def _port_name(number: int, numeric: bool, protocol: str) -> str:
+    return str(number) if numeric else service_name(number, protocol) or str(number)
 
 
 def invert_text(inverted: bool) -> str:
@@ -35,13 +37,13 @@ def _save_range(option: str, r: Range, inverted: bool) -> list[str]:
     return [f"{invert_text(inverted)}--{option} {r[0]}" + (f":{r[1]}" if r[1] != r[0] else "")]
 
 
-def _show_range(name: str, r: Range, inverted: bool, numeric: bool) -> str:
+def _show_range(name: str, r: Range, inverted: bool, numeric: bool, protocol: str) -> str:
     if r == ALL and not inverted:
         return ""
     no = "!" if inverted else ""
     if r[0] == r[1]:
-        return f" {name}:{no}{_port_name(r[0], numeric)}"
-    return f" {name}s:{no}{_port_name(r[0], numeric)}:{_port_name(r[1], numeric)}"
+        return f" {name}:{no}{_port_name(r[0], numeric, protocol)}"
+    return f" {name}s:{no}{_port_name(r[0], numeric, protocol)}:{_port_name(r[1], numeric, protocol)}"
 
 
 def _dport_test(r: Range, inverted: bool) -> Test | None:
@@ -91,15 +93,12 @@ class _Ports(Match):
         Opt("destination-port", invert=True), Opt("dport", invert=True, of="destination-port"),
     )  # fmt: skip
 
-    @classmethod
-    def given_twice(cls, option: Opt) -> Bad:
-        return Bad(f"Only one `--{option.canonical}' allowed")
-
     def _saved_ports(self) -> list[str]:
         return _save_range("sport", self.sport, self.sport_inverted) + _save_range("dport", self.dport, self.dport_inverted)
 
     def _shown_ports(self, numeric: bool) -> str:
-        return _show_range("spt", self.sport, self.sport_inverted, numeric) + _show_range("dpt", self.dport, self.dport_inverted, numeric)
+        sport = _show_range("spt", self.sport, self.sport_inverted, numeric, self.NAME)
+        return sport + _show_range("dpt", self.dport, self.dport_inverted, numeric, self.NAME)
 
     def _port_tests(self) -> list[Test]:
         found = [_sport_test(self.sport, self.sport_inverted), _dport_test(self.dport, self.dport_inverted)]
@@ -110,9 +109,12 @@ class _Ports(Match):
         return self.sport == ALL and not self.sport_inverted
 
 
-def _given_ports(given: Given) -> tuple[Range, bool, Range, bool]:
-    s, d = given.get("source-port"), given.get("destination-port")
-    return ports(s.text) if s else ALL, bool(s and s.inverted), ports(d.text) if d else ALL, bool(d and d.inverted)
+def _given_ports(given: Given, read: Callable[[str, str], Range]) -> tuple[Range, bool, Range, bool]:
+    s, d = (given.get(name) for name in ("source-port", "destination-port"))
+    return (
+        read("source-port", s.text) if s else ALL, bool(s and s.inverted),
+        read("destination-port", d.text) if d else ALL, bool(d and d.inverted),
+    )  # fmt: skip
 
 
 TCP_FLAGS = (("FIN", 0x01, "F"), ("SYN", 0x02, "S"), ("RST", 0x04, "R"), ("PSH", 0x08, "P"), ("ACK", 0x10, "A"), ("URG", 0x20, "U"))
@@ -171,8 +173,8 @@ class Tcp(_Ports):
         option = given.get("tcp-option")
         kind = integer(option.text, 255) if option else None
         if option and not kind:
-            raise Bad(f"Bad TCP option `{option.text}'")
-        return cls(*_given_ports(given), flags, inverted, kind, bool(option and option.inverted))
+            raise Bad(f'Bad TCP option "{option.text}"')
+        return cls(*_given_ports(given, lambda option, text: ports(text, "tcp")), flags, inverted, kind, bool(option and option.inverted))
 
     def save(self) -> str:
         parts = self._saved_ports()
@@ -221,7 +223,7 @@ class Udp(_Ports):
 
     @classmethod
     def build(cls, given: Given, env: Env) -> Udp:
-        return cls(*_given_ports(given))
+        return cls(*_given_ports(given, lambda option, text: resolved_ports("udp", option, text)))
 
     def save(self) -> str:
         return " ".join(self._saved_ports())
@@ -240,16 +242,20 @@ class Sctp(_Ports):
     OPTIONS: ClassVar[tuple[Opt, ...]] = (*_Ports.OPTIONS, Opt("chunk-types", 2, invert=True))
 
     @classmethod
+    def given_twice(cls, option: Opt) -> Bad:
+        return Bad(f"Only one `--{option.canonical}' allowed")
+
+    @classmethod
     def build(cls, given: Given, env: Env) -> Sctp:
         if "chunk-types" in given:
             raise NotModelled("iptables -m sctp --chunk-types")
-        return cls(*_given_ports(given))
+        return cls(*_given_ports(given, lambda option, text: ports(text, "sctp")))
 
     def save(self) -> str:
         return " ".join(self._saved_ports())
 
     def show(self, numeric: bool = True) -> str:
-        return " sctp" + self._shown_ports(True)  # /etc/services has next to no names for SCTP
+        return " sctp" + self._shown_ports(numeric)
 
     def compile(self, place: Place) -> Test:
         return _both(self._port_tests())
@@ -268,26 +274,28 @@ class MultiPort(Match):
     which: str  # "sports" | "dports" | "ports"
     ranges: tuple[Range, ...]
     inverted: bool = False
+    protocol: str = "tcp"  # whose port names are shown
 
     @classmethod
     def check(cls, given: Given, env: Env) -> None:
         if not given:
             raise Bad("multiport expection an option")
+
+    @classmethod
+    def build(cls, given: Given, env: Env) -> MultiPort:
         if env.protocol_inverted or (env.protocol and env.protocol not in cls.WORKS):
             raise Bad("multiport only works with TCP, UDP, UDPLITE, SCTP and DCCP")
         if not env.protocol:
             raise Bad("multiport needs `-p tcp', `-p udp', `-p udplite', `-p sctp' or `-p dccp'")
-
-    @classmethod
-    def build(cls, given: Given, env: Env) -> MultiPort:
-        option, value = next(iter(given.items()))
+        option, value = list(given.items())[-1]
+        protocol = _PROTOCOL_NAMES.get(env.protocol, "none")
         ranges: list[Range] = []
         slots = 0
         for part in value.text.split(","):
             low, colon, high = part.partition(":")
             bounds = []
             for text in (low, high) if colon else (low,):
-                p = port(text)
+                p = port(text, protocol)
                 if p is None:
                     raise Bad(f"invalid port/service `{text}' specified")
                 bounds.append(p)
@@ -298,10 +306,10 @@ class MultiPort(Match):
         if slots > 15:
             raise Bad("too many ports specified")
         which = {"source-ports": "sports", "destination-ports": "dports"}.get(option, option)
-        return cls(which, tuple(ranges), value.inverted)
+        return cls(which, tuple(ranges), value.inverted, protocol)
 
     def _list(self, numeric: bool = True) -> str:
-        return ",".join(":".join(_port_name(p, numeric) for p in dict.fromkeys(r)) for r in self.ranges)
+        return ",".join(":".join(_port_name(p, numeric, self.protocol) for p in dict.fromkeys(r)) for r in self.ranges)
 
     def save(self) -> str:
         return f"{invert_text(self.inverted)}--{self.which} {self._list()}"
@@ -337,7 +345,10 @@ class TcpMss(Match):
 
     @classmethod
     def build(cls, given: Given, env: Env) -> TcpMss:
-        return cls(number_range(cls, given, "mss", 0xFFFF), given["mss"].inverted)
+        low, high = number_range(cls, given, "mss", 0xFFFF)
+        if low > high:
+            raise Bad("tcpmss: invalid range given")
+        return cls((low, high), given["mss"].inverted)
 
     def _text(self) -> str:
         low, high = self.range

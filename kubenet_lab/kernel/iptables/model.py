@@ -86,6 +86,7 @@ class Table:
     name: str
     family: int
     chains: Mapping[str, Chain] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()  # built-in chains that the kernel does not have: the nft kind makes each when it is first needed
 
     @cached_property
     def ordered(self) -> tuple[Chain, ...]:

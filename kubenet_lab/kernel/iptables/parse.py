@@ -14,10 +14,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ...errors import NotModelled
-from .arguments import Command, check_chain_name, parse
+from .arguments import Command, parse
 from .edit import Draft, IptablesError, Refused
 from .model import BUILTIN
 from .spec import Spec
+from .target_registry import check_chain_name
 from .values import Bad, split_line
 
 if TYPE_CHECKING:
@@ -177,6 +178,8 @@ class _Restore:
                 if self.backend == "legacy" and policy not in ("ACCEPT", "DROP"):
                     raise self.no_policy(name, policy, "Bad policy name")
                 self.do(lambda d: d.policy(name, policy, counts))
+            else:
+                self.do(lambda d: d.absent.discard(name))
         elif policy != "-" and self.backend == "legacy":
             raise self.no_policy(name, policy, "Bad built-in chain name")
         else:

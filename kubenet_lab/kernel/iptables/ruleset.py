@@ -47,7 +47,8 @@ class Ruleset:
         found = self._tables.get(name)
         if found is None:
             # made up on the spot: uids below zero, so that nothing can be kept by them
-            return Table(name, self.family, {n: Chain(n, "ACCEPT", (), -1 - i) for i, n in enumerate(BUILTIN[name])})
+            absent = frozenset(BUILTIN[name]) if self.backend == "nft" else frozenset()
+            return Table(name, self.family, {n: Chain(n, "ACCEPT", (), -1 - i) for i, n in enumerate(BUILTIN[name])}, absent)
         return found
 
     def chain(self, table: str, name: str) -> Chain | None:

@@ -108,11 +108,17 @@ class Connmark(Target):
 
     @classmethod
     def build(cls, given: Given, env: Env) -> Connmark:
-        if "left-shift-mark" in given or "right-shift-mark" in given:
+        if [number(cls, given, name, 32) for name in ("left-shift-mark", "right-shift-mark") if name in given]:
             raise NotModelled("iptables -j CONNMARK with a shift")
+        for name in ("ctmask", "nfmask", "mask"):
+            if name in given:
+                number(cls, given, name)
         found = _xmark(cls, given)
         if found is not None:
-            return cls("set", found[0], found[1], FULL)
+            masks = [n for n in given if n in ("ctmask", "mask")]
+            at = [i for i, n in enumerate(given) if n in _MARK_OPTIONS]
+            later = [n for n in masks if list(given).index(n) > at[0]]  # written over what the value brought
+            return cls("set", found[0], number(cls, given, later[-1]) if later else found[1], FULL)
 
         def mask(name: str) -> int:
             return number(cls, given, name) if name in given else number(cls, given, "mask") if "mask" in given else FULL
@@ -175,7 +181,8 @@ class Ct(Target):
                 value = integer(given[z].text, 0xFFFF)
                 if value is None and given[z].text != "mark":
                     raise Bad(f'Cannot parse {given[z].text} as a zone ID')
-                zones.append((z, "mark" if value is None else str(value)))
+                if value != 0:
+                    zones.append((z, "mark" if value is None else str(value)))
         for name in ("helper", "timeout", "ctevents", "expevents"):
             if name in given:
                 raise NotModelled(f"iptables -j CT --{name}")

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..address import canonical
+from ..port_names import service_number
 from .extension import Env, Given, Opt
 from .targets import Target
-from .values import SERVICES, Bad, address_text, address_value, integer
+from .values import Bad, address_text, address_value, integer
 
 __all__ = ["Dnat", "Masquerade", "NatRange", "Redirect", "Snat"]
 
@@ -45,9 +46,10 @@ def _port(text: str) -> tuple[int, str]:
     value = integer(text[:digits], 0xFFFF)
     if value is not None:
         return value, text[digits:]
-    if text not in SERVICES:
+    named = service_number(text)
+    if named is None:
         raise Bad(f"Port `{text}' not valid")
-    return SERVICES[text], ""
+    return named, ""
 
 
 def _parse_ports(text: str, shifted: bool) -> tuple[tuple[int, int], int | None]:
@@ -75,10 +77,8 @@ def _parse_ports(text: str, shifted: bool) -> tuple[tuple[int, int], int | None]
 def _parse_range(text: str, env: Env, shifted: bool) -> NatRange:
     start, colon = text, -1
     ports_text = ""
-    if env.family == 4:
-        colon = text.find(":")
-        if colon >= 0:
-            start, ports_text = text[:colon], text[colon + 1 :]
+    if env.family == 4 and "[" in text:
+        raise Bad("Invalid address format")
     elif "[" in text:
         inside = text[text.index("[") + 1 :]
         if "]" not in inside:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ...errors import NotModelled
-from .extension import Env, Given, Opt, mark_mask, number
+from .extension import Env, Given, Opt, mark_mask, number, number_range
 from .target_marks import Connmark, Ct, MarkTarget, NoTrack
 from .target_nat import Dnat, Masquerade, Redirect, Snat
 from .targets import Log, NfLog, Reject, Silent, Target, TcpMssTarget
-from .values import Bad, address_text, address_value, integer, network, network_text
+from .values import Bad, address_text, address_value, host_length, resolved_port
 
-__all__ = ["STANDARD", "TARGETS", "find_target"]
+__all__ = ["STANDARD", "TARGETS", "check_chain_name", "find_target"]
 
 STANDARD = frozenset({"ACCEPT", "DROP", "RETURN", "QUEUE"})
 
@@ -43,9 +43,15 @@ class NfQueue(Silent):
 
     @classmethod
     def build(cls, given: Given, env: Env) -> Silent:
-        saved = f"--queue-num {integer(given['queue-num'].text) if 'queue-num' in given else 0}"
+        saved = f"--queue-num {number(cls, given, 'queue-num', 0xFFFF) if 'queue-num' in given else 0}"
         if "queue-balance" in given:
-            saved = f"--queue-balance {given['queue-balance'].text}"
+            text = given["queue-balance"].text
+            first, last = number_range(cls, given, "queue-balance", 0xFFFF)
+            if ":" not in text:
+                raise Bad(f'Bad range "{text}"')
+            if first >= last:
+                raise Bad(f"{first} should be less than {last}")
+            saved = f"--queue-balance {first}:{last}"
         shown = " NFQUEUE " + saved.removeprefix("--queue-")
         bypass = "queue-bypass" in given
         return cls(cls.NAME, saved + " --queue-bypass" * bypass, shown + " bypass" * bypass, "iptables -j NFQUEUE")
@@ -60,16 +66,12 @@ class TProxy(Silent):
 
     @classmethod
     def build(cls, given: Given, env: Env) -> Silent:
-        port = number(cls, given, "on-port", 0xFFFF)
         value, mask = mark_mask(cls, given, "tproxy-mark") if "tproxy-mark" in given else (0, 0)
         ip = address_value(given["on-ip"].text, env.family) if "on-ip" in given else 0
         if ip is None:
             raise Bad(f'TPROXY: Bad value for "--on-ip" option: "{given["on-ip"].text}"')
-        words = [f"--on-port {port}"]
-        if ip:
-            words.append(f"--on-ip {address_text(ip, env.family)}")
-        if mask:
-            words.append(f"--tproxy-mark 0x{value:x}/0x{mask:x}")
+        port = resolved_port(given["on-port"].text)
+        words = [f"--on-port {port}", f"--on-ip {address_text(ip, env.family)}", f"--tproxy-mark 0x{value:x}/0x{mask:x}"]
         shown = f" TPROXY redirect {address_text(ip, env.family)}:{port} mark 0x{value:x}/0x{mask:x}"
         return cls(cls.NAME, " ".join(words), shown, "iptables -j TPROXY")
 
@@ -81,9 +83,9 @@ class NetMap(Silent):
 
     @classmethod
     def build(cls, given: Given, env: Env) -> Silent:
-        value, mask = network(given["to"].text, env.family)
-        text = network_text(value, mask, env.family)
-        text = text.removesuffix("/32" if env.family == 4 else "/128")
+        value, length = host_length(cls.NAME, "to", given["to"].text, env.family)
+        bits = 32 if env.family == 4 else 128
+        text = f"{address_text(value >> (bits - length) << (bits - length), env.family)}/{length}"
         return cls(cls.NAME, f"--to {text}", f" to:{text}", "iptables -j NETMAP")
 
 
@@ -108,3 +110,13 @@ def find_target(name: str) -> type[Target] | None:
     if found is None and name in LEFT_OUT:
         raise NotModelled(f"iptables -j {name}")
     return found
+
+
+def check_chain_name(name: str, clash: bool = True) -> None:
+    """What -N refuses. Raises Bad."""
+    if len(name) > 28:
+        raise Bad(f"chain name `{name}' too long (must be under 29 chars)")
+    if clash and (name in STANDARD or name in TARGETS or name in LEFT_OUT):
+        raise Bad("chain name may not clash with target name")
+    if any(c.isspace() for c in name):
+        raise Bad(f"Invalid chain name `{name}'")

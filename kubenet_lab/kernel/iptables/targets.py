@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from ...errors import NotModelled
 from .context import Context, Place
 from .extension import Env, Extension, Given, Opt, number
-from .values import Bad, integer, quote
+from .values import TOO_SHORT, Bad, integer, quote
 
 if TYPE_CHECKING:
     from .spec import Spec
@@ -146,8 +146,9 @@ class Reject(Target):
 
 
 _LEVELS = {
-    "alert": 1, "crit": 2, "debug": 7, "emerg": 0, "err": 3, "error": 3, "info": 6, "notice": 5, "panic": 0, "warn": 4, "warning": 4,
+    "alert": 1, "crit": 2, "debug": 7, "emerg": 0, "error": 3, "info": 6, "notice": 5, "panic": 0, "warning": 4,
 }  # fmt: skip
+_LEVELS_SHOWN = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
 _LOG_FLAGS = (("log-tcp-sequence", 1), ("log-tcp-options", 2), ("log-ip-options", 4), ("log-uid", 8), ("log-macdecode", 32))
 
 
@@ -167,10 +168,12 @@ class Log(Target):
             text = given["log-level"].text
             value = integer(text, 7)
             if value is None:
-                value = next((v for n, v in _LEVELS.items() if text and n.startswith(text.lower())), None)
+                value = _LEVELS.get(text)
             if value is None:
                 raise Bad(f'log level "{text}" unknown\n')
             level = value
+        if "log-prefix" in given and not given["log-prefix"].text:
+            raise Bad(TOO_SHORT)
         prefix = given["log-prefix"].text[:29] if "log-prefix" in given else ""
         return cls(prefix, level, sum(bit for n, bit in _LOG_FLAGS if n in given))
 
@@ -184,7 +187,7 @@ class Log(Target):
         if numeric:
             out = f" LOG flags {self.flags} level {self.level}"
         else:
-            out = f" LOG level {next(n for n, v in _LEVELS.items() if v == self.level)}"
+            out = f" LOG level {_LEVELS_SHOWN[self.level]}"
             out += "".join(f" {n.removeprefix('log-')}" for n, bit in _LOG_FLAGS if self.flags & bit)
         return out + (f' prefix "{self.prefix}"' if self.prefix else "")
 
@@ -193,7 +196,8 @@ class Log(Target):
 class NfLog(Target):
     NAME: ClassVar[str] = "NFLOG"
     OPTIONS: ClassVar[tuple[Opt, ...]] = (
-        Opt("nflog-group"), Opt("nflog-prefix"), Opt("nflog-range"), Opt("nflog-size"), Opt("nflog-threshold"),
+        Opt("nflog-group"), Opt("nflog-prefix"), Opt("nflog-range", excludes=("nflog-size",)),
+        Opt("nflog-size", excludes=("nflog-range",)), Opt("nflog-threshold"),
     )  # fmt: skip
 
     prefix: str
@@ -201,6 +205,7 @@ class NfLog(Target):
     range: int
     size: int | None
     threshold: int
+    nft: bool = True
 
     @classmethod
     def build(cls, given: Given, env: Env) -> NfLog:
@@ -208,10 +213,12 @@ class NfLog(Target):
             return number(cls, given, name, maximum) if name in given else default
 
         prefix = given["nflog-prefix"].text if "nflog-prefix" in given else ""
-        if len(prefix) > 63:
-            raise Bad('NFLOG: option "--nflog-prefix": argument too long')
+        if "nflog-prefix" in given and not prefix:
+            raise Bad(TOO_SHORT)
+        prefix = prefix[: 127 if env.backend == "nft" else 63]
         size = value("nflog-size", 0) if "nflog-size" in given else None
-        return cls(prefix, value("nflog-group", 0, 0xFFFF), value("nflog-range", 0), size, value("nflog-threshold", 1, 0xFFFF))
+        group, threshold = value("nflog-group", 0, 0xFFFF), value("nflog-threshold", 1, 0xFFFF)
+        return cls(prefix, group, value("nflog-range", 0), size, threshold, env.backend == "nft")
 
     def save(self) -> str:
         words = [f"--nflog-prefix {quote(self.prefix)}"] if self.prefix else []
@@ -219,9 +226,9 @@ class NfLog(Target):
             words.append(f"--nflog-group {self.group}")
         if self.size is not None:
             words.append(f"--nflog-size {self.size}")
-        elif self.range:
+        elif self.range and not self.nft:  # it has never worked, and the nft kind forgets it
             words.append(f"--nflog-range {self.range}")
-        if self.threshold != 1:
+        if self.threshold not in ((0, 1) if self.nft else (1,)):
             words.append(f"--nflog-threshold {self.threshold}")
         return " ".join(words)
 
@@ -237,7 +244,7 @@ class TcpMssTarget(Target):
     NAME: ClassVar[str] = "TCPMSS"
     PROTOCOLS: ClassVar[frozenset[int] | None] = frozenset({6})
     OPTIONS: ClassVar[tuple[Opt, ...]] = (
-        Opt("set-mss", excludes=("clamp-mss-to-pmtu",)), Opt("clamp-mss-to-pmtu", 0, excludes=("set-mss",)),
+        Opt("set-mss"), Opt("clamp-mss-to-pmtu", 0),
     )  # fmt: skip
 
     mss: int | None
@@ -249,7 +256,8 @@ class TcpMssTarget(Target):
 
     @classmethod
     def build(cls, given: Given, env: Env) -> TcpMssTarget:
-        return cls(number(cls, given, "set-mss", 65535 - (20 if env.family == 4 else 40)) if "set-mss" in given else None)
+        mss = number(cls, given, "set-mss", 65535 - (20 if env.family == 4 else 40)) if "set-mss" in given else None
+        return cls(None if list(given)[-1:] == ["clamp-mss-to-pmtu"] else mss)  # the last one counts
 
     def save(self) -> str:
         return "--clamp-mss-to-pmtu" if self.mss is None else f"--set-mss {self.mss}"

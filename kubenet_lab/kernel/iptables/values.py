@@ -10,9 +10,12 @@ import ipaddress
 import re
 from functools import lru_cache
 
+from ..port_names import service_number
+
 __all__ = [
-    "PROTOCOLS", "SERVICES", "Bad", "address_text", "address_value", "integer", "mask_bits", "mask_value",
-    "network", "network_text", "ports", "protocol_name", "protocol_number", "quote", "split_line",
+    "PROTOCOLS", "TOO_SHORT", "Bad", "address_text", "address_value", "host_length", "integer", "mask_bits", "mask_value",
+    "network", "network_text", "ports", "protocol_name", "protocol_number", "quote", "resolved_port", "resolved_ports",
+    "split_line",
 ]  # fmt: skip
 
 
@@ -27,6 +30,8 @@ class Bad(Exception):
         self.message, self.bare, self.status, self.before = message, bare, status, before
 
 
+TOO_SHORT = "Argument must have a minimum length of 1 characters\n"
+
 # name -> number; the first name of a number is the one that is printed (/etc/protocols of Debian 12, then the tool's own table)
 PROTOCOLS: dict[str, int] = {
     "icmp": 1, "igmp": 2, "ggp": 3, "ipencap": 4, "ipip": 94, "st": 5, "tcp": 6, "egp": 8, "igp": 9, "pup": 12, "udp": 17, "hmp": 20,
@@ -40,15 +45,6 @@ _NAMES: dict[int, str] = {}
 for _name, _number in PROTOCOLS.items():
     _NAMES.setdefault(_number, _name)
 _NAMES[0] = "all"
-
-# the service names of /etc/services that people type as ports (Debian 12, IANA)
-SERVICES: dict[str, int] = {
-    "tcpmux": 1,
-    "ftp": 21, "ssh": 22, "telnet": 23, "smtp": 25, "domain": 53, "bootps": 67, "bootpc": 68, "tftp": 69, "http": 80, "kerberos": 88,
-    "pop3": 110, "sunrpc": 111, "ntp": 123, "imap2": 143, "imap": 143, "snmp": 161, "bgp": 179, "ldap": 389, "https": 443, "syslog": 514,
-    "submission": 587, "ldaps": 636, "imaps": 993, "pop3s": 995, "openvpn": 1194, "nfs": 2049, "mysql": 3306, "postgresql": 5432,
-    "redis": 6379, "http-alt": 8080,
-}  # fmt: skip
 
 _NUMBER = re.compile(r"\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)\Z")
 
@@ -76,23 +72,43 @@ def protocol_name(number: int) -> str:
     return _NAMES.get(number, str(number))
 
 
-def port(text: str) -> int | None:
+def port(text: str, protocol: str = "") -> int | None:
+    """A number or a service's name; without a protocol any one's."""
     value = integer(text, 0xFFFF)
-    return SERVICES.get(text) if value is None else value
+    return service_number(text, protocol) if value is None else value
 
 
-def ports(text: str) -> tuple[int, int]:
-    """"80", "80:90", ":90", "80:" or a service name, as the tcp, udp and sctp matches read it."""
+def ports(text: str, protocol: str) -> tuple[int, int]:
+    """"80", "80:90", ":90", "80:" or a service name, as the tcp and sctp matches read it."""
     low, colon, high = text.partition(":")
     values = []
     for part, default in ((low, 0), (high if colon else low, 0xFFFF)):
-        value = default if not part and colon else port(part)
+        value = default if not part and colon else port(part, protocol)
         if value is None:
             raise Bad(f"invalid port/service `{part}' specified")
         values.append(value)
     if values[0] > values[1]:
         raise Bad("invalid portrange (min > max)")
     return values[0], values[1]
+
+
+def resolved_port(text: str) -> int:
+    """As getaddrinfo(3) reads a service: decimal, of which 16 bits are kept, or a name."""
+    if re.fullmatch(r"\+?\d*", text) and (value := int(text or "0") & 0xFFFFFFFF) != 0xFFFFFFFF:
+        return value & 0xFFFF
+    found = service_number(text)
+    if found is None:
+        raise Bad(f'Port "{text}" does not resolve to anything.\n')
+    return found
+
+
+def resolved_ports(extension: str, option: str, text: str) -> tuple[int, int]:
+    """A port or a range of them where the tool has its general parser read it; the ends may be the wrong way round."""
+    parts = text.split(":")
+    if len(parts) > 2:
+        raise Bad(f'{extension}: Too many components for option "--{option}" (max: 2)\n')
+    values = [resolved_port(p) if p or len(parts) == 1 else default for p, default in zip(parts, (0, 0xFFFF), strict=False)]
+    return values[0], values[-1]
 
 
 def _ipv4(text: str) -> int | None:
@@ -168,6 +184,25 @@ def network(text: str, family: int) -> tuple[int, int]:
     if value is None:
         raise Bad(f"host/network `{address}' not found")
     return value & mask, mask
+
+
+def host_length(extension: str, option: str, text: str, family: int) -> tuple[int, int]:
+    """An address, as inet_aton(3) reads it, and a prefix length, where the tool has its general parser read them."""
+    host, slash, mask_text = text.partition("/")
+    value = (_ipv4(host) if family == 4 else address_value(host, family)) if host else None
+    if value is None:
+        raise Bad(f"host/network `{host}' not found")
+    bits = 32 if family == 4 else 128
+    if not slash:
+        return value, bits
+    length = integer(mask_text, 128)
+    if length is not None:
+        return value, min(length, bits)  # too long a length is let pass
+    mask = (_ipv4(mask_text) if mask_text.count(".") == 3 else None) if family == 4 else address_value(mask_text, 6)
+    if mask is None:
+        raise Bad(f'{extension}: bad value for option "--{option}", neither a valid network mask nor valid CIDR (0-{bits}).\n')
+    found = mask_bits(mask, family)
+    return value, bits if found is None else found  # so is a mask with holes: it counts as none
 
 
 def network_text(value: int, mask: int, family: int) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from ...errors import NotModelled
 from ..address import canonical, prefix
 from ..packet import Arp, Frame, Packet, Tcp, Udp
+from ..port_names import service_number
 from .terminal import ToolError
-from .traffic import service_number
 from .words import mac_address
 
 __all__ = ["Filter", "compile_filter"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from ..address import number
 from ..packet import BROADCAST, Arp, Frame, Icmp, Packet, Tcp, Udp, Vxlan
+from ..port_names import service_name
 from ..wire import packet_bytes, protocol_number
-from .traffic import service_name
 
 __all__ = ["Printer"]
 

@@ -6,9 +6,10 @@ from ...errors import NotModelled
 from ..ask import Question, put, source_port_of
 from ..l3 import connected_to
 from ..packet import Filler, Packet, Udp
+from ..port_names import service_name, service_number
 from ..tcp_conn import find
 from .terminal import Terminal, ToolError, captured
-from .traffic import ERRNO, Probes, Target, options, service_name, service_number, source_of, target_of
+from .traffic import ERRNO, Probes, Target, options, source_of, target_of
 
 __all__ = ["run"]
 

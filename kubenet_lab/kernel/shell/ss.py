@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ...errors import NotModelled
+from ..port_names import service_name
 from ..tcp_close import WITH_FIN
 from ..tcp_conn import find
 from .terminal import Terminal, ToolError
-from .traffic import options, service_name
+from .traffic import options
 
 __all__ = ["run"]
 

@@ -16,7 +16,7 @@ from ..routing import Route
 from ..walk import Draws, Event, Walk
 from .terminal import Terminal, ToolError, captured
 
-__all__ = ["ERRNO", "Probes", "Target", "options", "service_name", "service_number", "source_of", "target_of"]
+__all__ = ["ERRNO", "Probes", "Target", "options", "source_of", "target_of"]
 
 #: what strerror says
 ERRNO = {
@@ -25,29 +25,6 @@ ERRNO = {
     "EPERM": "Operation not permitted", "EMSGSIZE": "Message too long", "ECONNRESET": "Connection reset by peer", "ENOPROTOOPT": "Protocol not available",
     "EHOSTDOWN": "Host is down", "EPROTO": "Protocol error",
 }  # fmt: skip
-
-#: what /etc/services calls the ports that are met in a cluster (Debian's netbase)
-_SERVICES = {
-    "tcp": {
-        21: "ftp", 22: "ssh", 23: "telnet", 25: "smtp", 53: "domain", 80: "http", 88: "kerberos", 110: "pop3", 111: "sunrpc", 119: "nntp", 143: "imap2",
-        161: "snmp", 162: "snmp-trap", 179: "bgp", 389: "ldap", 443: "https", 587: "submission", 636: "ldaps", 993: "imaps", 995: "pop3s",
-        1080: "socks", 1433: "ms-sql-s", 2049: "nfs", 3306: "mysql", 5060: "sip", 5432: "postgresql", 5672: "amqp", 6379: "redis",
-        8080: "http-alt", 8081: "tproxy", 9418: "git",
-    },
-    "udp": {
-        21: "fsp", 53: "domain", 67: "bootps", 68: "bootpc", 69: "tftp", 88: "kerberos", 111: "sunrpc", 123: "ntp", 161: "snmp", 162: "snmp-trap",
-        389: "ldap", 443: "https", 500: "isakmp", 636: "ldaps", 2049: "nfs", 5060: "sip", 5353: "mdns",
-    },
-}  # fmt: skip
-
-
-def service_name(port: int, protocol: str) -> str | None:
-    return _SERVICES[protocol].get(port)
-
-
-def service_number(name: str, protocol: str) -> int | None:
-    return next((p for p, n in _SERVICES[protocol].items() if n == name), None)
-
 
 def options(tool: str, argv: list[str], short: str, long: list[str], usage: str, status: int) -> tuple[list[tuple[str, str]], list[str]]:
     """Options as getopt(3) takes them. Raises ToolError with its complaint and what is modelled."""
