@@ -26,7 +26,7 @@ from ..objects.snapshot import Snapshot
 from ..objects.views import EndpointSlice, Node, Pod
 from ..policy import PodPeer, PolicyEngine, kube_router_rules_for
 from ..policy.index import policy_index
-from ..services import KubeProxy, NftablesText, NodeView, nft_rules, rules, serves_loopback
+from ..services import KubeProxy, NftablesText, NodeView, nft_rules, rules, serves_loopback, service_ports
 from .balancers import program as program_balancer
 from .balancers import provider
 from .detect import INSTEAD
@@ -76,6 +76,7 @@ class Build:
         self._templates: dict[tuple[int, tuple[str, ...]], Ruleset] = {}
         self._sets: dict[str, IpSets] = {}
         self._nft_templates: dict[tuple[str, ...], NftRuleset] = {}
+        self._proxied = cache(lambda fam: service_ports(self.snapshot, fam))  # the same on every node
         assert declared.plan is not None and declared.network is not None, "nothing was loaded"
         self.options, self.plan, self.engine = declared.options, declared.plan, declared.engine
         (self.snapshot, self.problems), self.world = programmable(declared.store.snapshot()), world
@@ -108,7 +109,7 @@ class Build:
         self._sockets(pods)
         self._resolvers()
         self._other_endpoints()
-        bind_health_servers(net, self.snapshot, nodes, self.proxy)
+        bind_health_servers(net, self._proxied, nodes, self.proxy)
         self.probe_again = program_balancer(net, self.snapshot, self.plan, provider(self.options, self.plan, self.snapshot))
         for node in nodes:
             ns = net.namespaces[node.name]
@@ -239,7 +240,7 @@ class Build:
             return []
         families = sorted({6 if ":" in a.address else 4 for a in node.status.addresses if a.type == "InternalIP"})
         view = NodeView.of(node, self._addresses[node.name])
-        return [nft_rules(self.snapshot, view, self.proxy, fam, self.plan.service_cidrs) for fam in families]
+        return [nft_rules(self._proxied(fam), view, self.proxy, fam, self.plan.service_cidrs) for fam in families]
 
     def _program_nft(self, node: Node, ns: Namespace) -> None:
         texts = self._nft_texts(node)
@@ -284,7 +285,7 @@ class Build:
         addresses = [a.address for a in node.status.addresses if a.type == "InternalIP"]
         proxied = any((":" in a) == (fam == 6) for a in addresses)
         if proxied and self.proxy.mode == "iptables":
-            done = rules(self.snapshot, NodeView.of(node, self._addresses[node.name]), self.proxy, fam)
+            done = rules(self._proxied(fam), NodeView.of(node, self._addresses[node.name]), self.proxy, fam)
             for name, text in (("kube-proxy: canaries", done.canaries), ("kube-proxy: jumps", done.jumps), ("kube-proxy", done.text)):
                 if text:
                     yield Part(name, text, origin=_origins(done.origins, done.rule_origins), shared=True)

@@ -5,17 +5,16 @@ Source: Kubernetes 1.34, pkg/proxy/healthcheck/{proxy_health,service_health}.go;
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..ingress import HttpRequest, HttpResponse
 from ..kernel.namespace import Listener
 from ..kernel.network import Network
 from ..kernel.process import Answer, Machine, Message
-from ..objects.snapshot import Snapshot
 from ..objects.stamps import timestamp
 from ..objects.views import Node
-from ..services import HealthCheck, KubeProxy, NodeView, health_checks
+from ..services import HealthCheck, KubeProxy, NodeView, ServicePort, health_checks
 from ..services.kube_proxy import node_port_addresses
 from .names import node_address
 
@@ -81,8 +80,10 @@ class HealthServer:
         return _answer(message.payload, self.check.status, (*_JSON, weight), body)
 
 
-def bind_health_servers(network: Network, snapshot: Snapshot, nodes: Iterable[Node], options: KubeProxy) -> None:
-    """The listeners of every node. What a pod in the node's network has taken already stays its."""
+def bind_health_servers(
+    network: Network, ports: Callable[[int], Sequence[ServicePort]], nodes: Iterable[Node], options: KubeProxy
+) -> None:  # fmt: skip
+    """The listeners of every node. What a pod in the node's network has taken already stays its. `ports`: what is proxied in a family."""
     for node in nodes:
         ns = network.namespaces[node.name]
         owner = f"node:{node.name}"
@@ -90,7 +91,7 @@ def bind_health_servers(network: Network, snapshot: Snapshot, nodes: Iterable[No
             ns.listen(Listener("TCP", HEALTHZ_PORT, ProxyHealth(eligible(node)), owner))
         family = 4 if node_address(node) else 6
         view = NodeView.of(node, [a.ip for dev, a in ns.addresses() if dev != "lo"])
-        for check in health_checks(snapshot, view, family):
+        for check in health_checks(ports(family), view, family):
             given = node_port_addresses(options, view, family)
             for address in ("",) if given is None else given:
                 if ns.listener("TCP", address, check.port) is None:
