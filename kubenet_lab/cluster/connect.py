@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import KubenetError, NotModelled
 from ..kernel.ask import DEFAULT_TIMEOUT, Question, Result, put
-from ..kernel.ask import outcomes as all_outcomes
 from ..kernel.packet import Filler, Packet, Payload
 from ..kernel.story import trace_of
+from ..kernel.ways import outcomes as all_outcomes
 from ..trace import Outcome, Reason, Trace
 from .fork import Fork, Target, entering, source_of, target_of
 from .names import Party, as_ip

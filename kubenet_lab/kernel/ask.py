@@ -1,23 +1,21 @@
-"""Questions to the walk: open a connection, send a datagram, ping; and what came of it.
+"""Questions to the walk: open a connection, send a datagram, ping.
 
-`Question` in, `Result` out. A result holds the trails; `story` makes hops of them.
+A question under way (`Asked`) is a walk and what its client waits for: between two units of work it can be forked.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from ..errors import KubenetError
-from ..trace import Phase, Verdict
 from . import l2, sockets  # noqa: F401  (their stages register themselves)
 from .address import prefix
 from .background import catch_up
-from .chance import kernel_share
-from .flight import Flight, Timer, Trail
+from .flight import Flight, Timer
 from .l3 import MAX_SIZE as MAX_PACKET
 from .l3 import connected_to, path_mtu, route_output
 from .network import Network
@@ -27,57 +25,13 @@ from .state import State
 from .tcp import open_tcp, write
 from .tcp_close import close_tcp
 from .tcp_conn import Conn, Key, find, forget
-from .walk import Draws, Ending, Event, Script, Walk
+from .verdict import DEFAULT_TIMEOUT, Question, Result, failed, good
+from .walk import FLIGHT_TIME, Draws, Event, Script, Walk
 
-__all__ = ["DEFAULT_TIMEOUT", "Question", "Result", "close", "exchange", "outcomes", "put", "send"]
+__all__ = ["DEFAULT_TIMEOUT", "Asked", "Question", "Result", "close", "exchange", "put", "send"]
 
-#: lab seconds a client waits before it gives up: long enough for three ARP requests and three SYNs
-DEFAULT_TIMEOUT = 10.0
 MAX_DEPTH = 12
-MAX_OUTCOMES = 4096
 MAX_SIZE = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a client in namespace `ns` tries. `payload` is sent after the handshake (TCP) or in the datagram.
-
-    `wait_answer` waits for what the server says. `closing`: how a TCP client ends; by SO_LINGER 0 it is a reset.
-    """
-
-    ns: str
-    dst: str
-    port: int = 0
-    protocol: str = "TCP"
-    payload: Payload | None = None
-    wait_answer: bool = False
-    source: str = ""
-    source_port: int | None = None
-    df: bool = True
-    ttl: int = 64
-    timeout: float = DEFAULT_TIMEOUT
-    closing: Literal["fin", "reset", "none"] = "fin"
-
-
-@dataclass(slots=True)
-class Result:
-    """What came of a question."""
-
-    question: Question
-    verdict: Verdict
-    phase: Phase
-    error: str | None
-    elapsed: float
-    answered_by: str | None
-    source_seen: str | None
-    forward: Trail | None
-    reply: Trail | None
-    answer: Payload | None = None
-    started: float = 0.0
-    walk: Walk = field(repr=False, default=None)  # type: ignore[assignment]
-    key: tuple[Any, ...] = ()
-    ending: str = ""  # code of the event that ended it, "" if delivered
-    kernel_share: Fraction = Fraction(1)  # of `outcomes`: its probability by the numbers that the kernel keeps
 
 
 def source_port_of(net: Network, state: State, q: Question, src: str = "") -> int:
@@ -97,55 +51,129 @@ def source_port_of(net: Network, state: State, q: Question, src: str = "") -> in
     raise KubenetError("no free local port: EADDRNOTAVAIL")
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a client waits for: an event of one of these `kinds` for its socket, or, without any, that what is under way has arrived.
+
+    `then` goes on with the event, or with None when there is none before the lab's clock would pass `deadline`.
+    """
+
+    ns: str
+    key: tuple[Any, ...]
+    kinds: tuple[str, ...]
+    deadline: float
+    then: Callable[[Walk, Event | None], Wait | Result]
+    mark: int = 0  # events before this one were for somebody else
+
+
+class Asked:
+    """A question under way. `unit` lets the next thing happen, until there is a `result`.
+
+    Everything it knows is in the walk, the state and `Wait`; so a fork between two units goes on as the original would.
+    """
+
+    __slots__ = ("_cursor", "_question", "_started", "_wait", "result", "walk")
+
+    def __init__(self, net: Network, state: State, q: Question, script: Script | None = None, depth: int = 0, capture: bool = True):
+        if len(q.payload or ()) > MAX_SIZE:
+            raise KubenetError(f"size {len(q.payload or ())}: at most {MAX_SIZE} bytes")
+        catch_up(net, state)
+        q = replace(q, dst=connected_to(q.dst, q.source)) if q.dst in ("0.0.0.0", "::") else q
+        target = (q.ns, q.dst, q.port, q.protocol)
+        count = state.read("pairs").get(target, 0)
+        ns = net.namespace(q.ns)
+        route, src, problem = route_output(ns, q.dst, q.source)
+        sport = q.source_port if q.source_port is not None else source_port_of(net, state, q, src)
+        w = Walk(net, state, script or Draws(net.seed, *target, count), depth, capture)
+        state.capture = w.frames
+        state.write("pairs")[target] = count + 1
+        self.walk, self._question, self._started, self._cursor = w, q, state.clock, 0
+        self._wait: Wait | None = None
+        self.result: Result | None = None
+        packet = Packet(src or q.source or "0.0.0.0", q.dst, q.protocol, Udp(sport, q.port), ttl=q.ttl)
+        if route is not None and route.type == "broadcast":
+            problem = "ENETUNREACH" if q.protocol == "TCP" else "EACCES"  # tcp_v4_connect, __ip4_datagram_connect
+        code = "route.none" if route is None else "route.refused"
+        if q.dst in prefix("fe80::/10"):
+            problem, code = "EINVAL", "route.no_device"  # tcp_v6_connect, __ip6_datagram_connect: no scope id
+        if problem:
+            f = w.note(Flight("output", q.ns, "", packet), code, entry=route, failed=True, errno=problem, dst=q.dst)
+            self.result = Result(
+                q, "unreachable", "handshake", problem, 0.0, None, None, f.trail, None, started=state.clock, walk=w, ending="route.none"
+            )
+            return
+        asker = {"TCP": _tcp, "UDP": _udp, "ICMP": _ping}.get(q.protocol)
+        if asker is None:
+            raise KubenetError(f"protocol {q.protocol!r}: TCP, UDP or ICMP")
+        self._go_on(asker(w, q, src, sport))
+
+    @property
+    def script(self) -> Script:
+        """Its chooser, where choices are told."""
+        assert isinstance(self.walk.chooser, Script)
+        return self.walk.chooser
+
+    def fork(self, script: Script) -> Asked:
+        """Another one that goes on from here with these choices, on a fork of the state."""
+        other = object.__new__(Asked)
+        other.walk, other._question, other._started = self.walk.fork(script), self._question, self._started
+        other._wait, other._cursor, other.result = self._wait, self._cursor, self.result
+        return other
+
+    def unit(self) -> None:
+        """The next step of the walk; or, if what was waited for is there or cannot come any more, what the client does then."""
+        w, wait = self.walk, self._wait
+        assert wait is not None
+        event = self._heard(wait) if wait.kinds else None
+        if event is None and (wait.kinds or not w.settled):
+            if w.step(wait.deadline):
+                return
+            w.state.clock = max(w.state.clock, wait.deadline)  # the one who asked waits to the end
+        if wait.kinds:
+            w.heard = w.now
+        self._go_on(wait.then(w, event))
+
+    def _heard(self, wait: Wait) -> Event | None:
+        events = self.walk.events
+        while self._cursor < len(events):
+            e = events[self._cursor]
+            if e.what in wait.kinds and e.ns == wait.ns and e.key == wait.key:
+                return e
+            self._cursor += 1
+        return None
+
+    def _go_on(self, what: Wait | Result) -> None:
+        if isinstance(what, Wait):
+            self._wait, self._cursor = what, what.mark
+            return
+        w, q, result = self.walk, self._question, what
+        self.result = result
+        result.started = self._started
+        result.elapsed = w.heard - self._started
+        w.leave()
+        w.state.capture = w.frames  # questions of processes on the way had their own
+        if result.key in w.state.read("tcp", q.ns) and q.closing != "none":
+            w.state.at(w.state.clock, Timer("tcp_close", q.ns, (result.key, q.closing == "reset")))
+
+
 def put(net: Network, state: State, q: Question, *, script: Script | None = None, depth: int = 0, capture: bool = True) -> Result:
     """Ask one question. Leaves its marks in `state`; draws are hashes of (seed, client, target, count, chooser).
 
     A TCP client closes when it has what it wanted. That goes on in the background (`State.later`), after the answer.
     """
-    if len(q.payload or ()) > MAX_SIZE:
-        raise KubenetError(f"size {len(q.payload or ())}: at most {MAX_SIZE} bytes")
-    catch_up(net, state)
-    q = replace(q, dst=connected_to(q.dst, q.source)) if q.dst in ("0.0.0.0", "::") else q
-    target = (q.ns, q.dst, q.port, q.protocol)
-    count = state.read("pairs").get(target, 0)
-    ns = net.namespace(q.ns)
-    route, src, problem = route_output(ns, q.dst, q.source)
-    sport = q.source_port if q.source_port is not None else source_port_of(net, state, q, src)
-    w = Walk(net, state, script or Draws(net.seed, *target, count), depth, capture)
-    state.capture = w.frames
-    state.write("pairs")[target] = count + 1
-    start = state.clock
-    packet = Packet(src or q.source or "0.0.0.0", q.dst, q.protocol, Udp(sport, q.port), ttl=q.ttl)
-    if route is not None and route.type == "broadcast":
-        problem = "ENETUNREACH" if q.protocol == "TCP" else "EACCES"  # tcp_v4_connect, __ip4_datagram_connect
-    code = "route.none" if route is None else "route.refused"
-    if q.dst in prefix("fe80::/10"):
-        problem, code = "EINVAL", "route.no_device"  # tcp_v6_connect, __ip6_datagram_connect: no scope id
-    if problem:
-        f = w.note(
-            Flight("output", q.ns, "", packet),
-            code,
-            entry=route,
-            failed=True,
-            errno=problem,
-            dst=q.dst,
-        )
-        return Result(q, "unreachable", "handshake", problem, 0.0, None, None, f.trail, None, started=start, walk=w, ending="route.none")
-    asker = {"TCP": _tcp, "UDP": _udp, "ICMP": _ping}.get(q.protocol)
-    if asker is None:
-        raise KubenetError(f"protocol {q.protocol!r}: TCP, UDP or ICMP")
-    result = asker(w, q, src, sport)
-    result.started = start
-    result.elapsed = w.heard - start
-    w.leave()
-    state.capture = w.frames  # questions of processes on the way had their own
-    if result.key in state.read("tcp", q.ns) and q.closing != "none":
-        state.at(state.clock, Timer("tcp_close", q.ns, (result.key, q.closing == "reset")))
-    return result
+    asked = Asked(net, state, q, script, depth, capture)
+    while asked.result is None:
+        asked.unit()
+    return asked.result
+
+
+def _settled(w: Walk, result: Callable[[Walk], Result]) -> Wait:
+    """Let what is under way arrive (the last ACK, say); who asked has gone on before."""
+    return Wait("", (), (), w.now + FLIGHT_TIME, lambda w, _: result(w))
 
 
 # ------------------------------------------------------------------------------------------------------ the three
-def _tcp(w: Walk, q: Question, src: str, sport: int) -> Result:
+def _tcp(w: Walk, q: Question, src: str, sport: int) -> Wait:
     key: Key = (src, sport, q.dst, q.port)
     ns = w.ns(q.ns)
     other = find(w.state, q.ns, key)
@@ -153,35 +181,40 @@ def _tcp(w: Walk, q: Question, src: str, sport: int) -> Result:
         raise KubenetError(f"source port {sport} is in use towards {q.dst}:{q.port} ({other.state}): EADDRNOTAVAIL")
     for delay, item in open_tcp(w, ns, key, q.ttl):
         w.send(item, delay)
-    deadline = w.now + q.timeout
-    first = _wait(w, q.ns, key, ("connected", "error"), deadline)
+    return Wait(q.ns, key, ("connected", "error"), w.now + q.timeout, partial(_opened, q, key))
+
+
+def _opened(q: Question, key: Key, w: Walk, first: Event | None) -> Wait | Result:
+    """The handshake is over."""
     if first is None or first.what == "error":
         forget(w.state, q.ns, key)
-        return _failed(w, q, key, "handshake", first)
+        return failed(w, q, key, "handshake", first)
     if q.payload is None or not len(q.payload):
-        w.settle()
-        return _good(w, q, key, first, None)
+        return _settled(w, lambda w: good(w, q, key, first, None))
     conn = find(w.state, q.ns, key)
     if conn is None:
-        return _failed(w, q, key, "data", None)
+        return failed(w, q, key, "data", None)
     mark = len(w.events)
-    for delay, item in write(w, ns, key, conn, q.payload):
+    for delay, item in write(w, w.ns(q.ns), key, conn, q.payload):
         w.send(item, delay)
     wanted = ("answer", "error") if q.wait_answer else ("acked", "error")
-    last = _wait(w, q.ns, key, wanted, w.now + q.timeout, mark)
+    return Wait(q.ns, key, wanted, w.now + q.timeout, partial(_said, q, key, first), mark)
+
+
+def _said(q: Question, key: Key, first: Event, w: Walk, last: Event | None) -> Wait | Result:
+    """The data is acknowledged, or answered."""
     if last is None or last.what == "error":
-        return _failed(w, q, key, "data", last)
-    w.settle()
-    return _good(w, q, key, first, last)
+        return failed(w, q, key, "data", last)
+    return _settled(w, lambda w: good(w, q, key, first, last))
 
 
-def _udp(w: Walk, q: Question, src: str, sport: int) -> Result:
+def _udp(w: Walk, q: Question, src: str, sport: int) -> Wait | Result:
     payload = q.payload if q.payload is not None else Filler(1)
     packet = Packet(src, q.dst, "UDP", Udp(sport, q.port, payload), ttl=q.ttl, df=q.df)
     return _datagram(w, q, (src, sport, q.dst, q.port), packet, len(payload))
 
 
-def _ping(w: Walk, q: Question, src: str, sport: int) -> Result:
+def _ping(w: Walk, q: Question, src: str, sport: int) -> Wait | Result:
     payload = q.payload if q.payload is not None else Filler(56)
     six = ":" in q.dst
     ident = sport & 0xFFFF
@@ -190,7 +223,7 @@ def _ping(w: Walk, q: Question, src: str, sport: int) -> Result:
     return _datagram(w, q, ("icmp", ident), packet, len(payload))
 
 
-def _datagram(w: Walk, q: Question, key: tuple[Any, ...], packet: Packet, size: int) -> Result:
+def _datagram(w: Walk, q: Question, key: tuple[Any, ...], packet: Packet, size: int) -> Wait | Result:
     """One packet out of a socket, and the wait for what comes back to it."""
     early = _too_big(w, q, packet)
     if early is not None:
@@ -199,11 +232,14 @@ def _datagram(w: Walk, q: Question, key: tuple[Any, ...], packet: Packet, size: 
     f = Flight("output", q.ns, "", packet, label="datagram", dont_fragment_locally=not q.df)
     port = q.port if q.protocol == "UDP" else 0
     w.send(w.note(f, "socket.send", label=w.ns(q.ns).label, flags="", dst=q.dst, port=port, protocol=q.protocol, size=size))
-    event = _wait(w, q.ns, key, ("answer", "error"), w.now + q.timeout)
+    return Wait(q.ns, key, ("answer", "error"), w.now + q.timeout, partial(_came_back, q, key))
+
+
+def _came_back(q: Question, key: tuple[Any, ...], w: Walk, event: Event | None) -> Result:
     w.state.write("sockets", q.ns).pop(key, None)
     if event is None or event.what == "error":
-        return _failed(w, q, key, "data", event)
-    return _good(w, q, key, event, event)
+        return failed(w, q, key, "data", event)
+    return good(w, q, key, event, event)
 
 
 def _too_big(w: Walk, q: Question, packet: Packet) -> Result | None:
@@ -264,113 +300,26 @@ def _over(net: Network, state: State, opened: Result, what: str) -> tuple[Walk, 
     return w, conn
 
 
-def _so_far(w: Walk, opened: Result, event: Event | None, start: float) -> Result:
-    q, key = opened.question, opened.key
-    if event is None or event.what == "error":
-        done = _failed(w, q, key, "data", event)
-    else:
-        w.settle()
-        done = _good(w, q, key, event, event)
-        done.answered_by, done.source_seen = done.answered_by or opened.answered_by, done.source_seen or opened.source_seen
-    done.started, done.elapsed = start, w.heard - start
-    w.leave()
-    return done
-
-
-# --------------------------------------------------------------------------------------------------------- verdict
-def _wait(w: Walk, ns: str, key: tuple[Any, ...], kinds: tuple[str, ...], deadline: float, mark: int = 0) -> Event | None:
-    cursor = mark
-
+def _wait(w: Walk, ns: str, key: tuple[Any, ...], kinds: tuple[str, ...], deadline: float) -> Event | None:
     def heard() -> Event | None:
-        nonlocal cursor
-        while cursor < len(w.events):
-            e = w.events[cursor]
-            if e.ns == ns and e.key == key and e.what in kinds:
-                return e
-            cursor += 1
-        return None
+        return next((e for e in w.events if e.what in kinds and e.ns == ns and e.key == key), None)
 
     w.run(lambda: heard() is not None, deadline)
     w.heard = w.now
     return heard()
 
 
-def _server(w: Walk) -> tuple[str | None, str | None]:
-    """(who answered, the source it saw): from the last server socket that took something."""
-    for e in reversed(w.events):
-        if e.what in ("accepted", "syn", "datagram", "echoed", "message") and e.value and isinstance(e.value, tuple):
-            return e.value
-    return None, None
-
-
-def _good(w: Walk, q: Question, key: tuple[Any, ...], event: Event, last: Event | None) -> Result:
-    who, seen = _server(w)
-    flight = event.flight
-    assert flight is not None
-    forward, reply = (flight.cause, flight.trail) if flight.cause is not None else (flight.trail, None)
-    return Result(
-        q, "delivered", "data" if last is not None else "handshake", None, 0.0, who, seen, forward, reply,
-        answer=last.value if last is not None else None, walk=w, key=key,
-    )  # fmt: skip
-
-
-_VERDICTS: dict[str, Verdict] = {
-    "ECONNREFUSED": "refused", "ECONNRESET": "refused", "EMSGSIZE": "too-big", "ETIMEDOUT": "timeout", "EPERM": "refused",
-}  # fmt: skip
-
-
-def _failed(w: Walk, q: Question, key: tuple[Any, ...], phase: Phase, event: Event | None) -> Result:
-    seen = _server(w)[1]
-    if event is not None and event.value != "ETIMEDOUT":
-        verdict = _VERDICTS.get(event.value, "unreachable")
-        flight = event.flight
-        forward, reply = (
-            (flight.cause, flight.trail) if flight is not None and flight.cause is not None else (flight.trail if flight else None, None)
-        )
-        code = forward.code if forward is not None else ""
-        return Result(q, verdict, phase, event.value, 0.0, None, seen, forward, reply, walk=w, key=key, ending=code)
-    tcp = q.protocol == "TCP"
-    ending = _decisive(w, phase)
-    forward = reply = None
-    if ending is not None:
-        f = ending.flight
-        forward, reply = (f.cause, f.trail) if f.cause is not None else (f.trail, None)
-    return Result(
-        q, "stalled" if phase == "data" and tcp else "timeout", phase, "ETIMEDOUT" if tcp else None, 0.0, None, seen,
-        forward, reply, walk=w, key=key, ending=ending.code if ending else "",
-    )  # fmt: skip
-
-
-def _decisive(w: Walk, phase: Phase) -> Ending | None:
-    """The first ending that explains the silence: of a data segment in the data phase, else of any packet of the conversation."""
-    labels = ("data", "answer") if phase == "data" else ()
-    for e in w.endings:
-        if e.flight.label in labels:
-            return e
-    return w.endings[0] if w.endings else None
-
-
-# -------------------------------------------------------------------------------------------------------- outcomes
-def outcomes(net: Network, state: State, q: Question, record: Callable[[Result], Any]) -> list[tuple[Fraction, Any]]:
-    """Every way the question can go, on forks of `state`: the walk is run once per sequence of choices."""
-    found: list[tuple[Fraction, Any]] = []
-    pending: list[list[int]] = [[]]
-    while pending:
-        told = pending.pop()
-        script = Script(told)
-        result = put(net, state.fork(), q, script=script)
-        share = Fraction(1)
-        for pick, weights in script.made:
-            share *= Fraction(weights[pick], sum(weights))
-        found.append((share, record(replace(result, kernel_share=kernel_share(script.made)))))
-        if len(found) > MAX_OUTCOMES:
-            raise KubenetError(f"more than {MAX_OUTCOMES} ways this can go")
-        for i in range(len(script.made) - 1, len(told) - 1, -1):
-            pick, weights = script.made[i]
-            for other in range(len(weights) - 1, pick, -1):
-                if weights[other]:
-                    pending.append([p for p, _ in script.made[:i]] + [other])
-    return found
+def _so_far(w: Walk, opened: Result, event: Event | None, start: float) -> Result:
+    q, key = opened.question, opened.key
+    if event is None or event.what == "error":
+        done = failed(w, q, key, "data", event)
+    else:
+        w.settle()
+        done = good(w, q, key, event, event)
+        done.answered_by, done.source_seen = done.answered_by or opened.answered_by, done.source_seen or opened.source_seen
+    done.started, done.elapsed = start, w.heard - start
+    w.leave()
+    return done
 
 
 # -------------------------------------------------------------------------------------------------------- exchange

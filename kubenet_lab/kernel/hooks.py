@@ -12,6 +12,7 @@ from typing import Any
 
 from . import icmp
 from .address import number
+from .chance import Lot
 from .conntrack import Conntrack, Entry
 from .flight import Flight
 from .iptables import Program, Rule, Verdict, evaluate, looks
@@ -28,7 +29,7 @@ from .nftables.selectors import Place
 from .packet import Packet, Tcp
 from .state import Memory
 from .tracking import confirm, conntrack_in, defrag, unmodelled
-from .walk import Successor, Walk
+from .walk import Ending, Successor, Walk
 
 __all__ = ["HOOKS", "Passed", "Skb", "run"]
 
@@ -292,6 +293,9 @@ class Skb:
     def choose(self, weights: Sequence[int], chooser: str) -> int:
         return self.w.choose(weights, f"{self.ns.id}/{chooser}")
 
+    def first(self, lot: Lot) -> int:
+        return self.w.first(lot, f"{self.ns.id}/")
+
     def recent(self, name: str) -> MutableMapping[str, Any]:
         return Memory(self.w.state, "recent", self.ns.id, name)
 
@@ -373,8 +377,6 @@ class Skb:
         if verdict.kind == "REJECT":
             how = verdict.params
             f = self.w.note(f, "filter.reject", entry=verdict.rule, failed=True, how=how, origin=origin, **common)
-            from .walk import Ending
-
             self.w.endings.append(Ending(self.w.now, "filter.reject", f))
             self._refused_locally(f)
             return icmp.reject(self.w, f, how)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from . import bridge_nft, bridge_vlans, hooks, macvlan
+from . import bridge_nft, bridge_vlans, hearers, hooks, macvlan
 from .arp import arp_input
 from .flight import Flight
 from .links import Link
@@ -285,7 +285,12 @@ def bridge_up(w: Walk, f: Flight) -> Successors:
 def _flood(w: Walk, f: Flight, ns: Namespace, bridge: Link, ingress: str, vlan: int) -> list[Successor]:
     """br_flood: out of every port but the one it came by, and out of that one too where its hairpin flag is on."""
     out: list[Successor] = []
-    for p in ns.ports(bridge.name):
+    asked = hearers.question(f) if not vlan else None
+    parts = hearers.hearers_of(w, ns, bridge).parts(asked.target_ip, ingress) if asked is not None else ns.ports(bridge.name)
+    for p in parts:
+        if isinstance(p, list):
+            out.append(hearers.flooded(w, f, ns, p))
+            continue
         # the flood flag stops unknown unicast only
         to = p.up and (p.port.flood or is_group(f.dmac)) and (p.name != ingress or p.port.hairpin)
         if to and bridge_vlans.egress(bridge, p, vlan) is not None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import KubenetError
+from .chance import Lot
 from .flight import Flight, Timer, Trail
 from .namespace import Namespace
 from .network import Network
@@ -96,11 +97,14 @@ class Draws:
 
 
 class Script:
-    """Choices told in advance; beyond them the first possible one. Records what could have been chosen, for `outcomes`."""
+    """Choices told in advance; beyond them the first possible one. Records what could have been chosen, for `outcomes`.
 
-    def __init__(self, told: Sequence[int] = ()):
+    `made`: those of them that have been made already.
+    """
+
+    def __init__(self, told: Sequence[int] = (), made: Sequence[tuple[int, tuple[int, ...]]] = ()):
         self.told = list(told)
-        self.made: list[tuple[int, tuple[int, ...]]] = []
+        self.made: list[tuple[int, tuple[int, ...]]] = list(made)
 
     def choose(self, weights: Sequence[int], chooser: str) -> int:
         i = len(self.made)
@@ -154,19 +158,24 @@ class Walk:
                 told = len(self.events)
                 if until():
                     return
-            if not self._step(deadline):
+            if not self.step(deadline):
                 self.state.clock = max(self.state.clock, deadline)  # the one who asked waits to the end
                 return
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is under way: there are timers at most."""
+        return not self._now and not any(isinstance(item, Flight) for _, _, item in self._later)
 
     def settle(self) -> None:
         """Let what is under way arrive (the last ACK, say); who asked has gone on at `heard`."""
         deadline = self.state.clock + FLIGHT_TIME
-        while self._now or any(isinstance(item, Flight) for _, _, item in self._later):
-            if not self._step(deadline):
+        while not self.settled:
+            if not self.step(deadline):
                 self.state.clock = max(self.state.clock, deadline)
                 return
 
-    def _step(self, deadline: float) -> bool:
+    def step(self, deadline: float) -> bool:
         """Let the next thing happen; False if there is none before the deadline."""
         if self._now:
             item = self._now.popleft()
@@ -183,6 +192,18 @@ class Walk:
             else:
                 self.send(successor, delay)
         return True
+
+    def fork(self, chooser: Draws | Script) -> Walk:
+        """A walk that goes on from here with other choices, on a fork of the state. Not to be asked in the middle of a step."""
+        other = Walk(self.net, self.state.fork(), chooser, self.depth, False, self.quiet)
+        other.heard, other.steps, other._sequence = self.heard, self.steps, self._sequence
+        other.events, other.endings, other.exchanges = list(self.events), list(self.endings), list(self.exchanges)
+        other.asking, other.silences, other.refusals = dict(self.asking), dict(self.silences), dict(self.refusals)
+        other._now, other._later = self._now.copy(), list(self._later)
+        other.frames = None if self.frames is None else list(self.frames)
+        seen = self.state.capture
+        other.state.capture = other.frames if seen is self.frames else None if seen is None else list(seen)
+        return other
 
     def go(self, name: str, f: Flight) -> Iterable[Successor]:
         """What the stage makes of a flight, at once: for the next step of the same stack. Between stacks a flight waits for its turn."""
@@ -222,10 +243,15 @@ class Walk:
 
     def choose(self, weights: Sequence[int], chooser: str) -> int:
         """The one door of chance. A single possibility is no choice."""
-        possible = [i for i, w in enumerate(weights) if w]
-        if len(possible) == 1:
-            return possible[0]
+        if weights.count(0) == len(weights) - 1:
+            return next(i for i, w in enumerate(weights) if w)
         return self.chooser.choose(weights, chooser)
+
+    def first(self, lot: Lot, place: str) -> int:
+        """How many coins of a lot fall the other way before one falls this way. `place` begins the names of their choosers."""
+        if isinstance(self.chooser, Script):
+            return self.choose(lot.weights, place + lot.coins[0][1])
+        return lot.thrown(lambda weights, chooser: self.choose(weights, place + chooser))
 
     def jitter(self, limit: float, chooser: str) -> float:
         """A random time below `limit` seconds. It delays and decides nothing, so `outcomes` does not fork here."""
@@ -274,6 +300,12 @@ class Walk:
         """A frame seen on a link, for captures."""
         if self.frames is not None:
             self.frames.append((self.state.clock, f"{f.ns}/{f.dev}", f.smac, f.dmac, f.packet))
+
+    def tap_each(self, f: Flight, places: Iterable[str]) -> None:
+        """The same frame on many links ("namespace/device") in one instant."""
+        if self.frames is not None:
+            now, smac, dmac, packet = self.state.clock, f.smac, f.dmac, f.packet
+            self.frames += [(now, place, smac, dmac, packet) for place in places]
 
     def trails(self) -> list[Trail]:
         return [e.flight.trail for e in self.endings if e.flight.trail]

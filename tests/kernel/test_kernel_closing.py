@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubenet_lab.errors import KubenetError
-from kubenet_lab.kernel.ask import Question, close, outcomes, put, send
+from kubenet_lab.kernel.ask import Question, close, put, send
 from kubenet_lab.kernel.background import catch_up
 from kubenet_lab.kernel.conntrack import Conntrack
 from kubenet_lab.kernel.namespace import Listener
@@ -22,6 +22,7 @@ from kubenet_lab.kernel.packet import Filler, Packet, Tcp
 from kubenet_lab.kernel.process import Answer, Machine, Message
 from kubenet_lab.kernel.shell import Shell
 from kubenet_lab.kernel.tcp_conn import find
+from kubenet_lab.kernel.ways import outcomes
 from tests.kernel.two_nodes import TCP_PORT, Lab, codes, frames
 
 FAR = "10.244.1.2"

@@ -259,7 +259,8 @@ def test_unused_port_of_a_clusterip_leaks_to_the_default_route():
 def test_connection_keeps_its_endpoint_and_chances_are_exact():
     from fractions import Fraction
 
-    from kubenet_lab.kernel.ask import Question, outcomes
+    from kubenet_lab.kernel.ask import Question
+    from kubenet_lab.kernel.ways import outcomes
 
     lab = Lab(nodes=3)
     service(lab, "10.244.0.2", "10.244.1.2", "10.244.2.2")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubenet_lab.kernel.chance import Lot
 from kubenet_lab.kernel.iptables import Rule
 from kubenet_lab.kernel.packet import Packet
 
@@ -51,6 +52,9 @@ class Fake:
         if self.draws is not None:
             return self.draws(weights, chooser)
         return next(i for i, w in enumerate(weights) if w)
+
+    def first(self, lot: Lot) -> int:
+        return lot.thrown(self.choose)
 
     def recent(self, name: str) -> MutableMapping[str, tuple[float, ...]]:
         return self.lists.setdefault(name, {})

@@ -6,6 +6,7 @@ from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..chance import Lot
 from ..packet import Packet, Tcp
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class Context(Protocol):
 
     def choose(self, weights: Sequence[int], chooser: str) -> int:
         """The one door of chance: an index drawn with these weights."""
+        ...
+
+    def first(self, lot: Lot) -> int:
+        """How many of these coins fall the other way before one falls this way."""
         ...
 
     def recent(self, name: str) -> MutableMapping[str, tuple[float, ...]]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from ..address import canonical
+from ..chance import Lot, Weights
 from ..packet import Packet
 from .context import Context
 from .extension import Test
+from .match_chance import Statistic
 from .match_tracking import PROTO_NAMES
 from .match_transport import MultiPort, Tcp, Udp
 from .model import Chain, Rule, Table
@@ -52,13 +55,14 @@ class Verdict:
 class _Rule:
     """A rule ready to run."""
 
-    __slots__ = ("effect", "number", "op", "plain", "rule", "target", "tests", "verdict")
+    __slots__ = ("effect", "lot", "number", "op", "plain", "rule", "target", "tests", "verdict")
 
     def __init__(self, rule: Rule, number: int, table: Table):
         place = table.place(rule, number)
         spec, target = rule.spec, rule.spec.target
         self.rule, self.number = rule, number
         self.tests: tuple[Test, ...] = spec.compile(place)
+        self.lot: Lot | None = None  # of this rule and the next ones, where nothing but chance decides among them
         self.effect: Effect | None = None
         self.verdict: Verdict | None = None
         self.target = ""
@@ -74,6 +78,12 @@ class _Rule:
                 self.verdict = Verdict(target.kind, rule, rule.chain, target.params)
         self.plain = all(m.plain for m in spec.matches) and (self.effect is None or isinstance(target, MarkTarget))
 
+    def coin(self, table: Table) -> tuple[Weights, str] | None:
+        """What is thrown, by whom, if the rule asks for nothing else."""
+        chance = [m for m in self.rule.spec.matches if isinstance(m, Statistic)]
+        weights = chance[0].coin if len(chance) == len(self.tests) == 1 and not chance[0].inverted else None
+        return (weights, table.place(self.rule, self.number).chooser) if weights is not None else None
+
 
 class _Code:
     """A compiled chain."""
@@ -84,6 +94,10 @@ class _Code:
         self.name = chain.name
         self.rules = [_Rule(r, i, table) for i, r in enumerate(chain.rules, 1)]
         self.policy = table.policy_rules.get(chain.name)
+        coins = [(rule, rule.coin(table)) for rule in self.rules]
+        for chance, row in groupby(coins, lambda x: x[1] is not None):
+            if chance and len(side_by_side := list(row)) > 1:
+                side_by_side[0][0].lot = Lot([coin for _, coin in side_by_side if coin is not None])
         self.indexed = indexed and len(self.rules) >= _INDEX_FROM
         if self.indexed:
             self._index()
@@ -192,8 +206,15 @@ def evaluate(program: Program, chain: str, ctx: Context) -> Verdict:
         while i < end:
             rule = rules[i]
             i += 1
-            plain = plain and rule.plain
-            for test in rule.tests:
+            plain, tests = plain and rule.plain, rule.tests
+            if rule.lot is not None:
+                passed = ctx.first(rule.lot)
+                i += passed
+                if passed == len(rule.lot.coins):
+                    i -= 1
+                    continue
+                rule, tests = rules[i - 1], ()
+            for test in tests:
                 if not test(ctx):
                     break
             else:

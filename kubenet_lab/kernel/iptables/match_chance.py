@@ -91,12 +91,19 @@ class Statistic(Match):
             return f" statistic mode random{no} probability {self.stored / 0x80000000:.11f}"
         return f" statistic mode nth{no} every {self.every}" + (f" packet {self.packet}" if self.packet else "")
 
+    @property
+    def coin(self) -> Weights | None:
+        """The weights of its two sides, where it is a matter of chance. A probability of 0 or 1 is none."""
+        p = self.probability
+        if self.mode != "random" or p in (0, 1):
+            return None
+        return Weights.of((p.numerator, p.denominator - p.numerator), (self.stored, 0x80000000 - self.stored))
+
     def compile(self, place: Place) -> Test:
         wanted = not self.inverted
         if self.mode == "random":
-            p, chooser = self.probability, place.chooser
-            weights = Weights.of((p.numerator, p.denominator - p.numerator), (self.stored, 0x80000000 - self.stored))
-            if p in (0, 1):
+            p, chooser, weights = self.probability, place.chooser, self.coin
+            if weights is None:
                 return lambda c: (p == 1) is wanted
             return lambda c: (c.choose(weights, chooser) == 0) is wanted
         last, start, name = self.every - 1, self.every - 1 - self.packet, place.memory("nth")

@@ -1,0 +1,92 @@
+"""Every way that a question can go: the tree of its choices, walked branch by branch.
+
+What happens before a choice is the same on all its branches, and is walked once: a branch goes on from the last moment
+between two units of work before its choice (`Asked.fork`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from ..errors import KubenetError
+from .ask import Asked
+from .chance import kernel_share
+from .network import Network
+from .state import State
+from .verdict import Question, Result
+from .walk import Script
+
+__all__ = ["outcomes"]
+
+MAX_OUTCOMES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Where it begins, and the choices that are told, from the question's beginning on."""
+
+    start: Asked
+    told: tuple[int, ...] = ()
+
+    def begun(self) -> Asked:
+        return self.start.fork(Script(self.told, self.start.script.made))
+
+
+def outcomes(net: Network, state: State, q: Question, record: Callable[[Result], Any]) -> list[tuple[Fraction, Any]]:
+    """Every way the question can go, on forks of `state`, with its probability: one for every sequence of choices."""
+    found: list[tuple[Fraction, Any]] = []
+    pending = [Branch(Asked(net, state.fork(), q, Script()))]
+    while pending:
+        branch = pending.pop()
+        asked, places = _walked(branch)
+        result, made = asked.result, asked.script.made
+        assert result is not None
+        share = Fraction(1)
+        for pick, weights in made:
+            share *= Fraction(weights[pick], sum(weights))
+        result.kernel_share = kernel_share(made)
+        found.append((share, record(result)))
+        if len(found) > MAX_OUTCOMES:
+            raise KubenetError(f"more than {MAX_OUTCOMES} ways this can go")
+        pending += _others(branch, made, places)
+    return found
+
+
+def _walked(branch: Branch) -> tuple[Asked, list[int]]:
+    """A branch at its end, and in which unit of work after its beginning each of its own choices was made."""
+    asked = branch.begun()
+    made, unit = asked.script.made, 0
+    known, places = len(made), list[int]()
+    while asked.result is None:
+        asked.unit()
+        places += [unit] * (len(made) - known - len(places))
+        unit += 1
+    return asked, places
+
+
+def _others(branch: Branch, made: Sequence[tuple[int, tuple[int, ...]]], places: Sequence[int]) -> list[Branch]:
+    """The branches that leave this one where it made a choice that nobody had told; the next one to walk is the last."""
+    known, picks = len(made) - len(places), [pick for pick, _ in made]
+    open_ = [i for i in range(len(branch.told), len(made)) if any(made[i][1][picks[i] + 1 :])]
+    starts = _stops(branch, sorted({places[i - known] for i in open_}))
+    out = []
+    for i in reversed(open_):
+        weights, start, before = made[i][1], starts[places[i - known]], picks[:i]
+        out += [Branch(start, (*before, other)) for other in range(len(weights) - 1, picks[i], -1) if weights[other]]
+    return out
+
+
+def _stops(branch: Branch, units: Sequence[int]) -> dict[int, Asked]:
+    """The branch before each of these units of work. Only now is it known where that is, so it goes there once more."""
+    found, asked, unit = {}, branch.start, 0
+    for stop in units:
+        if unit < stop:
+            asked = Branch(asked, branch.told).begun()
+        while unit < stop:
+            asked.unit()
+            unit += 1
+        found[stop] = asked
+    return found

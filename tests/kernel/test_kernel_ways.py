@@ -1,0 +1,221 @@
+"""All the ways a question can go: with the common beginning walked once, and as if every way was walked from its beginning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubenet_lab.kernel import hearers
+from kubenet_lab.kernel.ask import Question, put
+from kubenet_lab.kernel.chance import Lot, Weights, kernel_share
+from kubenet_lab.kernel.flight import Trail
+from kubenet_lab.kernel.namespace import Listener
+from kubenet_lab.kernel.network import Network
+from kubenet_lab.kernel.packet import Filler
+from kubenet_lab.kernel.process import Answer, Machine, Message
+from kubenet_lab.kernel.state import State
+from kubenet_lab.kernel.verdict import Result
+from kubenet_lab.kernel.walk import Draws, Script, Walk
+from kubenet_lab.kernel.ways import outcomes
+from tests.kernel.two_nodes import TCP_PORT, UDP_PORT, Lab
+
+
+def every_way_whole(net: Network, state: State, q: Question) -> list[tuple[Fraction, Result]]:
+    """Each way by itself, from the beginning on."""
+    found, pending = [], [[]]
+    while pending:
+        told: list[int] = pending.pop()
+        script = Script(told)
+        result = put(net, state.fork(), q, script=script)
+        share = Fraction(1)
+        for pick, weights in script.made:
+            share *= Fraction(weights[pick], sum(weights))
+        result.kernel_share = kernel_share(script.made)
+        found.append((share, result))
+        for i in range(len(script.made) - 1, len(told) - 1, -1):
+            pick, weights = script.made[i]
+            more = [k for k in range(len(weights) - 1, pick, -1) if weights[k]]
+            pending += [[p for p, _ in script.made[:i]] + [k] for k in more]
+    return found
+
+
+def said(trail: Trail | None) -> Any:
+    return [(e.code, e.time, e.ns, e.dev, e.after, e.entry) for e in trail] if trail is not None else None
+
+
+def tables_of(state: State) -> dict[tuple[str, ...], dict[Any, Any]]:
+    names = tuple(state.keys())
+    return {name: dict(state.read(*name)) for name in names}
+
+
+def told(r: Result) -> tuple[Any, ...]:
+    """Everything about a result but the objects it is made of."""
+    w = r.walk
+    tables = tables_of(w.state)
+    return (
+        r.verdict, r.phase, r.error, r.elapsed, r.answered_by, r.source_seen, r.answer, r.started, r.key, r.ending, r.kernel_share,
+        said(r.forward), said(r.reply), w.frames, w.state.capture, w.state.clock, w.state.serial, tables,
+        [(e.time, e.ns, e.what, e.value) for e in w.events], [(e.time, e.code) for e in w.endings], [(n, x.error) for n, x in w.exchanges],
+        [(when, order, type(x), x.stage) for when, order, x in w.state.later],
+    )  # fmt: skip
+
+
+class Relay:
+    """Asks one of two others, by chance, and says whom."""
+
+    name = "relay"
+
+    def handle(self, message: Message, machine: Machine) -> Answer:
+        at = machine.choose([1, 2], "whom")
+        back = machine.exchange(("10.244.1.2", "10.244.1.3")[at], UDP_PORT, "UDP", Filler(3), 0.5)
+        return Answer(Filler(10 + at + (back.reply is None) * 5))
+
+
+#: rules that leave something to chance, each for the first packet of a connection: (node, table, its text)
+CHANCES = (
+    ("n0", "filter", "-A FORWARD -p tcp -m tcp --syn -m statistic --mode random --probability 0.25 -j DROP"),
+    ("n1", "filter", "-A FORWARD -p tcp -m tcp --syn -m statistic --mode random ! --probability 0.6 -j REJECT --reject-with tcp-reset"),
+    ("n1", "raw", "-A PREROUTING -p udp -m udp --dport 53 -m statistic --mode random --probability 0.5 -j DROP"),
+    ("n0", "mangle", "-A POSTROUTING -p tcp -m tcp --syn -m statistic --mode random --probability 0.125 -j MARK --set-mark 7"),
+)
+TARGETS = ("10.244.0.2", "10.244.0.3", "10.244.1.2", "10.244.1.3", "10.244.9.9")
+
+
+def balanced(lab: Lab, chances: list[str], ends: list[str], back: bool) -> None:
+    """10.96.0.50 on n0: a row of rules by chance, the last of them without; `back`: the first one's chain returns."""
+    rules = ["*nat", ":SVC - [0:0]", *(f":SEP-{i} - [0:0]" for i in range(len(ends)))]
+    rules += [f"-A {hook} -d 10.96.0.50/32 -j SVC" for hook in ("PREROUTING", "OUTPUT")]
+    for i, (end, chance) in enumerate(zip(ends, [*chances, ""], strict=False)):
+        rules.append(f"-A SVC {chance and f'-m statistic --mode random --probability {chance} '}-j SEP-{i}")
+        if not (back and i == 0):
+            ports = {"tcp": TCP_PORT, "udp": UDP_PORT}
+            rules += [f"-A SEP-{i} -p {p} -j DNAT --to-destination {end}:{port}" for p, port in ports.items()]
+    lab["n0"].ruleset(4).restore("\n".join([*rules, "COMMIT", ""]), noflush=True)
+    lab["n0"].rules_changed()
+
+
+chance = st.sampled_from(["0.5", "0.3333333333", "0.25", "0.1", "0", "1"])
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    rows=st.lists(chance, min_size=1, max_size=4),
+    ends=st.lists(st.sampled_from(TARGETS), min_size=5, max_size=5),
+    back=st.booleans(),
+    more=st.sets(st.sampled_from(CHANCES), max_size=2),
+    protocol=st.sampled_from(["TCP", "UDP"]),
+    size=st.sampled_from([0, 40]),
+    warm=st.booleans(),
+    relay=st.booleans(),
+)
+def test_a_shared_beginning_changes_nothing(rows, ends, back, more, protocol, size, warm, relay):
+    lab = Lab()
+    balanced(lab, rows, ends[: len(rows) + 1], back)
+    for node, table, rule in sorted(more):
+        lab[node].ruleset(4).restore(f"*{table}\n{rule}\nCOMMIT\n", noflush=True)
+        lab[node].rules_changed()
+    if relay:
+        lab["p03"].listeners = [Listener("UDP", UDP_PORT, Relay(), "p03"), Listener("TCP", TCP_PORT, Relay(), "p03")]
+    if warm:
+        lab.ask("p02", "10.244.1.2")
+    q = Question("p02", "10.96.0.50", 80, protocol, Filler(size) if size else None, wait_answer=True, timeout=0.9)
+    before = told_state(lab.state)
+    fast = outcomes(lab.net, lab.state, q, lambda r: r)
+    assert told_state(lab.state) == before and sum(share for share, _ in fast) == 1
+    slow = every_way_whole(lab.net, lab.state, q)
+    assert [(share, told(r)) for share, r in fast] == [(share, told(r)) for share, r in slow]
+
+
+def told_state(state: State) -> Any:
+    return tables_of(state), state.clock, state.serial
+
+
+def test_a_row_of_rules_is_one_choice_of_all_and_coins_for_who_draws():
+    lab = Lab(pods=4)
+    ends = [f"10.244.{n}.{i}" for n in (0, 1) for i in (2, 3, 4, 5)]
+    balanced(lab, [f"{1 / (8 - i):.10f}" for i in range(7)], ends, False)
+    q = Question("p03", "10.96.0.50", 80)
+    script = Script()
+    put(lab.net, lab.state.fork(), q, script=script)
+    assert [tuple(weights) for _, weights in script.made] == [(1,) * 7 + (1,)]
+    ways = outcomes(lab.net, lab.state, q, lambda r: (r.answered_by, r.kernel_share))
+    assert [share for share, _ in ways] == [Fraction(1, 8)] * 8 and len({who for _, (who, _) in ways}) == 8
+    kept = [Fraction(round(0x80000000 * float(f"{1 / (8 - i):.10f}")), 0x80000000) for i in range(7)]
+    left, wanted = Fraction(1), []
+    for p in [*kept, Fraction(1)]:
+        wanted.append(left * p)
+        left *= 1 - p
+    assert [exact for _, (_, exact) in ways] == wanted and sum(wanted) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_draws_throws_each_coin(seed):
+    """The choice of a connection is made of one draw for each rule, named after it."""
+    weights = Weights.of((1, 2), (1, 2))
+    lot = Lot([(weights, f"nat SVC {i}") for i in range(1, 6)])
+    one, other = Draws(seed), Draws(seed)
+    single = [one.choose(weights, f"n0/nat SVC {i}") for i in range(1, 6)]
+    passed = Walk(Network(), State(), other).first(lot, "n0/")
+    assert passed == (single.index(0) if 0 in single else 5)
+
+
+def a_plain_pod(lab: Lab) -> None: ...
+
+
+def a_router(lab: Lab) -> None:
+    lab["p13"].set_sysctl("net.ipv4.ip_forward", 1)
+
+
+def a_proxy(lab: Lab) -> None:
+    a_router(lab)
+    lab["p14"].add_proxy("10.244.1.9", "eth0")
+    lab["p13"].set_sysctl("net.ipv4.conf.eth0.proxy_arp", 1)
+
+
+def a_local_network(lab: Lab) -> None:
+    lab["p14"].add_address("lo", "10.244.1.8/30")
+
+
+def an_isolated_port(lab: Lab) -> None:
+    for i in (3, 4):
+        port = lab["n1"].links[f"veth{i}"].port
+        lab["n1"].set_link(f"veth{i}", port=replace(port, isolated=True))
+
+
+def a_port_down(lab: Lab) -> None:
+    lab["n1"].set_link("veth3", up=False)
+    lab["p14"].set_link("eth0", up=False)
+
+
+def another_owner(lab: Lab) -> None:
+    lab["p14"].add_address("eth0", "10.244.1.9/24")
+
+
+def a_moved_address(lab: Lab) -> None:
+    """Who was talked to knows an old hardware address of the asker."""
+    lab.ask("p14", "10.244.1.2")
+    lab.state.clock += 5
+    lab["p12"].set_link("eth0", mac="02:00:00:00:00:99")
+
+
+@pytest.mark.parametrize(
+    "change", [a_plain_pod, a_router, a_proxy, a_local_network, an_isolated_port, a_port_down, another_owner, a_moved_address]
+)
+@pytest.mark.parametrize("target", ["10.244.1.5", "10.244.1.9", "10.244.0.1", "10.244.1.255"])
+@pytest.mark.parametrize("source", ["p12", "p02"])
+def test_a_question_to_all_ports_is_heard_as_if_each_took_its_own(change, target, source, monkeypatch):
+    answers = []
+    for together in (True, False):
+        lab = Lab(pods=5)
+        change(lab)
+        if not together:
+            monkeypatch.setattr(hearers, "question", lambda f: None)
+        r = lab.ask(source, target, source_port=40000)
+        waited = [e.flight.trail.params.get("silence") for e in r.walk.endings if e.flight.trail]
+        answers.append((told(r), waited, r.walk.silences))
+    assert answers[0] == answers[1]
