@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..errors import Problem
 from ..kernel.address import prefix
@@ -23,14 +24,15 @@ _KIND = "ServiceCIDR.networking.k8s.io"
 def added_cidrs(snapshot: Snapshot, own: Sequence[str], others: Sequence[str]) -> tuple[tuple[str, ...], list[Problem]]:
     """The CIDRs of ServiceCIDR objects that are not among `own` already, oldest first; and what is wrong with some.
 
-    `others`: networks of nodes and pods, with which none may overlap. An object that is being deleted gives out no addresses.
+    `others`: networks of nodes and pods, with which none may overlap. An object that is being deleted, or says that it is not
+    ready, gives out no addresses. Such objects may overlap each other (ipallocator/cidrallocator.go).
     """
     found: list[str] = []
     problems: list[Problem] = []
     for name, document in snapshot.others(_KIND).items():
         spec, meta = document.get("spec"), document.get("metadata") or {}
         cidrs = spec.get("cidrs") if isinstance(spec, Mapping) else None
-        if meta.get("deletionTimestamp") or not isinstance(cidrs, list):
+        if meta.get("deletionTimestamp") or not isinstance(cidrs, list) or not _ready(document):
             continue
         for i, text in enumerate(cidrs):
             where = f"spec.cidrs[{i}]"
@@ -45,6 +47,14 @@ def added_cidrs(snapshot: Snapshot, own: Sequence[str], others: Sequence[str]) -
             elif not any(prefix(o).covers(prefix(cidr)) for o in (*own, *found)):
                 found.append(cidr)
     return tuple(found), problems
+
+
+def _ready(document: Mapping[str, Any]) -> bool:
+    """One without a condition counts as ready: the controller may not have seen it yet."""
+    status = document.get("status")
+    conditions = status.get("conditions") if isinstance(status, Mapping) else None
+    found = next((c for c in conditions or () if isinstance(c, Mapping) and c.get("type") == "Ready"), None)
+    return found is None or found.get("status") == "True"
 
 
 def node_port_range(snapshot: Snapshot, asked: str | None, observed: Sequence[Service]) -> tuple[str, Assumption | None]:

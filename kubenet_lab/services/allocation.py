@@ -63,6 +63,8 @@ class _Allocator:
         self.network = network
         self.ranges = [ClusterIPRange(c) for c in network.cidrs]
         self.families = list(dict.fromkeys(r.family for r in self.ranges))
+        for range_ in self.ranges:  # they may overlap: an address is taken in all of them
+            range_.taken = next(r.taken for r in self.ranges if r.family == range_.family)
         for range_ in {r.family: r for r in reversed(self.ranges)}.values():  # the API server's flag; a further ServiceCIDR may be small
             if range_.network.num_addresses < 8:
                 raise KubenetError(f"service CIDR: found {str(range_.network)!r}, the range must be at least 8 IP addresses")

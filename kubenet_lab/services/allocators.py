@@ -73,13 +73,13 @@ class ClusterIPRange:
         return str(self.network.network_address + (number - int(self.network.network_address)))
 
     def __contains__(self, ip: str) -> bool:
-        return ip_address(ip) in self.network
+        """Neither the network's own address nor the broadcast address is in it: they may be in a wider range."""
+        address = ip_address(ip)
+        return address in self.network and self.first <= int(address) <= self.last
 
     def reserve(self, ip: str) -> None:
-        """Takes one address. Raises Refused."""
+        """Takes one of its addresses. Raises Refused."""
         number = int(ip_address(ip))
-        if not self.first <= number <= self.last:
-            raise Refused(f"provided IP is not in the valid range. The range of valid IPs is {self.network}")
         if number in self.taken:
             raise Refused(ALLOCATED_IP)
         self.taken.add(number)

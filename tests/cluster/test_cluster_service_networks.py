@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import kubenet_lab as kn
+from kubenet_lab.objects.views import Service
 from tests.cluster.cluster_fixtures import SMALL, Doc, observed, service
 
 
@@ -35,6 +36,30 @@ def test_a_full_network_is_helped_by_a_second_one_that_works_like_the_first() ->
     assert cluster.plan.service_cidrs == ("10.96.0.0/28", "10.111.0.0/24")
     cluster.delete("svc", "default/more").delete("svc", "default/asked")
     assert cluster.copy().plan.service_cidrs == cluster.plan.service_cidrs
+
+
+def test_networks_that_overlap_give_no_address_twice() -> None:
+    """cidrallocator_test.go, TestCIDRAllocateGrow, TestCIDRAllocateShadow, TestCIDRAllocateShrink."""
+    cluster = kn.load(SMALL[:3], service_cidr="10.96.0.0/28", dns="none")
+    cluster.apply([service(f"s{i}", {"app": "server"}) for i in range(13)])
+    with pytest.raises(kn.LoadError, match="10.96.0.15: the provided network does not match the current range"):
+        cluster.apply(service("last", {"app": "server"}, clusterIP="10.96.0.15"))  # the small network's broadcast address
+    cluster.apply(cidr("wide", "10.96.0.0/27"))
+    cluster.apply(service("last", {"app": "server"}, clusterIP="10.96.0.15"))
+    cluster.apply([service(f"t{i}", {"app": "server"}) for i in range(15)])
+    found = {s.spec.cluster_ip for s in cluster.store.snapshot().list(Service)}
+    assert found == {f"10.96.0.{i}" for i in range(1, 31)}
+    with pytest.raises(kn.LoadError, match="range is full"):
+        cluster.apply(service("more", {"app": "server"}))
+    cluster.delete("svc", "default/t3").apply(service("more", {"app": "server"}))
+
+
+def test_a_network_that_is_not_ready_gives_out_nothing() -> None:
+    def condition(status: str) -> Doc:
+        return {**cidr("second", "10.250.0.0/24"), "status": {"conditions": [{"type": "Ready", "status": status}]}}
+
+    assert kn.load([*SMALL[:3], condition("False")]).plan.service_cidrs == ("10.96.0.0/12",)
+    assert kn.load([*SMALL[:3], condition("True")]).plan.service_cidrs == ("10.96.0.0/12", "10.250.0.0/24")
 
 
 def test_without_the_object_the_address_is_refused() -> None:
