@@ -1,6 +1,6 @@
 """Many Services in a process of its own (`make bench`): what kube-proxy writes for a node, and what `outcomes` costs.
 
-    python tools/bench_services.py SERVICES PODS
+    python tools/bench_services.py SERVICES PODS MODE
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def best(cluster: kn.Cluster, target: str) -> tuple[float, int]:
 
 
 def main() -> None:
-    count, pods = int(sys.argv[1]), int(sys.argv[2])
+    count, pods, mode = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     documents = [pod(i) for i in range(pods)] + [service(f"s{n:04d}", app=f"a{n % (pods // 3)}") for n in range(count)]
-    cluster = kn.load([*documents, service("wide", all="x")], nodes=8, cni="flannel")
+    cluster = kn.load([*documents, service("wide", all="x")], nodes=8, cni="flannel", proxy=mode)
     start = time.perf_counter()
     rules(cluster.snapshot(), NodeView.of(cluster.nodes[0]), kn.KubeProxy(cluster_cidr="10.244.0.0/16"))
     written = time.perf_counter() - start
-    few, wide = best(cluster, f"svc:default/s{count - 1:04d}"), best(cluster, "svc:default/wide")
-    print(json.dumps({"written": written, "few": few, "wide": wide}))
+    found = {name: best(cluster, f"svc:default/{of}") for name, of in (("first", "s0000"), ("last", f"s{count - 1:04d}"), ("wide", "wide"))}
+    print(json.dumps({"written": written, **found}))
 
 
 if __name__ == "__main__":

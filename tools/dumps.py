@@ -7,10 +7,13 @@ from typing import Any
 WHEN = "2026-01-01T00:00:00Z"
 
 
-def dump(nodes: int, pods: int, services: int) -> dict[str, Any]:
-    """A List of nodes, Services and running pods (about 1.3 kB each), every Service with an even share of the pods."""
-    items = [_node(n) for n in range(nodes)] + [_service(s) for s in range(services)]
-    items += [_pod(p, p % services, p % nodes, p // nodes + 2) for p in range(pods)]
+def dump(nodes: int, pods: int, services: int, apps: int = 0) -> dict[str, Any]:
+    """A List of nodes, Services and running pods (about 1.3 kB each). Each of the `apps` (a multiple of 20; default: one a Service)
+    has an even share of the pods, and several Services may stand before one app.
+    """
+    apps = apps or services
+    items = [_node(n) for n in range(nodes)] + [_service(s, s % apps) for s in range(services)]
+    items += [_pod(p, p % apps, p % nodes, p // nodes + 2) for p in range(pods)]
     return {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}
 
 
@@ -35,12 +38,12 @@ def _node(n: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _service(s: int) -> dict[str, Any]:
+def _service(s: int, app: int) -> dict[str, Any]:
     address = f"10.96.{s // 250 + 1}.{s % 250 + 2}"
     return {
         "apiVersion": "v1", "kind": "Service", "metadata": _meta("s", f"svc-{s:03d}", f"ns-{s % 20}"),
         "spec": {
-            "clusterIP": address, "clusterIPs": [address], "type": "ClusterIP", "selector": {"app": f"app-{s:03d}"},
+            "clusterIP": address, "clusterIPs": [address], "type": "ClusterIP", "selector": {"app": f"app-{app:03d}"},
             "ports": [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}], "ipFamilies": ["IPv4"],
             "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster", "sessionAffinity": "None",
         },

@@ -114,10 +114,10 @@ def hear(w: Walk, t: Timer) -> Iterable[Successor]:
     arp: Arp = f.packet
     w.tap_each(f, [h.end for h in group])
     asking = any(ip == arp.sender_ip for _, _, ip in w.asking)
+    knowing = {key[1] for key in w.state.keys() if key[0] == "neigh"}  # noqa: SIM118  (a State is no dictionary)
     out: list[Successor] = []
     for h in group:
-        known = w.state.read("neigh", h.ns).get((h.dev, arp.sender_ip))
-        # what it knows of the asker may be out of date; the last one tells whom nobody heard from
-        if asking or h is group[-1] or (known is not None and (known[0] != arp.sender_mac or arp.sender_ip == arp.target_ip)):
+        # who knows somebody may know the asker; the last one tells whom nobody heard from
+        if h.ns in knowing or asking or h is group[-1]:
             out += arp_input(w, f.anew("rx", ns=h.ns, dev=h.dev, mark=0), arp)
     return out
