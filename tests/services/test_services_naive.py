@@ -84,10 +84,12 @@ def wrong(case: Case, flow: Flow, docs: list[dict[str, Any]], seen: Counter[str]
     if family(address) == 4 and address.startswith("127."):
         own.append(address)
     want = decide(docs, doc, own, proxy_of(cluster, node, family(address)), client, address, port, protocol)
+    found = cluster.outcomes(src, address, port, protocol)
     if want is None:
         seen["no Service"] += 1
-        return ""
-    found = cluster.outcomes(src, address, port, protocol)
+        others = {a.ip for n in cluster.nodes for _, a in cluster.network().namespaces[n.name].addresses()} - set(own)
+        met = [o.endpoint for o in found if o.endpoint] if address not in others and cluster.options.load_balancer is None else []
+        return f"{flow} at {node}: no Service's, the lab meets {met}" if met else ""
     seen["endpoints" if want.endpoints else want.verdicts[-1]] += 1
     if _agree(want, found, client, own, seen):
         return ""
@@ -121,6 +123,8 @@ def _agree(want: Answer, found: Any, client: Client, own: list[str], seen: Count
             return False
     # who is not heard by a dead endpoint's network tries again, and its new connection may be given another endpoint
     dead = any(not o for o in found)
+    if any(to.startswith((f"{client.ip}:", f"[{client.ip}]:")) for to in masked.keys() - shares.keys()):
+        return any(o.error == "ECONNREFUSED" for o in found)  # whom it asks is itself: it is there
     return all(share == each or (dead and share > each) for share in shares.values()) and (dead or len(shares) == len(masked))
 
 
