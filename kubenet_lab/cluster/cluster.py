@@ -23,6 +23,7 @@ from .diff import Diff, difference
 from .edits import HandEdit, replay
 from .facades import DnsFacade, IngressFacade, PlotFacade, PolicyFacade
 from .fork import Fork
+from .kept import sorted_out
 from .names import Party, party, scalable
 from .node_cni import forget
 from .options import Options
@@ -154,7 +155,7 @@ class Cluster:
     @property
     def ignored(self) -> tuple[tuple[str, str], ...]:
         """(kind, key) of objects that are kept but not acted on."""
-        return self.store.ignored
+        return sorted_out(self._declared)[1]
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -165,7 +166,7 @@ class Cluster:
 
     def summary(self) -> Summary:
         """The first thing to look at: counts, assumptions, findings, ignored kinds."""
-        return summarise(self, self._declared.network)
+        return summarise(self, self._declared)
 
     @property
     def pod_network(self) -> str:

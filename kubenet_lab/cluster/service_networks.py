@@ -15,10 +15,10 @@ from ..objects.snapshot import Snapshot
 from ..objects.views import Service
 from .plan import ASSUMED, DETECTED, Assumption, kubeadm_value
 
-__all__ = ["NODE_PORTS", "added_cidrs", "node_port_range"]
+__all__ = ["KIND", "NODE_PORTS", "added_cidrs", "node_port_range"]
 
 NODE_PORTS = "30000-32767"
-_KIND = "ServiceCIDR.networking.k8s.io"
+KIND = "ServiceCIDR.networking.k8s.io"
 
 
 def added_cidrs(snapshot: Snapshot, own: Sequence[str], others: Sequence[str]) -> tuple[tuple[str, ...], list[Problem]]:
@@ -29,7 +29,7 @@ def added_cidrs(snapshot: Snapshot, own: Sequence[str], others: Sequence[str]) -
     """
     found: list[str] = []
     problems: list[Problem] = []
-    for name, document in snapshot.others(_KIND).items():
+    for name, document in snapshot.others(KIND).items():
         spec, meta = document.get("spec"), document.get("metadata") or {}
         cidrs = spec.get("cidrs") if isinstance(spec, Mapping) else None
         if meta.get("deletionTimestamp") or not isinstance(cidrs, list) or not _ready(document):

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem
+from .kept import sorted_out
 from .plan import Assumption
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .cluster import Cluster
-    from .networks import PodNetwork
+    from .settle import Declared
 
 __all__ = ["Summary", "summarise"]
 
@@ -65,10 +66,11 @@ class Summary:
         }  # fmt: skip
 
 
-def summarise(cluster: Cluster, network: PodNetwork | None) -> Summary:
-    counts = Counter(o.kind for o in cluster.snapshot().all())
-    ignored = Counter(kind for kind, _ in cluster.ignored)
-    plan = cluster.plan
+def summarise(cluster: Cluster, declared: Declared) -> Summary:
+    read, unread = sorted_out(declared)
+    counts = Counter([*(o.kind for o in cluster.snapshot().all()), *(kind for kind, _ in read)])
+    ignored = Counter(kind for kind, _ in unread)
+    plan, network = cluster.plan, declared.network
     policy = cluster.engine if cluster.engine else "nobody"
     networks = (
         ("pods", f"{', '.join(network.pod_ranges(plan) if network is not None else plan.pod_cidrs)} by {cluster.pod_network}"),

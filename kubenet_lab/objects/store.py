@@ -18,6 +18,7 @@ from .apply import Applied, Apply
 from .defaults import default_in_place
 from .documents import Source, read_in_order
 from .kinds import KIND_INFO, kind_of, kind_of_document, split_key
+from .ownership import ObjectId
 from .snapshot import Snapshot
 from .state import ObjectKey, State, identity_of, key_of
 from .views import Object
@@ -106,9 +107,18 @@ class Store:
         """All objects of a kind, by (namespace, name)."""
         return self.snapshot().list(KIND_INFO[kind_of(kind)].view)
 
+    def _untyped(self, kind: str, namespace: str, name: str) -> ObjectId | None:
+        """The object of a kind without a view; by its plain kind only where no modelled kind has that name."""
+        for known in self._state.ignored:
+            plain = known[0].partition(".")[0]
+            spelled = (known[0],) if plain in KIND_INFO else (known[0], plain)
+            if known[1:] == (namespace, name) and kind.lower() in map(str.lower, spelled):
+                return known
+        return None
+
     @property
     def ignored(self) -> tuple[ObjectKey, ...]:
-        """Kinds that are kept and not acted on: ("Certificate.cert-manager.io", "shop/tls")."""
+        """Kinds that the lab has no view of: ("Certificate.cert-manager.io", "shop/tls")."""
         return tuple((kind, f"{ns}/{name}" if ns else name) for kind, ns, name in sorted(self._state.ignored))
 
     def snapshot(self) -> Snapshot:
@@ -157,14 +167,17 @@ class Store:
         return applied
 
     def delete(self, kind: str, key: str, *, cascade: bool = True) -> tuple[ObjectKey, ...]:
-        """Delete an object and what it owns; a Namespace with everything in it. Returns what went. Raises NotFound."""
+        """Delete an object and what it owns; a Namespace with everything in it. Returns what went. Raises NotFound.
+
+        A kind that the lab has no view of goes by its name, with its group where two groups have it.
+        """
         namespace, name = split_key(key)
         state = self._state.copy()
-        identity = (kind, namespace, name)
-        if identity in state.ignored:
-            del state.ignored[identity]
+        untyped = self._untyped(kind, namespace, name)
+        if untyped is not None:
+            del state.ignored[untyped]
             self._commit(state)
-            return ((kind, key),)
+            return ((untyped[0], key),)
         identity = (kind_of(kind), namespace, name)
         if identity not in state.docs:
             raise NotFound(identity[0], key, [o.key for o in self.objects(kind)])

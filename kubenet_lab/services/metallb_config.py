@@ -18,9 +18,11 @@ from ..objects.snapshot import Snapshot
 from ..objects.views import LabelSelector, Namespace, Node, Service
 from .load_balancer import address_pool
 
-__all__ = ["AddressPool", "Advertisement", "Configuration", "configured", "read"]
+__all__ = ["KINDS", "AddressPool", "Advertisement", "Configuration", "configured", "read"]
 
 _GROUP = "metallb.io"
+#: what is read
+KINDS = frozenset(f"{kind}.{_GROUP}" for kind in ("IPAddressPool", "L2Advertisement"))
 #: what is announced by BGP, or configures it
 _BGP = ("BGPAdvertisement", "BGPPeer")
 

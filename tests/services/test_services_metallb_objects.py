@@ -199,3 +199,16 @@ def test_what_is_wrong_with_an_object_is_said_and_the_others_count(doc: Doc, wor
     cluster = load(pool("a", "192.168.50.240/32"), l2(), doc, lb("z"))
     assert words in said(cluster)
     assert ips(cluster, "z") == ["192.168.50.240"]
+
+
+def test_objects_that_metallb_reads_are_counted_and_not_called_ignored() -> None:
+    widget: Doc = {"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w"}}
+    cluster = load(pool("first", "192.168.50.240/30"), l2(), lb("a"), widget)
+    summary = cluster.summary().to_dict()
+    assert summary["ignored"] == {"Widget.example.org": 1}
+    assert summary["counts"]["IPAddressPool.metallb.io"] == summary["counts"]["L2Advertisement.metallb.io"] == 1
+    assert cluster.ignored == (("Widget.example.org", "w"),)
+    other = cluster.copy(load_balancer="none")
+    assert ("IPAddressPool.metallb.io", "metallb-system/first") in other.ignored
+    cluster.delete("IPAddressPool", "metallb-system/first")
+    assert "IPAddressPool.metallb.io" not in cluster.to_yaml() and ("Widget.example.org", "w") in cluster.ignored

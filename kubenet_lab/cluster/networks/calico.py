@@ -21,9 +21,13 @@ from ..plan import Assumption, Plan
 from .base import DATASTORE, Disk, PodNetwork, Programmed, attach, container_id, primary_first
 from .unmodelled import UnmodelledNetwork
 
-__all__ = ["CalicoNetwork", "CalicoProvider"]
+__all__ = ["KINDS", "CalicoNetwork", "CalicoProvider"]
 
 GROUPS = ("crd.projectcalico.org", "projectcalico.org")
+#: what keeps addresses, and what says how they are given
+_ALLOCATION = ("IPAMBlock", "BlockAffinity")
+_RULES = ("IPPool", "IPAMConfig", "IPAMConfiguration", "IPReservation")
+KINDS = frozenset(f"{kind}.{group}" for kind in (*_ALLOCATION, *_RULES) for group in GROUPS)
 ANNOTATION = "cni.projectcalico.org"
 #: for which options the datastore was filled
 OPTIONS = "/kubenet-lab/options"
@@ -201,7 +205,7 @@ class CalicoProvider:
         return CalicoNetwork(options, _families(plan), _seeds(snapshot))
 
     def detected(self, name: str, snapshot: Snapshot, plan: Plan) -> PodNetwork:
-        resources = _seeds(snapshot, "IPPool", "IPAMConfig", "IPAMConfiguration", "IPReservation")
+        resources = _seeds(snapshot, *_RULES)
         try:
             pools = tuple(IpPool.from_resource(n, spec) for n, spec in resources["IPPool"].items())
         except KubenetError as e:
@@ -228,7 +232,7 @@ def _families(plan: Plan) -> tuple[int, ...]:
 def _seeds(snapshot: Snapshot, *kinds: str) -> dict[str, dict[str, Any]]:
     """Custom resources of Calico's groups by kind and name: those that keep addresses, unless others are asked for."""
     found: dict[str, dict[str, Any]] = {}
-    for kind in kinds or ("IPAMBlock", "BlockAffinity"):
+    for kind in kinds or _ALLOCATION:
         named = found.setdefault(kind, {})
         for group in GROUPS:
             for name, document in snapshot.others(f"{kind}.{group}").items():
