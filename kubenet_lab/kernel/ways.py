@@ -6,7 +6,9 @@ between two units of work before its choice (`Asked.fork`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -37,6 +39,23 @@ class Branch:
 
 def outcomes(net: Network, state: State, q: Question, record: Callable[[Result], Any]) -> list[tuple[Fraction, Any]]:
     """Every way the question can go, on forks of `state`, with its probability: one for every sequence of choices."""
+    with _no_collections():
+        return _outcomes(net, state, q, record)
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """No cycle collections for this while: all ways are kept, so each collection would look at them, and find nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _outcomes(net: Network, state: State, q: Question, record: Callable[[Result], Any]) -> list[tuple[Fraction, Any]]:
     found: list[tuple[Fraction, Any]] = []
     pending = [Branch(Asked(net, state.fork(), q, Script()))]
     while pending:
