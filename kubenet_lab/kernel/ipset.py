@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from ..errors import CommandError, NotModelled
 from .address import number
-from .ipset_elements import Element, Part, Refused, element_text, expand, masked, parse_number, split_words
+from .ipset_elements import Element, Part, Refused, bitmap_port, element_text, expand, masked, parse_number, split_words
 from .packet import Icmp, Packet
 
 __all__ = ["IpSet", "IpSets", "IpsetError"]
@@ -321,6 +321,9 @@ class IpSets:
             which = "second mandatory" if len(words) == 2 else "mandatory"
             raise Refused(f"Missing {which} argument to command {name}", usage=True)
         args = words[1:]
+        for given in args[: 2 if name in ("rename", "swap") else 1]:
+            if len(given) > 31:
+                raise Refused(f"Syntax error: setname '{given}' is longer than 31 characters")
         match name:
             case "create":
                 self._create(args, exist)
@@ -345,8 +348,6 @@ class IpSets:
 
     def _create(self, args: Sequence[str], exist: bool) -> None:
         name, type_name = args[0], _OLD_NAMES.get(args[1], args[1])
-        if len(name) > 31:
-            raise Refused(f"Syntax error: setname '{name}' is longer than 31 characters")
         if type_name in _LEFT_OUT:
             raise NotModelled(f"ipset type {type_name}")
         if type_name not in _TYPES:
@@ -371,10 +372,16 @@ class IpSets:
                     raise Refused(f"Syntax error: unknown inet family {value}")
                 made.family = 6 if value in ("inet6", "-6", "ipv6") else 4
             elif option == "range":
-                low, _, high = value.partition("-")
-                made.ports = parse_number(low, 65535), parse_number(high or low, 65535)
+                low, dash, high = value.partition("-")
+                first, last = bitmap_port(low), bitmap_port(high if dash else low)
+                if not dash:
+                    raise Refused("Mandatory option `to' is missing", usage=True)
+                made.ports = min(first, last), max(first, last)
             else:
-                setattr(made, option, parse_number(value, 0xFFFFFFFF))
+                setattr(made, option, parse_number(value, 2147483 if option == "timeout" else 0xFFFFFFFF))
+        if type_name == "bitmap:port" and "range" not in args[2:]:
+            raise Refused("Mandatory option `range' is missing", usage=True)
+        made.size = max(made.size, 4) if type_name == "list:set" else made.size
         if made.netmask is not None and not 0 < made.netmask <= (128 if made.family == 6 else 32):
             raise Refused("The value of the netmask parameter is invalid")
         # the kernel rounds up to a power of two
@@ -418,13 +425,15 @@ class IpSets:
 
     def _element(self, command: str, args: Sequence[str], exist: bool, now: float) -> str:
         s = self._named(args[0])
-        member = self._options(s, command, args[2:], now)
         if s.type == "list:set":
-            return self._list_member(s, command, args[1], member, exist, now)
-        elements = expand(args[1], s.dimensions, s.family, s.type, s.ports)
+            return self._list_member(s, command, args[1], self._options(s, command, args[2:], now), exist, now)
+        elements = expand(args[1], s.dimensions, s.family, s.type, s.ports, command == "test")
+        first = next(elements)  # what is wrong with its text is told before what is wrong with the options
+        elements = itertools.chain((first,), elements)
+        member = self._options(s, command, args[2:], now)
         if command == "test":
             element = next(elements)
-            text = s.text(element)
+            text = args[1] if s.type == "hash:ip" and ("/" in args[1] or "-" in args[1]) else s.text(element)
             if s._find(element, now):
                 return f"Warning: {text} is in set {s.name}.\n"
             raise Refused(f"{text} is NOT in set {s.name}.")
@@ -440,7 +449,7 @@ class IpSets:
             else:
                 if there and not exist:
                     raise Refused("Element cannot be added to the set: it's already added")
-                full = len(s.members) >= s.maxelem and sum(_alive(m, now) for m in s.members.values()) >= s.maxelem
+                full = s.maxelem and len(s.members) >= s.maxelem and sum(_alive(m, now) for m in s.members.values()) >= s.maxelem
                 if not there and full and s.type != "bitmap:port":
                     raise Refused("Hash is full, cannot add more elements")
                 s.members[element] = member
@@ -448,6 +457,8 @@ class IpSets:
 
     def _list_member(self, s: IpSet, command: str, name: str, member: _Member, exist: bool, now: float) -> str:
         other = self._sets.get(name)
+        if other is None and command == "test":
+            raise Refused(f"{name} is NOT in set {s.name}.")
         if other is None:
             raise Refused("Set to be added/deleted/tested as element does not exist.")
         if other.type == "list:set":
@@ -476,7 +487,7 @@ class IpSets:
             if option == "nomatch" and "net" in s.dimensions:
                 nomatch = True
                 continue
-            if option not in ("timeout", "comment", "packets", "bytes"):
+            if command != "add" or option not in ("timeout", "comment", "packets", "bytes"):
                 raise Refused(f"Unknown argument: `{option}'", usage=True)
             if not rest:
                 raise Refused(f"Missing mandatory argument of option `{option}'", usage=True)
@@ -492,10 +503,10 @@ class IpSets:
         return _Member(now + timeout, nomatch, comment) if timeout else _lasting(nomatch, comment)
 
     def _list(self, args: Sequence[str], now: float) -> str:
-        if "-n" in args or "-name" in args:
-            return "".join(f"{n}\n" for n in self._sets)
         terse = "-t" in args or "-terse" in args
         names = [a for a in args if not a.startswith("-")]
+        if "-n" in args or "-name" in args:
+            return "".join(f"{s.name}\n" for s in ([self._named(names[0])] if names else self._sets.values()))
         blocks = []
         for s in [self._named(names[0])] if names else self._sets.values():
             members = list(s.lines(now))

@@ -10,13 +10,14 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-__all__ = ["PROTOCOLS", "Element", "Part", "Refused", "element_text", "expand", "masked", "parse_number", "split_words"]
+from .port_names import service_number
+
+__all__ = ["PROTOCOLS", "Element", "Part", "Refused", "bitmap_port", "element_text", "expand", "masked", "parse_number", "split_words"]
 
 Part: TypeAlias = tuple[int, ...]  # (address,) | (network, length) | (protocol number, port) | (port,)
 Element: TypeAlias = tuple[Part, ...]
 
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132, "icmp": 1, "icmpv6": 58, "udplite": 136}
-_SERVICES = {"http": 80, "https": 443, "domain": 53, "ssh": 22}
 _CIDR = "The value of the CIDR parameter of the IP address is invalid"
 
 
@@ -75,7 +76,7 @@ def _address(text: str, family: int) -> int:
         raise Refused(f"Syntax error: cannot parse {text}: resolving to IPv{family} address failed") from None
 
 
-def _networks(text: str, family: int, single: bool) -> Iterator[Part]:
+def _networks(text: str, family: int, single: bool, testing: bool = False) -> Iterator[Part]:
     """What an address part stands for: `single` addresses (hash:ip expands), or networks."""
     bits = 128 if family == 6 else 32
     low_text, dash, high_text = text.partition("-")
@@ -85,8 +86,8 @@ def _networks(text: str, family: int, single: bool) -> Iterator[Part]:
         length = parse_number(length_text, bits) if length_text.isdigit() else -1
         if length < 0:
             raise Refused(f"Syntax error: '{length_text}' is invalid as number")
-        if length == 0 or (single and family == 6 and length != bits):
-            raise Refused(_CIDR)
+        if length == 0 and not testing:
+            raise Refused("Null-valued element, cannot be stored in a hash type of set" if single else _CIDR)
         first = masked(low, length, bits)
         if not single:
             yield first, length
@@ -125,13 +126,39 @@ def _port_parts(text: str) -> Iterator[Part]:
         yield protocol, int(kind) << 8 | int(code)
         return
     low_text, dash, high_text = rest.partition("-")
-    low = _SERVICES.get(low_text) or parse_number(low_text, 65535)
-    high = (_SERVICES.get(high_text) or parse_number(high_text, 65535)) if dash else low
+    low = bitmap_port(low_text)
+    high = bitmap_port(high_text) if dash else low
     yield from ((protocol, p) for p in range(min(low, high), max(low, high) + 1))
 
 
-def expand(text: str, dims: Sequence[str], family: int, type_name: str, ports: tuple[int, int]) -> Iterator[Element]:
-    """The elements that a text stands for: ranges and prefixes become many where the type holds single ones."""
+def bitmap_port(text: str) -> int:
+    """A port of a bitmap. The tool tries it as a service's name after it has complained of the number, and complains again."""
+    found = service_number(text, "tcp")
+    if found is not None:
+        return found
+    try:
+        return parse_number(text, 65535)
+    except Refused as e:
+        raise Refused(f"{e.message}\nSyntax error: 'tcp' is invalid as number\ncannot parse '{text}' as a tcp port") from None
+
+
+def _one_only(kind: str, word: str, place: int, count: int, family: int, type_name: str) -> str:
+    """Why `test` does not take a range here, or ""."""
+    said = ""
+    if kind in ("port", "plainport") and "-" in word and not word.startswith("icmp"):
+        said = "FROM-TO port range is"
+    elif place == 0 and kind == "net" and "-" in word:
+        said = "FROM-TO IP range is"
+    elif place == 0 and kind == "ip" and count > 1 and ("-" in word or "/" in word):
+        said = "IP/CIDR range is"
+    where = {4: "inet", 6: "inet6"}.get(family, "unspec")
+    return said and f"{said} not allowed in command test with set type {type_name} and family {where}"
+
+
+def expand(
+    text: str, dims: Sequence[str], family: int, type_name: str, ports: tuple[int, int], testing: bool = False
+) -> Iterator[Element]:
+    """The elements that a text stands for: ranges and prefixes become many where the type holds single ones, unless it is `testing`."""
     words = text.split(",")
     for i, word in enumerate(("Second", "Third"), 1):
         if len(dims) > i >= len(words):
@@ -139,17 +166,26 @@ def expand(text: str, dims: Sequence[str], family: int, type_name: str, ports: t
     if len(words) > len(dims):
         raise Refused(f"Syntax error: Elem separator in {text}, but settype {type_name} supports none.")
     choices: list[Iterator[Part]] = []
-    for kind, word in zip(dims, words, strict=True):
+    refusal = ""
+    for place, (kind, word) in enumerate(zip(dims, words, strict=True)):
+        if kind == "ip" and (family == 6 or place == 2) and ("/" in word or "-" in word):
+            raise Refused(f"Syntax error: plain IP address must be supplied: {word}")
         if kind == "plainport":
-            low, _, high = word.partition("-")
-            first, last = parse_number(low, 65535), parse_number(high or low, 65535)
-            if not ports[0] <= first <= last <= ports[1]:
+            protocol, colon, rest = word.partition(":")
+            if colon and protocol.lower() not in PROTOCOLS:
+                raise Refused(f"Syntax error: cannot parse '{protocol}' as a protocol")
+            low, dash, high = (rest if colon else word).partition("-")
+            ends = [bitmap_port(low), bitmap_port(high if dash else low)]
+            if not testing and not ports[0] <= min(ends) <= max(ends) <= ports[1]:
                 raise Refused("Element is out of the range of the set")
-            choices.append((p,) for p in range(first, last + 1))
+            choices.append((p,) for p in range(min(ends), max(ends) + 1))
         elif kind == "port":
-            choices.append(_port_parts(word))
+            choices.append(iter(list(_port_parts(word))))
         else:
-            choices.append(_networks(word, family, kind == "ip"))
+            choices.append(_networks(word, family, kind == "ip", testing))
+        refusal = refusal or (_one_only(kind, word, place, len(dims), family, type_name) if testing else "")
+    if refusal:
+        raise Refused(refusal)
     if len(choices) == 1:
         return ((part,) for part in choices[0])
     return itertools.product(*choices)
