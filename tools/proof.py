@@ -37,6 +37,8 @@ FULL = {
     "tests/policy/test_policy_on_the_machine.py": 200,
 }
 EACH = 200
+TAKES = re.compile(r"^def test_\w+\([^)]*\bcases\b", re.M)
+PLANTS = re.compile(r"^def test_a_planted_fault", re.M)
 TOOLS = {
     "iproute2": ["ip", "-V"], "iptables": ["iptables", "--version"], "nftables": ["nft", "--version"], "ipset": ["ipset", "--version"],
     "tshark": ["tshark", "--version"],
@@ -63,10 +65,14 @@ class Suite:
 
 
 def suites() -> list[str]:
-    """The test modules whose tests take the size of a random suite."""
+    """The test modules whose tests take the size of a random suite, or plant faults for one."""
     found = sorted((ROOT / "tests").rglob("test_*.py"))
-    takes = re.compile(r"^def test_\w+\([^)]*\bcases\b", re.M)
-    return [path.relative_to(ROOT).as_posix() for path in found if takes.search(path.read_text("utf-8"))]
+    return [p.relative_to(ROOT).as_posix() for p in found if TAKES.search(text := p.read_text("utf-8")) or PLANTS.search(text)]
+
+
+def full(path: str) -> int | None:
+    """How many cases the whole number is; None where the cases are what they are."""
+    return FULL.get(path, EACH) if TAKES.search((ROOT / path).read_text("utf-8")) else None
 
 
 def conformance() -> list[str]:
@@ -132,7 +138,7 @@ def versions() -> list[str]:
 
 
 def row(s: Suite) -> str:
-    return f"| [{s.path}]({s.path}) | {s.cases} | {s.result} |"
+    return f"| [{s.path}]({s.path}) | {s.cases or ''} | {s.result} |"
 
 
 def section(s: Suite) -> list[str]:
@@ -144,13 +150,12 @@ def section(s: Suite) -> list[str]:
 
 
 def again(proof: str, s: Suite) -> str:
-    """The text of PROOF.md with a random suite's part made anew."""
-    mark = f"| [{s.path}]("
-    if mark not in proof:
-        raise SystemExit(f"{s.path}: not a random suite of PROOF.md")
-    lines = [row(s) if line.startswith(mark) else line for line in proof.splitlines() if not line.startswith(f"- {s.path}: ")]
-    head = f"### {s.path}"
-    start = lines.index(head) - 1 if head in lines else lines.index("## Tables from upstream sources") - 1
+    """The text of PROOF.md with a random suite's part made anew, or put where it belongs."""
+    lines = [line for line in proof.splitlines() if not line.startswith((f"- {s.path}: ", f"| [{s.path}]("))]
+    first = lines.index("|---|---:|---|") + 1
+    lines.insert(next(i for i in range(first, len(lines)) if not "| [" < lines[i] < f"| [{s.path}]("), row(s))
+    head, parts = f"### {s.path}", range(first, lines.index("## Tables from upstream sources") + 1)
+    start = next(i for i in parts if lines[i].startswith("## ") or (lines[i].startswith("### ") and lines[i] >= head)) - 1
     end = next(i for i in range(start + 2, len(lines)) if lines[i].startswith(("## ", "### "))) - 1 if head in lines else start
     lines[start:end] = section(s)
     if s.failed:
@@ -196,7 +201,7 @@ def main() -> int:
         return done
 
     with ThreadPoolExecutor(args.jobs) as pool:
-        begun = [pool.submit(one, path, args.cases or FULL.get(path, EACH)) for path in args.suites or suites()]
+        begun = [pool.submit(one, path, args.cases or full(path)) for path in args.suites or suites()]
         told = [pool.submit(one, path, None) for path in conformance() if path not in suites()] if not args.suites else []
         random, tables = [f.result() for f in begun], [f.result() for f in told]
     found = text(random, tables, args.seed)

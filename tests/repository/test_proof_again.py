@@ -41,3 +41,11 @@ def test_as_if_it_had_run_with_the_others(proof: Any, which: int, silent: bool, 
         lines = sorted(found.splitlines()), sorted(proof.text(new, tables, 1).splitlines())
         assert lines[0] == lines[1]
         assert mended is False or found == proof.text(new, tables, 1)
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_a_new_suite_stands_where_it_belongs(proof: Any, which: int) -> None:
+    every = [proof.Suite(path, 9, passed=3, said=[f"seen {i}"]) for i, path in enumerate(PATHS)]
+    tables = [proof.Suite("tests/d/test_d.py", None, passed=5)]
+    before = [s for i, s in enumerate(every) if i != which]
+    assert proof.again(proof.text(before, tables, 1), every[which]) == proof.text(every, tables, 1)
