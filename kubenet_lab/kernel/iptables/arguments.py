@@ -382,7 +382,7 @@ class _Parser:
 
     def _networks(self, letter: str) -> list[tuple[int, int]]:
         texts, inverted = self.addresses.get(letter, (["0/0"], False))
-        if inverted and len(texts) > 1:
+        if any(no for _, no in self.addresses.values()) and any(len(many) > 1 for many, _ in self.addresses.values()):
             raise Bad("! not allowed with multiple source or destination IP addresses")
         self.header["source_inverted" if letter == "s" else "dest_inverted"] = inverted
         return [network(text, self.family) for text in texts]
