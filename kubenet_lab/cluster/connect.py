@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from ..errors import KubenetError, NotModelled
 from ..kernel.ask import DEFAULT_TIMEOUT, Question, Result, put
 from ..kernel.packet import Filler, Packet, Payload
 from ..kernel.story import trace_of
+from ..kernel.ways import no_collections
 from ..kernel.ways import outcomes as all_outcomes
 from ..trace import Outcome, Reason, Trace
 from .fork import Fork, Target, entering, source_of, target_of
@@ -104,13 +105,16 @@ def question_of(source: Party, target: Target, protocol: str) -> str:
     return f"{source.label} → {where}{f':{target.port}' if target.port else ''} {protocol}"
 
 
-def told(fork: Fork, result: Result, question: str, source: Party, target: Target) -> Trace:
-    """The trace with what the cluster knows about it: Services, policies that nobody enforces, assumptions."""
+def told(fork: Fork, result: Result, question: str, source: Party, target: Target, facts: Mapping[str, Any] | None = None) -> Trace:
+    """The trace with what the cluster knows about it: Services, policies that nobody enforces, assumptions.
+
+    `facts`: `fork.facts`, where many traces share them.
+    """
     notes = [n for n in (source.note, target.note) if n]
     reasons = reasons_for(fork.cluster, result, source, target)
     if fork.live:
         fork.cluster.capture = tuple(result.walk.frames or ())
-    return trace_of(result, question=question, reasons=reasons, assumptions=notes, facts=fork.facts)
+    return trace_of(result, question=question, reasons=reasons, assumptions=notes, facts=facts or fork.facts)
 
 
 def staged(question: str, last: Trace, stages: Sequence[tuple[str, Any]], before: float) -> Trace:
@@ -182,10 +186,12 @@ def outcomes(
     if not target.address:
         trace = unresolved(fork, question, target.resolution)
         return Outcomes((Outcome(Fraction(1), trace.verdict, None, None, trace.error, trace),))
-    with entering(fork, source, target.address, via):
-        found: list[tuple[Fraction, Result]] = all_outcomes(fork.network, fork.state, q, lambda r: r)
-    merged: dict[tuple[Any, ...], list[tuple[Fraction, Result]]] = {}
-    for share, r in found:
-        merged.setdefault((r.verdict, r.answered_by, r.source_seen, r.error), []).append((share, r))
-    listed = [_outcome(same, told(fork, same[0][1], question, source, target)) for same in merged.values()]
+    with no_collections():
+        with entering(fork, source, target.address, via):
+            found: list[tuple[Fraction, Result]] = all_outcomes(fork.network, fork.state, q, lambda r: r)
+        merged: dict[tuple[Any, ...], list[tuple[Fraction, Result]]] = {}
+        for share, r in found:
+            merged.setdefault((r.verdict, r.answered_by, r.source_seen, r.error), []).append((share, r))
+        facts = fork.facts
+        listed = [_outcome(same, told(fork, same[0][1], question, source, target, facts)) for same in merged.values()]
     return Outcomes(sorted(listed, key=lambda o: (-o.probability, o.verdict, o.answered_by or "", o.source_seen or "")))

@@ -167,8 +167,13 @@ def put(net: Network, state: State, q: Question, *, script: Script | None = None
     return asked.result
 
 
-def _settled(w: Walk, result: Callable[[Walk], Result]) -> Wait:
-    """Let what is under way arrive (the last ACK, say); who asked has gone on before."""
+def _settled(w: Walk, result: Callable[[Walk], Result]) -> Wait | Result:
+    """Let what is under way arrive (the last ACK, say); who asked has gone on before.
+
+    It changes nothing for who asked. So where all ways are walked, it is left to the background: for who looks at a way's frames.
+    """
+    if isinstance(w.chooser, Script) and not w.depth:
+        return result(w)
     return Wait("", (), (), w.now + FLIGHT_TIME, lambda w, _: result(w))
 
 

@@ -21,7 +21,7 @@ from .state import State
 from .verdict import Question, Result
 from .walk import Script
 
-__all__ = ["outcomes"]
+__all__ = ["no_collections", "outcomes"]
 
 MAX_OUTCOMES = 4096
 
@@ -37,14 +37,8 @@ class Branch:
         return self.start.fork(Script(self.told, self.start.script.made))
 
 
-def outcomes(net: Network, state: State, q: Question, record: Callable[[Result], Any]) -> list[tuple[Fraction, Any]]:
-    """Every way the question can go, on forks of `state`, with its probability: one for every sequence of choices."""
-    with _no_collections():
-        return _outcomes(net, state, q, record)
-
-
 @contextmanager
-def _no_collections() -> Iterator[None]:
+def no_collections() -> Iterator[None]:
     """No cycle collections for this while: all ways are kept, so each collection would look at them, and find nothing."""
     enabled = gc.isenabled()
     gc.disable()
@@ -55,7 +49,8 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _outcomes(net: Network, state: State, q: Question, record: Callable[[Result], Any]) -> list[tuple[Fraction, Any]]:
+def outcomes(net: Network, state: State, q: Question, record: Callable[[Result], Any]) -> list[tuple[Fraction, Any]]:
+    """Every way the question can go, on forks of `state`, with its probability: one for every sequence of choices."""
     found: list[tuple[Fraction, Any]] = []
     pending = [Branch(Asked(net, state.fork(), q, Script()))]
     while pending:

@@ -12,6 +12,7 @@ import pytest
 
 import kubenet_lab as kn
 from kubenet_lab.kernel.conntrack import Entry, Tuple
+from kubenet_lab.kernel.packet import Packet, Tcp
 from kubenet_lab.services import ProxyEndpoint, ServicePort, stale_entries
 from tests.cluster.cluster_fixtures import Doc, pod, service
 
@@ -106,3 +107,17 @@ SERVES, GONE = ProxyEndpoint("10.180.0.3", 53), ProxyEndpoint("10.180.0.4", 53, 
 )
 def test_which_entries_are_stale(ports: tuple[ServicePort, ...], flow: Entry, stale: bool) -> None:
     assert stale_entries(ports, [flow]) == ([flow] if stale else [])
+
+
+@pytest.mark.parametrize(("protocol", "port"), [("TCP", 80), ("UDP", 9)])
+def test_who_looks_at_the_frames_of_a_way_sees_the_whole_conversation(protocol: str, port: int) -> None:
+    """What comes after the client's answer (the last ACK, the closing) is walked only then; they are the frames of `connect`."""
+    c = cluster(2)
+    c.set_pod("default/s0", ready=False)
+    way, *others = c.outcomes("default/client", "svc:default/server", port=port, protocol=protocol)
+    assert way.trace is not None and not others
+    seen, drawn = way.trace.frames, c.connect("default/client", "svc:default/server", port=port, protocol=protocol).frames
+    assert sorted((where, str(frame)) for _, where, frame in seen) == sorted((where, str(frame)) for _, where, frame in drawn)
+    if protocol == "TCP":
+        heard = [f.body for _, where, f in seen if where == "pod:default/s1/eth0"]
+        assert [b.l4.flags for b in heard if isinstance(b, Packet) and isinstance(b.l4, Tcp)] == ["S", "SA", "A", "FA", "FA", "A"]
