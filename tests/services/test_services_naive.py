@@ -20,7 +20,7 @@ from tests.services.service_draw import Case, Flow, draw, family
 
 MODES = ("iptables", "nftables")
 #: clusters in CI, for each mode
-SHARE = 40
+SHARE = 20
 
 
 def proxy_of(cluster: kn.Cluster, node: str, fam: int) -> Proxy:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.kernel
 
 MODES = ("iptables", "nftables")
 #: clusters in CI, for each mode; 14 questions each
-SHARE = 16
+SHARE = 10
 
 
 @pytest.fixture(scope="module", autouse=True)
