@@ -42,6 +42,8 @@ def standpoint(cluster: kn.Cluster, flow: Flow) -> tuple[str, Client] | None:
     """(the node that decides, the client as this node sees it); None where that is not known without the network."""
     src, _, address, _ = flow
     fam = family(address)
+    if address.startswith("fe80:"):
+        return None  # connect() gives EINVAL: no node is asked
     owner = {a: n.name for n in cluster.nodes for a in node_addresses(n)}
     machine = {n.name: next((a for a in node_addresses(n) if family(a) == fam), "") for n in cluster.nodes}
     if src.startswith("external:"):
