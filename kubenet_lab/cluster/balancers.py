@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import KubenetError
 from ..ingress import HttpRequest, HttpResponse
+from ..kernel.address import family
 from ..kernel.ask import Question, put
 from ..kernel.iptables import Ruleset
 from ..kernel.namespace import Namespace
@@ -21,6 +22,7 @@ from ..kernel.state import State
 from ..objects.snapshot import Snapshot
 from ..objects.views import Node, Service
 from ..services import CloudLoadBalancer, LoadBalancer, MetalLB, announcers, balancer_rules
+from ..services.endpoint_view import join
 from ..services.load_balancer import given, is_mine
 from ..services.metallb_config import configured
 from .options import Options
@@ -91,7 +93,7 @@ def _machine(network: Network, snapshot: Snapshot, plan: Plan, option: CloudLoad
             network.namespaces[ROUTER].add_route(f"{ip}/{net.max_prefixlen}", via=own, dev=segment.name)
     ns.set_sysctl("net.ipv4.ip_forward", 1)
     ns.set_sysctl("net.ipv6.conf.all.forwarding", 1)
-    families = tuple(6 if ":" in c else 4 for c in segment.cidrs)
+    families = tuple(map(family, segment.cidrs))
 
     def balance(ns: Namespace) -> None:
         for fam in families:
@@ -99,7 +101,7 @@ def _machine(network: Network, snapshot: Snapshot, plan: Plan, option: CloudLoad
 
         @cache
         def healthy(address: str, port: int) -> bool:
-            request = HttpRequest.to(f"http://{f'[{address}]' if ':' in address else address}:{port or HEALTHZ_PORT}/healthz")
+            request = HttpRequest.to(f"http://{join(address, port or HEALTHZ_PORT)}/healthz")
             probe = Question(BALANCER, address, port or HEALTHZ_PORT, "TCP", request, wait_answer=True, timeout=PATIENCE)
             answer = put(network, State(), probe, capture=False).answer
             return isinstance(answer, HttpResponse) and answer.status == 200

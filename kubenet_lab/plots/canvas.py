@@ -11,7 +11,10 @@ from typing import Any, Literal
 from .shapes import Label, Point
 from .style import FONT, MONO, Palette
 
-__all__ = ["Canvas"]
+__all__ = ["HEADING", "Canvas"]
+
+#: from one line of a heading to the next
+HEADING = 18.0
 
 PT = 0.75  # points in a CSS pixel
 _SETTINGS: Any = {
@@ -178,6 +181,11 @@ class Canvas:
             # drawn as a second, stroked text below: text must stay text
             self._text(text, x, y, size, halo, bold, mono, anchor, gid="halo")
         self._text(text, x, y, size, role, bold, mono, anchor)
+
+    def heading(self, lines: Sequence[str]) -> None:
+        """What the figure answers, at its top: one line, or two."""
+        for n, line in enumerate(lines):
+            self.text(line, 16, 31 + n * HEADING, 14.5, bold=True)
 
     def _text(
         self, text: str, x: float, y: float, size: float, role: str, bold: bool, mono: bool, anchor: str, gid: str | None = None

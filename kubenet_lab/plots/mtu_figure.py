@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import KubenetError
 from ..explain.kernel import short
 from ..trace import Hop, Trace
-from .canvas import Canvas
+from .canvas import HEADING, Canvas
 from .figure import Figure
 from .metrics import fit, heading, shorten
 from .style import ThemeName
@@ -141,14 +141,13 @@ def _figure(
     row = 52.0 if narrow else ROW
     at = [left + (width - left - right) * (i + 0.5) / len(stops) for i in range(len(stops))]
     asked = heading(question, width - 32, 14.5)
-    drop = (len(asked) - 1) * 18.0
+    drop = (len(asked) - 1) * HEADING
     top = 152.0 + drop
     height = top + row * len(fates) + 30
     largest = max((f.size for f in fates if f.verdict == "delivered" and not f.pieces), default=0)
 
     def draw(canvas: Canvas) -> None:
-        for n, line in enumerate(asked):
-            canvas.text(line, 16, 31 + n * 18, 14.5, bold=True)
+        canvas.heading(asked)
         said = "packets that may not be split" if df else "packets that may be split"
         canvas.text(f"Where {said} end, by size", 16, 51 + drop, 12, role="soft")
         _stops(canvas, stops, at, top, height)

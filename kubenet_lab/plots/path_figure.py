@@ -10,7 +10,7 @@ from typing import Any
 from ..cluster.topology import Topology
 from ..explain import summary
 from ..trace import Hop, Trace
-from .canvas import Canvas
+from .canvas import HEADING, Canvas
 from .figure import Figure
 from .metrics import fit, heading, shorten, text_width
 from .route import Step, focus_of, place, route, walks
@@ -161,14 +161,13 @@ def path_figure(
     beside = used + text_width("· " + tail, 12) <= width - 32
     stages = _stage_lines(trace)
     asked = heading(trace.question, width - 32, 14.5)
-    drop = (len(asked) - 1) * LINE
+    drop = (len(asked) - 1) * HEADING
     below = HEAD + drop + (0 if beside or not tail else LINE)
     head = below + (len(stages) * LINE + 6 if stages else 0)
     height = head + 8 + s.size[1] + key_height + (rows * ROW + 6 if rows else 0)
 
     def draw(canvas: Canvas) -> None:
-        for n, line in enumerate(asked):
-            canvas.text(line, 16, 31 + n * LINE, 14.5, bold=True)
+        canvas.heading(asked)
         canvas.text(shorten(verdict, width - 32, 12.5, bold=True), 16, 52 + drop, 12.5, role="ok" if trace else "no", bold=True)
         if tail:
             said = "· " + tail if beside else shorten(tail, width - 32, 12)

@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 from ..errors import KubenetError, Problem
 from ..objects.snapshot import Snapshot
 from ..objects.views import Service
-from .endpoint_view import external_policy_local
+from .endpoint_view import external_policy_local, join
 from .iptables_port import probability
 from .load_balancer import Document, address_pool, addresses, eligible, families_of, given, is_mine, with_ingress
 from .node import NodeView
@@ -99,8 +99,7 @@ def balancer_rules(snapshot: Snapshot, option: CloudLoadBalancer, healthy: Calla
                 for i, node in enumerate(found):
                     left = len(found) - i
                     chance = f" -m statistic --mode random --probability {probability(left)}" if left > 1 else ""
-                    target = f"[{node}]:{port.node_port}" if family == 6 else f"{node}:{port.node_port}"
-                    nat.append(f"-A PREROUTING {to} {comment}{chance} -j DNAT --to-destination {target}")
+                    nat.append(f"-A PREROUTING {to} {comment}{chance} -j DNAT --to-destination {join(node, port.node_port)}")
     if nat:
         nat.append("-A POSTROUTING -m conntrack --ctstate DNAT -j MASQUERADE")
     return "\n".join(["*nat", *nat, "COMMIT", "*filter", *drop, "COMMIT"]) + "\n"

@@ -12,6 +12,7 @@ from hashlib import sha256
 from ipaddress import ip_address
 
 from ..errors import Problem
+from ..kernel.address import family as ip_version
 from ..objects.snapshot import Snapshot
 from ..objects.views import EndpointConditions, EndpointSlice, Node, Service
 from .load_balancer import Document, address_pool, addresses, eligible, families_of, given, is_mine, with_ingress
@@ -87,7 +88,7 @@ class _Allocator:
         asked, wanted = _requested(service), families_of(service)
         pool_name = annotation(service, "address-pool")
         if asked:
-            if sorted(map(_version, asked)) != sorted(wanted):
+            if sorted(map(ip_version, asked)) != sorted(wanted):
                 raise _Refused(f"requested loadBalancer IP(s) {_quoted(asked)} does not match the ipFamily of the service")
             pool = self._assign(service, asked)
             if pool_name and pool.name != pool_name:
@@ -115,7 +116,7 @@ class _Allocator:
         kept, asked, wanted = given(service), _requested(service), families_of(service)
         pool_name = annotation(service, "address-pool")
         prefers = service.spec.ip_family_policy == "PreferDualStack"
-        if not kept or (sorted(map(_version, kept)) != sorted(wanted) and not (prefers and len(wanted) == 2)):
+        if not kept or (sorted(map(ip_version, kept)) != sorted(wanted) and not (prefers and len(wanted) == 2)):
             return ()
         try:
             pool = self._assign(service, kept)
@@ -124,7 +125,7 @@ class _Allocator:
         if (pool_name and pool.name != pool_name) or (asked and sorted(asked) != sorted(kept)):
             return ()
         if len(kept) == 1 and len(wanted) == 2:
-            other = 4 if _version(kept[0]) == 6 else 6
+            other = 4 if ip_version(kept[0]) == 6 else 6
             return (*kept, *(ip for ip in [self._free_of(pool, service).get(other, "")] if ip))
         return kept
 
@@ -162,17 +163,13 @@ class _Allocator:
             if len(ips) == len(wanted):
                 return ips
             for ip in ips:
-                partial.setdefault(_version(ip), (ip,))
+                partial.setdefault(ip_version(ip), (ip,))
         return next((partial[f] for f in wanted if f in partial), ())
 
 
 def annotation(service: Service, name: str) -> str:
     notes = service.metadata.annotations
     return next((notes[p + name] for p in PREFIXES if p + name in notes), "")
-
-
-def _version(ip: str) -> int:
-    return 6 if ":" in ip else 4
 
 
 def _quoted(ips: Sequence[str]) -> str:
