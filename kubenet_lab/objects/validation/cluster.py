@@ -6,10 +6,12 @@ Source: pkg/apis/core/validation/validation.go, pkg/apis/discovery/validation/va
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .containers import PROTOCOLS
 from .field import Document, Errors, items, mapping, text
+from .meta import labels
 from .names import (
     address_warning,
     cidr_errors,
@@ -206,7 +208,8 @@ def _endpoint(end: Document, path: str, kind: str, errors: Errors) -> None:
             found = parse_ip(address)
             if found is None or f"IPv{found.version}" != kind:
                 errors.invalid(where, address, f"must be a valid {kind} address")
-            errors.each(where, address, address_warning(address))
+            else:
+                errors.each(where, address, address_warning(address))
         elif kind == "FQDN":
             if not address:
                 errors.required(where)
@@ -214,5 +217,22 @@ def _endpoint(end: Document, path: str, kind: str, errors: Errors) -> None:
                 errors.each(where, address, fully_qualified_domain(address))
     if end.get("nodeName") is not None:
         errors.each(f"{path}.nodeName", end["nodeName"], dns1123_subdomain(end["nodeName"]))
+    topology = mapping(end, "deprecatedTopology")
+    if len(topology) > 16:
+        errors.too_many(f"{path}.deprecatedTopology", len(topology), 16)
+    labels(topology, f"{path}.deprecatedTopology", errors)
     if end.get("hostname") is not None:
         errors.each(f"{path}.hostname", end["hostname"], dns1123_label(end["hostname"]))
+    for part, check in (("forZones", label_value_errors), ("forNodes", dns1123_subdomain)):
+        _hints(items(mapping(end, "hints"), part), f"{path}.hints.{part}", check, errors)
+
+
+def _hints(hints: list[Any], path: str, check: Callable[[str], Sequence[str]], errors: Errors) -> None:
+    if len(hints) > 8:
+        errors.too_many(path, len(hints), 8)
+        return
+    names = [text(h, "name") for h in hints]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            errors.duplicate(f"{path}[{i}].name", name)
+        errors.each(f"{path}[{i}].name", name, check(name))

@@ -74,9 +74,7 @@ def service(document: Document, errors: Errors) -> None:
     _load_balancer(spec, kind, notes, errors)
     _traffic_policies(spec, kind, errors)
     for i, ingress in enumerate(items(mapping(mapping(document, "status"), "loadBalancer"), "ingress")):
-        ip = text(ingress, "ip")
-        if ip:
-            errors.each(f"status.loadBalancer.ingress[{i}].ip", ip, ip_errors(ip))
+        _ingress(ingress, kind, f"status.loadBalancer.ingress[{i}]", errors)
 
 
 def _ports(ports: list[Any], errors: Errors) -> None:
@@ -212,12 +210,31 @@ def _load_balancer(spec: Document, kind: str, notes: Document, errors: Errors) -
             errors.each(path, value.strip(), cidr_errors(value.strip()))
     if spec.get("allocateLoadBalancerNodePorts") is not None and kind != "LoadBalancer":
         errors.forbidden("spec.allocateLoadBalancerNodePorts", only)
+    if spec.get("allocateLoadBalancerNodePorts") is None and kind == "LoadBalancer":
+        errors.required("allocateLoadBalancerNodePorts")  # the API server's own path
     chosen = spec.get("loadBalancerClass")
     if chosen is not None:
         if kind != "LoadBalancer":
             errors.forbidden("spec.loadBalancerClass", only)
         else:
             errors.each("spec.loadBalancerClass", chosen, qualified_name(chosen))
+
+
+def _ingress(ingress: Document, kind: str, path: str, errors: Errors) -> None:
+    """An address that a balancer gave (ValidateLoadBalancerStatus)."""
+    ip, mode, host = text(ingress, "ip"), ingress.get("ipMode"), text(ingress, "hostname")
+    if ip:
+        errors.each(f"{path}.ip", ip, ip_errors(ip))
+    if ip and mode is None and kind == "LoadBalancer":  # another type's is left from before, and nobody defaults it
+        errors.required(f"{path}.ipMode", "must be specified when `ip` is set")
+    elif mode is not None and not ip:
+        errors.forbidden(f"{path}.ipMode", "may not be specified when `ip` is not set")
+    elif mode is not None and mode not in ("Proxy", "VIP"):
+        errors.unsupported(f"{path}.ipMode", mode, ("Proxy", "VIP"))
+    if host:
+        errors.each(f"{path}.hostname", host, dns1123_subdomain(host))
+        if parse_ip(host) is not None:
+            errors.invalid(f"{path}.hostname", host, "must be a DNS name, not an IP address")
 
 
 def _traffic_policies(spec: Document, kind: str, errors: Errors) -> None:
