@@ -268,7 +268,7 @@ def _services(cluster: kn.Cluster) -> list[Any]:
 def _route_outside(d: Draw, cluster: kn.Cluster) -> None:
     """The router sends balancers' and external addresses to a node, as an administrator makes it."""
     for live in _services(cluster):
-        by_admin = [i.ip for i in live.status.load_balancer.ingress] if cluster.options.load_balancer is None else []
+        by_admin = [i.ip for i in live.status.load_balancer.ingress] if cluster.options.load_balancer_option is None else []
         for address in [*by_admin, *live.spec.external_ips]:
             way = next(a for a in node_addresses(d.rng.choice(cluster.nodes)) if family(a) == family(address))
             ns = cluster.network().namespaces["gateway"]
