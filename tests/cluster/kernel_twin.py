@@ -201,7 +201,7 @@ def build(spec: dict[str, Any]) -> dict[str, Space]:
         if spec["spaces"][id]["nft"]:
             space.run("nft", "-f", "-", stdin=spec["spaces"][id]["nft"])  # first, as kube-proxy starts before the pod network's agent
         for fam, text in spec["spaces"][id]["rules"].items():
-            space.run("iptables-legacy-restore" if fam == "4" else "ip6tables-legacy-restore", stdin=text)
+            space.run(f"{'iptables' if fam == '4' else 'ip6tables'}-{spec.get('iptables', 'legacy')}-restore", stdin=text)
     return spaces
 
 
@@ -223,14 +223,13 @@ def main() -> None:
     json.dump({"answers": answers, "paths": paths, "often": often}, sys.stdout)
 
 
-def run(spec: dict[str, Any]) -> dict[str, Any]:
+def run(spec: dict[str, Any], module: str = "tests.cluster.kernel_twin") -> Any:
     """The twin's answers, from a process and a network namespace of its own."""
-    command = ["unshare", "-n", sys.executable, "-m", "tests.cluster.kernel_twin"]
+    command = ["unshare", "-n", sys.executable, "-m", module]
     done = subprocess.run(command, input=json.dumps(spec), text=True, capture_output=True, check=False, timeout=240)
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return json.loads(done.stdout)
 
 
 if __name__ == "__main__":
