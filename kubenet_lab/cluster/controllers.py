@@ -37,7 +37,7 @@ def reconcile(
     """Run every controller until nothing changes. Raises KubenetError if they never agree.
 
     `observed`: EndpointSlices of a dump, used as they are. `newest`: keys of Services in the order in which they were just
-    created; of two that ask for the same number the later one is refused.
+    created; of two that ask for the same number the later one is refused. All others are updated.
     """
     steps: tuple[tuple[str, Callable[[Snapshot], Changes]], ...] = (
         ("kube-apiserver", lambda s: Changes(write=tuple(api_server_documents(s, plan)))),
@@ -145,7 +145,7 @@ def _allocate_services(snapshot: Snapshot, store: Store, network: ServiceNetwork
     late = {key: i for i, key in enumerate(newest)}
     keys = sorted((s.key for s in snapshot.list(Service)), key=lambda k: late.get(k, -1))
     documents = [store.document("Service", k) for k in keys]
-    done = allocate(documents, network)
+    done = allocate(documents, network, [k for k in keys if k not in late])
     changed = tuple(new for new, old in zip(done.documents, documents, strict=True) if new != old)
     return Changes(write=changed, findings=done.problems)
 

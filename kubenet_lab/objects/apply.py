@@ -100,9 +100,10 @@ class Apply:
             old = None  # another object of the same name: it replaces the one that stands
         given = None if observed else copy.deepcopy(clean)  # a dump shows whole objects, there is nothing to merge
         new = clean if old is None or observed else merge(old, self._last(identity, old), clean)
-        default_in_place(new, ip_families=self.ip_families)
-        if old is not None and info.name == "Service":
-            settle_service(new, old)
+        standing = old if info.name == "Service" else None
+        default_in_place(new, ip_families=self.ip_families if standing is None else ())
+        if standing is not None:
+            settle_service(new, standing)
         found = validate(new, info.name) if old is None else validate_update(new, old, info.name)
         if self._judge(found, origin, label, refuse):
             return

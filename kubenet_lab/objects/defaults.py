@@ -22,7 +22,8 @@ Doc = dict[str, Any]
 
 
 def defaulted(document: Doc, *, ip_families: Sequence[str] = ("IPv4",)) -> Doc:
-    """A deep copy with everything filled in that the API server fills in. `ip_families` are the cluster's, primary first.
+    """A deep copy with everything filled in that the API server fills in. `ip_families` are the cluster's, primary first; without
+    any a Service's families are left to the allocator, as in an update.
 
     The document must have decoded (its fields have the right types).
     """
@@ -128,7 +129,7 @@ def _service(document: Doc, ip_families: Sequence[str]) -> None:
         spec["clusterIPs"] = [spec["clusterIP"]]
     elif spec.get("clusterIPs") and not spec.get("clusterIP"):
         spec["clusterIP"] = spec["clusterIPs"][0]
-    if kind != "ExternalName":
+    if kind != "ExternalName" and ip_families:
         _families(spec, tuple(ip_families))
 
 

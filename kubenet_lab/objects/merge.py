@@ -3,7 +3,7 @@
 A field that the manifest gives is set; one that the last applied manifest gave and this one does not is removed; all others
 (allocated, defaulted, written by controllers) stay.
 Source: kubectl apply's strategic merge patch (merge keys of the API types); pkg/registry/core/service/strategy.go
-(NormalizeClusterIPs, dropTypeDependentFields), storage/alloc.go (initIPFamilyFields).
+(NormalizeClusterIPs, dropTypeDependentFields), storage/storage.go (patchAllocatedValues), storage/alloc.go (initIPFamilyFields).
 """
 
 from __future__ import annotations
@@ -96,13 +96,34 @@ def _list(live: list[Any], last: list[Any], new: list[Any], names: tuple[str, ..
     return out
 
 
+def _keep_allocated(after: Doc, before: Doc) -> None:
+    """Addresses, node ports by port name, and the health check's port (patchAllocatedValues)."""
+    if "ExternalName" not in (after.get("type"), before.get("type")):
+        for name in ("clusterIP", "clusterIPs"):
+            if not after.get(name) and before.get(name):
+                after[name] = copy.deepcopy(before[name])
+    external = ("NodePort", "LoadBalancer")
+    if after.get("type") in external and before.get("type") in external:
+        ports, had = after.get("ports") or [], before.get("ports") or []
+        used = {p["nodePort"] for p in had if p.get("nodePort")} & {p["nodePort"] for p in ports if p.get("nodePort")}
+        by_name = {p.get("name", ""): p.get("nodePort") for p in had}
+        for port in ports:
+            known = by_name.get(port.get("name", ""))
+            if not port.get("nodePort") and known and known not in used:
+                port["nodePort"] = known
+                used.add(known)
+    if needs_health_check(before) and needs_health_check(after) and not after.get("healthCheckNodePort"):
+        after["healthCheckNodePort"] = before.get("healthCheckNodePort")
+
+
 def settle_service(new: Doc, old: Doc) -> None:
     """What becomes of a Service before an update of it is validated: `new` is changed in place.
 
-    What the old type had and the new one has no use for goes, unless the update says something else about it. SingleStack alone is
-    enough to let the second family go (initIPFamilyFields).
+    What was allocated and is not said stays. What the old type had and the new one has no use for goes, unless the update says something
+    else about it. SingleStack alone is enough to let the second family go (initIPFamilyFields).
     """
     after, before = new.setdefault("spec", {}), old.get("spec") or {}
+    _keep_allocated(after, before)
     if after.get("clusterIP") != before.get("clusterIP") and after.get("clusterIPs") == before.get("clusterIPs"):
         rest = list(after.get("clusterIPs") or [])[1:]
         after["clusterIPs"] = [after["clusterIP"], *rest] if after.get("clusterIP") else []

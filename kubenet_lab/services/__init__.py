@@ -7,7 +7,7 @@ addresses to Services of type LoadBalancer. why.py says why a Service has no end
 
 from __future__ import annotations
 
-from .allocation import Allocated, ServiceNetwork, allocate, keep_allocated
+from .allocation import Allocated, ServiceNetwork, allocate
 from .cloud import CloudLoadBalancer, balancer_rules
 from .conntrack import stale_entries
 from .endpoint_view import Categories, ProxyEndpoint, ServicePort, categorize, service_ports
@@ -23,6 +23,6 @@ from .why import why_no_endpoints, why_not_an_endpoint
 __all__ = [
     "Allocated", "Categories", "CloudLoadBalancer", "EndpointChanges", "HealthCheck", "IptablesText", "KubeProxy", "LoadBalancer",
     "MetalLB", "NftablesText", "NodeView", "ProxyEndpoint", "ServiceNetwork", "ServicePort", "allocate", "announcers", "balancer_rules",
-    "categorize", "health_checks", "keep_allocated", "nft_rules", "rules", "serves_loopback", "service_ports", "slices", "stale_entries",
+    "categorize", "health_checks", "nft_rules", "rules", "serves_loopback", "service_ports", "slices", "stale_entries",
     "why_no_endpoints", "why_not_an_endpoint",
 ]  # fmt: skip

@@ -2,13 +2,13 @@
 
 What a document already says is kept; only what is missing is chosen, and the choice is a hash of the seed and
 the Service, so it does not depend on the order of the documents.
-Source: kube-apiserver 1.34, pkg/registry/core/service/storage/alloc.go, storage.go (patchAllocatedValues).
+Source: kube-apiserver 1.34, pkg/registry/core/service/storage/alloc.go.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -18,7 +18,7 @@ from ..objects.addresses import plain
 from .allocators import FULL, NO_RANGE, ClusterIPRange, NodePortRange, Refused
 from .families import AllocationError, init_families, invalid
 
-__all__ = ["Allocated", "ServiceNetwork", "allocate", "keep_allocated"]
+__all__ = ["Allocated", "ServiceNetwork", "allocate"]
 
 Document = dict[str, Any]
 API_SERVER = "default/kubernetes"
@@ -54,13 +54,13 @@ class _Waiting:
     document: Document
     position: int
     ips: list[int]  # places in clusterIPs
-    ports: dict[int, list[int]]  # port number -> places in ports
+    ports: dict[str, list[int]]  # what the ports are called in the choice -> their places
     health_check: bool
 
 
 class _Allocator:
-    def __init__(self, network: ServiceNetwork):
-        self.network = network
+    def __init__(self, network: ServiceNetwork, existing: Collection[str]):
+        self.network, self.existing = network, existing
         self.ranges = [ClusterIPRange(c) for c in network.cidrs]
         self.families = list(dict.fromkeys(r.family for r in self.ranges))
         for range_ in self.ranges:  # they may overlap: an address is taken in all of them
@@ -108,7 +108,7 @@ class _Allocator:
         if spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
             self._requested_ips(spec, waiting)
         if spec.get("type") in ("NodePort", "LoadBalancer"):
-            self._requested_ports(spec, waiting)
+            (self._updated_ports if key in self.existing else self._requested_ports)(spec, waiting)
         if spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
             self._requested_health_check(spec, waiting)
         return waiting
@@ -131,7 +131,7 @@ class _Allocator:
     def _requested_ports(self, spec: Document, waiting: _Waiting) -> None:
         """Ports of one Service with the same number (53/TCP and 53/UDP) share a node port."""
         ports: list[Document] = spec.get("ports") or []
-        wanted = spec.get("allocateLoadBalancerNodePorts", True) if spec["type"] == "LoadBalancer" else True
+        wanted = _wants_node_ports(spec)
         shared: dict[int, int | None] = {}
         for i, port in enumerate(ports):
             number = port.get("port", 0)
@@ -143,7 +143,7 @@ class _Allocator:
                     self._reserve_node_port(i, asked)
                     port["nodePort"] = asked
                 else:
-                    waiting.ports.setdefault(number, []).append(i)
+                    waiting.ports.setdefault(str(number), []).append(i)
                 shared[number] = asked
             elif port.get("nodePort") != shared[number]:
                 given = shared[number]
@@ -152,9 +152,21 @@ class _Allocator:
                 elif given is not None:
                     port["nodePort"] = given
                 else:
-                    waiting.ports[number].append(i)
+                    waiting.ports[str(number)].append(i)
             elif shared[number] is None:
-                waiting.ports[number].append(i)
+                waiting.ports[str(number)].append(i)
+
+    def _updated_ports(self, spec: Document, waiting: _Waiting) -> None:
+        """An update (updateNodePorts) shares nothing: what is new gets a number of its own, and one that is said twice is taken once."""
+        taken: set[int] = set()
+        for i, port in enumerate(spec.get("ports") or []):
+            number = port.get("nodePort")
+            if number and number not in taken:
+                self._reserve_node_port(i, number)
+                taken.add(number)
+            elif not number and _wants_node_ports(spec):
+                name = str(port.get("port", 0))
+                waiting.ports[f"{name}/{port.get('protocol', 'TCP')}" if name in waiting.ports else name] = [i]
 
     def _reserve_node_port(self, index: int, number: int) -> None:
         try:
@@ -184,8 +196,8 @@ class _Allocator:
             ips[i : i + 1] = [ip]
             if i == 0:
                 spec["clusterIP"] = ip
-        for number, places in waiting.ports.items():
-            node_port = self._next_port(f"{key}|{number}", "failed to allocate a nodePort")
+        for name, places in waiting.ports.items():
+            node_port = self._next_port(f"{key}|{name}", "failed to allocate a nodePort")
             for i in places:
                 spec["ports"][i]["nodePort"] = node_port
         if waiting.health_check:
@@ -206,14 +218,21 @@ class _Allocator:
         return port
 
 
-def allocate(services: Sequence[Document], network: ServiceNetwork = ServiceNetwork()) -> Allocated:
+def _wants_node_ports(spec: Document) -> bool:
+    return spec["type"] != "LoadBalancer" or bool(spec.get("allocateLoadBalancerNodePorts", True))
+
+
+def allocate(
+    services: Sequence[Document], network: ServiceNetwork = ServiceNetwork(), existing: Collection[str] = ()
+) -> Allocated:
     """Gives every Service document its addresses, families, node ports and health-check port.
 
     Values that are set are reserved first, in the order given: of two Services that ask for the same number, the later one
     has the problem, so give those that already exist first. The first address of the default range belongs to
-    default/kubernetes, whether or not it is in the list. `documents` are deep copies where something changed.
+    default/kubernetes, whether or not it is in the list. `existing`: keys ("ns/name") of Services that stood before, for which this
+    is an update. `documents` are deep copies where something changed.
     """
-    allocator = _Allocator(network)
+    allocator = _Allocator(network, existing)
     documents: list[Document] = []
     problems: list[Problem] = []
     waiting: list[_Waiting] = []
@@ -245,32 +264,3 @@ def allocate(services: Sequence[Document], network: ServiceNetwork = ServiceNetw
             documents[position] = services[position]
     order = {f"Service {_key(d)}": i for i, d in reversed(list(enumerate(services)))}
     return Allocated(tuple(documents), tuple(sorted(problems, key=lambda p: order[p.object])))
-
-
-def keep_allocated(new: Document, old: Document) -> Document:
-    """A Service document that is applied again without its allocated values keeps them: clusterIPs, node ports by port name, families.
-
-    Returns a copy of `new`. A Service that becomes ClusterIP or ExternalName loses what it has no use for.
-    """
-    new = copy.deepcopy(new)
-    after, before = new.setdefault("spec", {}), old.get("spec") or {}
-    new_type, old_type = after.get("type", "ClusterIP"), before.get("type", "ClusterIP")
-    if new_type != "ExternalName" and old_type != "ExternalName":
-        for name in ("clusterIP", "clusterIPs", "ipFamilyPolicy"):
-            if not after.get(name) and before.get(name):
-                after[name] = copy.deepcopy(before[name])
-    external = ("NodePort", "LoadBalancer")
-    if new_type in external and old_type in external:
-        old_ports: list[Document] = before.get("ports") or []
-        new_ports: list[Document] = after.get("ports") or []
-        used = {p["nodePort"] for p in old_ports if p.get("nodePort")} & {p["nodePort"] for p in new_ports if p.get("nodePort")}
-        by_name = {p.get("name", ""): p.get("nodePort") for p in old_ports}
-        for port in new_ports:
-            known = by_name.get(port.get("name", ""))
-            if not port.get("nodePort") and known and known not in used:
-                port["nodePort"] = known
-                used.add(known)
-    needs_check = [s.get("type") == "LoadBalancer" and s.get("externalTrafficPolicy") == "Local" for s in (after, before)]
-    if all(needs_check) and not after.get("healthCheckNodePort") and before.get("healthCheckNodePort"):
-        after["healthCheckNodePort"] = before["healthCheckNodePort"]
-    return new

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubenet_lab.errors import KubenetError
-from kubenet_lab.services import ServiceNetwork, allocate, keep_allocated
+from kubenet_lab.services import ServiceNetwork, allocate
 
 
 def svc(name, namespace="shop", **spec):
@@ -179,23 +179,6 @@ def test_address_that_is_none():
     assert problem.message == 'Internal error occurred: failed to parse service IP "not-an-ip"'
 
 
-def test_applied_again():
-    [old] = allocate([svc("a", type="NodePort", ports=[{"name": "http", "port": 80}])], NET).documents
-    new = svc("a", type="NodePort", ports=[{"name": "http", "port": 8080}, {"name": "admin", "port": 81}])
-    kept = keep_allocated(new, old)
-    assert kept["spec"]["clusterIP"] == old["spec"]["clusterIP"]
-    assert kept["spec"]["clusterIPs"] == old["spec"]["clusterIPs"]
-    assert kept["spec"]["ports"][0]["nodePort"] == old["spec"]["ports"][0]["nodePort"]
-    assert "nodePort" not in kept["spec"]["ports"][1]
-    assert "clusterIP" not in new["spec"]
-    external = keep_allocated(svc("a", type="ExternalName", externalName="x.example"), old)
-    assert "clusterIP" not in external["spec"]
-    moved = keep_allocated(
-        svc("a", type="NodePort", ports=[{"name": "admin", "port": 81, "nodePort": old["spec"]["ports"][0]["nodePort"]}]), old
-    )
-    assert len(moved["spec"]["ports"]) == 1
-
-
 def test_two_node_ports_for_one_port_number():
     ports = [{"name": "a", "port": 53, "nodePort": 30053}, {"name": "b", "port": 53, "protocol": "UDP", "nodePort": 30054}]
     result = allocate([svc("a", type="NodePort", ports=ports), svc("b", type="NodePort", ports=[{"port": 80, "nodePort": 30054}])], NET)
@@ -220,9 +203,3 @@ def test_zero_means_not_set():
 def test_cluster_ips_without_cluster_ip():
     [document] = allocate([svc("a", clusterIPs=["10.96.0.30"])], NET).documents
     assert document["spec"]["clusterIP"] == "10.96.0.30"
-
-
-def test_health_check_port_is_kept():
-    spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [{"port": 80}]}
-    [old] = allocate([svc("a", **spec)], NET).documents
-    assert keep_allocated(svc("a", **spec), old)["spec"]["healthCheckNodePort"] == old["spec"]["healthCheckNodePort"]

@@ -90,8 +90,8 @@ def _stack(name: str, unset: str, before: Document, after: Document, errors: Err
     elif had and had[0] != have[0]:
         errors.invalid(f"spec.{name}[0]", have, _ONCE)
     if len(had) > len(have) == 1 and after.get("ipFamilyPolicy") != "SingleStack":
-        secondary = "clusterIP" if name == "clusterIPs" else "ipFamily"
-        said = f"must be set to 'SingleStack' when releasing the secondary {secondary}"
+        secondary = "cluster IP" if name == "clusterIPs" else "IP family"
+        said = f"must be 'SingleStack' to release the secondary {secondary}"  # the allocator's words: it looks first (alloc.go)
         errors.invalid("spec.ipFamilyPolicy", after.get("ipFamilyPolicy"), said)
 
 
