@@ -1,4 +1,4 @@
-"""A suite of PROOF.md that is run again stands where it stood, as a run of everything would have put it."""
+"""A suite of PROOF.md says what its tests printed; one that is run again stands where a run of everything would have put it."""
 
 from __future__ import annotations
 
@@ -49,3 +49,18 @@ def test_a_new_suite_stands_where_it_belongs(proof: Any, which: int) -> None:
     tables = [proof.Suite("tests/d/test_d.py", None, passed=5)]
     before = [s for i, s in enumerate(every) if i != which]
     assert proof.again(proof.text(before, tables, 1), every[which]) == proof.text(every, tables, 1)
+
+
+def test_what_tests_print_is_kept_whole_and_nothing_of_pytest(proof: Any, tmp_path: Path) -> None:
+    suite = tmp_path / "test_says.py"
+    suite.write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('kind', ['legacy', 'nft'])\n"
+        "def test_a(kind):\n    print(kind, 'refused', 3)\n    assert kind == 'nft'\n"
+        "def test_b():\n    pytest.skip('no tool')\n"
+        "def test_c():\n    print('Four planted, ...')\n"
+    )
+    (tmp_path / "conftest.py").write_text("def pytest_addoption(parser):\n    parser.addoption('--seed')\n")
+    found = proof.run(str(suite), None, 1)
+    assert found.said == ["legacy refused 3", "nft refused 3", "Four planted, ..."]
+    assert (found.failed, found.passed, found.skipped) == (["test_a[legacy]"], 2, 1)
