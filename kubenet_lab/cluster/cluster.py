@@ -31,7 +31,7 @@ from .outcomes import Outcomes
 from .plan import Assumption, Plan
 from .pod_state import changed_pod
 from .settle import Declared
-from .stale_flows import clean_stale_flows
+from .stale_flows import clean_stale_flows, rules_are_new
 from .summary import Summary, summarise
 from .topology import Topology, topology_of
 from .underlay_view import UnderlayView
@@ -73,7 +73,7 @@ class Cluster:
         change(work)
         self._declared = work
         self._build = self._topology = None
-        clean_stale_flows(work.store.snapshot(), self._state)
+        clean_stale_flows(work.store.snapshot(), self._state, self.walkable)
         return self
 
     def apply(self, source: Any, *, strict: bool | None = None) -> Cluster:
@@ -254,7 +254,7 @@ class Cluster:
         forget(self._edits, self._declared.disks, lambda: self._built().files)
         self._edits.clear()
         self._build = self._topology = None
-        self._state.forget("hits")
+        rules_are_new(self._state, self.walkable)
         return self
 
     @property

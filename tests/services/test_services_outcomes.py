@@ -68,6 +68,41 @@ def test_a_udp_client_leaves_an_endpoint_that_does_not_serve_any_more() -> None:
     assert ask() not in (first, None)
 
 
+@pytest.mark.parametrize("mode", ["iptables", "nftables"])
+def test_an_endpoint_that_comes_back_has_forgotten_its_clients(mode: str) -> None:
+    """A list of xt_recent ends with the last rule that names it, an affinity set is deleted with its endpoint (nftables/proxier.go)."""
+    for seed in range(4):
+        c = cluster(2, sessionAffinity="ClientIP").copy(proxy=mode, seed=seed)
+        first = c.connect("default/client", "svc:default/server").answered_by
+        c.set_pod(str(first), ready=False)
+        second = c.connect("default/client", "svc:default/server").answered_by
+        c.set_pod(str(first), ready=True)
+        assert first != second and [o.answered_by for o in c.outcomes("default/client", "svc:default/server")] == [second]
+        c.set_pod(str(second), ready=False)
+        c.set_pod(str(second), ready=True)
+        assert len(c.outcomes("default/client", "svc:default/server")) == 2
+
+
+def test_what_a_hand_takes_away_is_forgotten() -> None:
+    """Seen on Linux 6.18: after `iptables -F` and the same rule again, /proc/net/xt_recent/NAME is empty."""
+    c = cluster(1)
+    seen, again = "FORWARD -p udp -m recent --name seen --set", "FORWARD -p udp -m recent --name seen --update -j DROP"
+
+    def by_hand(*rules: str) -> None:
+        for rule in rules:
+            c.node("worker-1").run(f"iptables {rule}")
+
+    def ask() -> bool:
+        return bool(c.connect("default/client", "svc:default/server", 9, "UDP"))
+
+    by_hand(f"-I {seen}", f"-I {again}")
+    assert ask() and not ask()
+    by_hand(f"-D {seen}", f"-I {seen}", f"-D {again}", f"-I {again}")
+    assert not ask(), "there was always a rule that names the list"
+    by_hand(f"-D {seen}", f"-D {again}", f"-I {seen}", f"-I {again}")
+    assert ask()
+
+
 def test_what_a_hand_takes_away_kube_proxy_does_not_clean() -> None:
     c = cluster(2)
     first = c.connect("default/client", "svc:default/server", 9, "UDP", source_port=5555).answered_by

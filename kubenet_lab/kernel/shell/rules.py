@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import iptables, nftables
 from ..ipset import IpSets
+from ..rule_memory import forget_unnamed
 from . import files
 from .terminal import Terminal
 
@@ -23,6 +24,7 @@ def run_iptables(t: Terminal, argv: list[str]) -> str:
     finally:
         if (four.version, six.version) != before:
             t.ns.rules_changed()
+            forget_unnamed(t.ns, t.state)
             t.changed = True
 
 
@@ -53,5 +55,6 @@ def run_nft(t: Terminal, argv: list[str]) -> str:
             table.pop(repr(key), None)
     if done.changed:
         t.ns.rules_changed()
+        forget_unnamed(t.ns, t.state)
         t.changed = True
     return done.output
