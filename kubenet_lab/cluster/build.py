@@ -27,11 +27,14 @@ from ..objects.views import EndpointSlice, Node, Pod
 from ..policy import PodPeer, PolicyEngine, kube_router_rules_for
 from ..policy.index import policy_index
 from ..services import KubeProxy, NftablesText, NodeView, nft_rules, rules, serves_loopback, service_ports
+from ..services.iptables_base import jump_text
 from .balancers import program as program_balancer
 from .balancers import provider
 from .detect import INSTEAD
 from .filters import place_filters
 from .host_ports import host_port_problems
+from .kubelet_rules import ORIGINS as KUBELET
+from .kubelet_rules import kubelet_text
 from .listening import bind_pod
 from .names import as_ip, node_address
 from .node_disk import NodeDisk
@@ -281,12 +284,14 @@ class Build:
         return self._sets[text].copy()
 
     def _parts(self, node: Node, fam: int) -> Iterator[Part]:
-        """What the agents of a node write, in the order in which they start: kube-proxy, the pod network's, the policy engine."""
+        """What the agents of a node write, in the order in which they start: kubelet, kube-proxy, the pod network's, the policy engine."""
+        yield Part("kubelet", kubelet_text(fam), origin=_origins(KUBELET, {}), shared=True)
         addresses = [a.address for a in node.status.addresses if a.type == "InternalIP"]
         proxied = any((":" in a) == (fam == 6) for a in addresses)
         if proxied and self.proxy.mode == "iptables":
             done = rules(self._proxied(fam), NodeView.of(node, self._addresses[node.name]), self.proxy, fam)
-            for name, text in (("kube-proxy: canaries", done.canaries), ("kube-proxy: jumps", done.jumps), ("kube-proxy", done.text)):
+            jumps = jump_text(KUBELET if fam == 4 else ())
+            for name, text in (("kube-proxy: canaries", done.canaries), ("kube-proxy: jumps", jumps), ("kube-proxy", done.text)):
                 if text:
                     yield Part(name, text, origin=_origins(done.origins, done.rule_origins), shared=True)
         steps = tuple(s for s in self._steps.get(node.name, ()) if s.family == fam)

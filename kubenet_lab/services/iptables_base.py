@@ -5,11 +5,14 @@ Source: kube-proxy 1.34, pkg/proxy/iptables/proxier.go (iptablesJumpChains, sync
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .kube_proxy import KubeProxy
 
-__all__ = ["CANARIES", "JUMPS", "Jump", "forward_rules", "jump_text", "masquerade_rules"]
+__all__ = ["CANARIES", "GUARD", "JUMPS", "Jump", "forward_rules", "jump_text", "masquerade_rules"]
+
+GUARD = "KUBE-FIREWALL"  # the kubelet's chain, too
 
 NEW = "-m conntrack --ctstate NEW"
 
@@ -50,8 +53,8 @@ JUMPS: tuple[Jump, ...] = (
     Jump("nat", "PREROUTING", "KUBE-SERVICES", _PORTALS),
     Jump("nat", "POSTROUTING", "KUBE-POSTROUTING", "kubernetes postrouting rules"),
     # the kubelet makes the same two; whoever comes second finds them there
-    Jump("filter", "INPUT", "KUBE-FIREWALL"),
-    Jump("filter", "OUTPUT", "KUBE-FIREWALL"),
+    Jump("filter", "INPUT", GUARD),
+    Jump("filter", "OUTPUT", GUARD),
 )
 
 #: empty chains by which kube-proxy notices that somebody flushed its rules
@@ -65,11 +68,14 @@ INVALID_COUNTER = "ct_state_invalid_dropped_pkts"
 LOCALHOST_COUNTER = "localhost_nps_accepted_pkts"
 
 
-def jump_text() -> str:
-    """The jumps for `iptables-restore --noflush`: target chains, then one `-I` per jump in kube-proxy's order."""
+def jump_text(standing: Collection[str] = ()) -> str:
+    """The jumps for `iptables-restore --noflush`: target chains, then one `-I` per jump in kube-proxy's order.
+
+    `standing`: chains that somebody made before, with the same jumps: kube-proxy finds them there and leaves them where they are.
+    """
     parts = []
     for table in ("filter", "nat"):
-        jumps = [j for j in JUMPS if j.table == table]
+        jumps = [j for j in JUMPS if j.table == table and j.target not in standing]
         chains = dict.fromkeys(j.target for j in jumps)
         lines = [f"*{table}", *(f":{c} - [0:0]" for c in chains), *(f"-I {j.chain} {j.rule}" for j in jumps), "COMMIT"]
         parts.append("\n".join(lines) + "\n")
@@ -91,7 +97,7 @@ def masquerade_rules(options: KubeProxy) -> list[str]:
 def loopback_rule() -> str:
     """With route_localnet=1 anyone on the link could reach the node's 127.0.0.1: only what was DNATed or answers may."""
     return (
-        '-A KUBE-FIREWALL -m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8'
+        f'-A {GUARD} -m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8'
         " -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"
     )
 
