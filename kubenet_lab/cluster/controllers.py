@@ -13,6 +13,7 @@ from ..objects.store import Changes, Store
 from ..objects.views import Node, Pod, Service
 from ..objects.workloads import CONTROLLERS
 from ..services import LoadBalancer, ServiceNetwork, allocate, slices
+from ..services.endpoints import MAX_ENDPOINTS
 from .names import node_address
 from .plan import Plan, api_server_documents, missing_pod_cidrs
 from .pod_network import Disk, PodNetwork
@@ -33,11 +34,12 @@ class Settled:
 def reconcile(
     store: Store, plan: Plan, network: PodNetwork, disks: MutableMapping[str, Disk], service_network: ServiceNetwork,
     observed: Collection[str] = (), newest: Collection[str] = (), balancer: LoadBalancer | None = None,
+    slice_size: int = MAX_ENDPOINTS,
 ) -> Settled:  # fmt: skip
     """Run every controller until nothing changes. Raises KubenetError if they never agree.
 
     `observed`: EndpointSlices of a dump, used as they are. `newest`: keys of Services in the order in which they were just
-    created; of two that ask for the same number the later one is refused. All others are updated.
+    created; of two that ask for the same number the later one is refused. All others are updated. `slice_size`: endpoints per slice.
     """
     steps: tuple[tuple[str, Callable[[Snapshot], Changes]], ...] = (
         ("kube-apiserver", lambda s: Changes(write=tuple(api_server_documents(s, plan)))),
@@ -49,7 +51,7 @@ def reconcile(
         ("kubelet", lambda s: _start_pods(s, store, network, disks)),
         (_ALLOCATOR, lambda s: _allocate_services(s, store, service_network, newest)),
         ("load-balancer provider", lambda s: _load_balancers(s, balancer)),
-        ("endpointslice-controller", lambda s: _endpoint_slices(s, observed)),
+        ("endpointslice-controller", lambda s: _endpoint_slices(s, observed, slice_size)),
         ("workload statuses", workload_statuses),
     )
     for _ in range(ROUNDS):
@@ -158,7 +160,7 @@ def _load_balancers(snapshot: Snapshot, balancer: LoadBalancer | None) -> Change
     return Changes(write=tuple(documents), findings=tuple(problems))
 
 
-def _endpoint_slices(snapshot: Snapshot, observed: Collection[str]) -> Changes:
-    wanted = slices(snapshot, observed)
+def _endpoint_slices(snapshot: Snapshot, observed: Collection[str], size: int) -> Changes:
+    wanted = slices(snapshot, observed, size)
     notes = tuple(Problem(n) for n in wanted.notes)
     return Changes(write=wanted.write, delete=tuple(("EndpointSlice", key) for key in wanted.delete), findings=notes)

@@ -18,7 +18,7 @@ def load(source: Any, **options: Any) -> Cluster:
     Options (what "auto" means is detected from the objects, else the default): `nodes=2` (how many, if the objects have none),
     `cni="auto"`, `proxy="auto"`, `dns="auto"`, `policy="auto"`, `load_balancer="auto"`, `seed=0`, `strict=None`, `listening=None`
     ({"shop/web": [8080, "53/UDP"]}), `kubernetes="1.34"`, `pod_cidr=None`, `service_cidr=None`, `node_cidr=None`,
-    `node_ports=None` ("30000-32767"),
+    `node_ports=None` ("30000-32767"), `max_endpoints_per_slice=None` (100, as kube-controller-manager's option of that name),
     `domain="cluster.local"`, `ip_families=("IPv4",)`, `kubelet=None`, `underlay=None` (kn.Underlay: segments, router, MTUs).
     Raises LoadError with everything that is wrong with the input.
     """

@@ -16,7 +16,9 @@ from ..services.allocators import NodePortRange
 from ..versions import MODELLED
 from .underlay import Underlay
 
-__all__ = ["Kubelet", "Options", "listening_port"]
+__all__ = ["MAX_SLICE", "Kubelet", "Options", "listening_port"]
+
+MAX_SLICE = 1000  # what kube-controller-manager accepts (pkg/controller/endpointslice, cmd/kube-controller-manager/app/options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def _check_range(text: Any) -> None:
     try:
         NodePortRange(text)
     except KubenetError:
-        raise KubenetError(f"node_ports: found {text!r}, expected a range such as '30000-32767'") from None
+        raise KubenetError(f"node_ports: found {text!r}, expected a range such as '30000-32767' or '30000+2767'") from None
 
 
 _DOMAIN = re.compile(r"\A(?=.{1,200}\Z)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*\Z")
@@ -72,6 +74,7 @@ class Options:
     pod_cidr: str | None = None
     service_cidr: str | None = None
     node_ports: str | None = None
+    max_endpoints_per_slice: int | None = None
     node_cidr: str | None = None
     domain: str = "cluster.local"
     ip_families: tuple[str, ...] = ("IPv4",)
@@ -128,6 +131,9 @@ class Options:
         self.load_balancer_option  # noqa: B018
         if self.node_ports is not None:
             _check_range(self.node_ports)
+        size = self.max_endpoints_per_slice
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= MAX_SLICE):
+            raise KubenetError(f"max_endpoints_per_slice: found {size!r}, expected a number from 1 to {MAX_SLICE}")
 
     def _check_types(self) -> None:
         for name in ("pod_cidr", "service_cidr", "node_cidr"):

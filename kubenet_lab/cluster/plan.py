@@ -258,13 +258,16 @@ def _observed_pods(snapshot: Snapshot, notes: list[Assumption]) -> tuple[str, ..
 
 
 def kubeadm_value(snapshot: Snapshot, key: str) -> str:
-    """A value of kubeadm's ClusterConfiguration, "" where there is none."""
+    """A value of kubeadm's ClusterConfiguration, "" where there is none; of extraArgs in either form, `key: value` or name and value."""
     config = snapshot.get(ConfigMap, "kubeadm-config", "kube-system")
     text = config.data.get("ClusterConfiguration", "") if config is not None else ""
+    named = ""
     for line in text.splitlines():
-        name, _, value = line.strip().partition(":")
-        if name == key:
-            return value.strip().strip("'\"")
+        name, _, value = line.strip().removeprefix("- ").partition(":")
+        value = value.strip().strip("'\"")
+        if name == key or (name == "value" and named == key):
+            return value
+        named = value if name == "name" else ""
     return ""
 
 

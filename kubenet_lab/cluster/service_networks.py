@@ -13,9 +13,11 @@ from ..errors import Problem
 from ..kernel.address import prefix
 from ..objects.snapshot import Snapshot
 from ..objects.views import Service
+from ..services.endpoints import MAX_ENDPOINTS
+from .options import MAX_SLICE
 from .plan import ASSUMED, DETECTED, Assumption, kubeadm_value
 
-__all__ = ["KIND", "NODE_PORTS", "added_cidrs", "node_port_range"]
+__all__ = ["KIND", "NODE_PORTS", "added_cidrs", "node_port_range", "slice_size"]
 
 NODE_PORTS = "30000-32767"
 KIND = "ServiceCIDR.networking.k8s.io"
@@ -69,3 +71,12 @@ def node_port_range(snapshot: Snapshot, asked: str | None, observed: Sequence[Se
         return NODE_PORTS, None
     text = f"{min(low, *ports)}-{max(high, *ports)}"
     return text, Assumption("node ports", text, ASSUMED, "the usual range and every node port that a Service has")
+
+
+def slice_size(snapshot: Snapshot, asked: int | None) -> tuple[int, Assumption | None]:
+    """How many endpoints the controller puts into one EndpointSlice: as asked for, as kubeadm's configuration says, else 100."""
+    named = kubeadm_value(snapshot, "max-endpoints-per-slice")
+    if asked is None and named.isascii() and named.isdigit() and 1 <= int(named[:5]) <= MAX_SLICE:
+        why = "ConfigMap kube-system/kubeadm-config, max-endpoints-per-slice"
+        return int(named), Assumption("endpoints per slice", named, DETECTED, why)
+    return asked or MAX_ENDPOINTS, None

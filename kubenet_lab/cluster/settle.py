@@ -18,6 +18,7 @@ from ..objects.status import hosted, pending
 from ..objects.store import Store
 from ..objects.views import Node, Pod, Service
 from ..services import KubeProxy, ServiceNetwork
+from ..services.endpoints import MAX_ENDPOINTS
 from .balancers import provider
 from .controllers import reconcile
 from .detect import enforcer, nodes_of_pods, own_policies, proxy_options, selects_any
@@ -27,7 +28,7 @@ from .plan import Assumption, Plan, node_documents, plan_for
 from .pod_network import DATASTORE, Disk, PodNetwork, pod_cidrs, pod_network
 from .sanity import bad_addresses
 from .segments import FIRST, node_addresses, renumbered
-from .service_networks import NODE_PORTS, added_cidrs, node_port_range
+from .service_networks import NODE_PORTS, added_cidrs, node_port_range, slice_size
 
 __all__ = ["Declared"]
 
@@ -46,6 +47,7 @@ class Declared:
     disks: dict[str, Disk] = field(default_factory=dict)  # node (or DATASTORE) -> {path: content}: what keeps addresses
     plan: Plan | None = None
     node_ports: str = NODE_PORTS
+    slice_size: int = MAX_ENDPOINTS
     network: PodNetwork | None = None
     proxy: KubeProxy = field(default_factory=KubeProxy)
     engine: str | None = None
@@ -105,7 +107,7 @@ class Declared:
         self.notes = [n for n in self.notes if n.what != _BALANCER]
         if balancer is not None and self.options.load_balancer == "auto":
             self.notes.append(Assumption(_BALANCER, "MetalLB", "detected", "IPAddressPool objects"))
-        done = reconcile(self.store, self.plan, self.network, self.disks, services, self.observed, newest, balancer)
+        done = reconcile(self.store, self.plan, self.network, self.disks, services, self.observed, newest, balancer, self.slice_size)
         refused = [p for p in done.refused if strict is True or (strict is None and self._written_by_people(p.object))]
         if refused:
             raise LoadError(_placed(refused, source))
@@ -166,6 +168,8 @@ class Declared:
         notes += plan.assumptions
         seen = [s for s in self.store.snapshot().list(Service) if not self._written_by_people(f"Service {s.key}")]
         self.node_ports, note = node_port_range(self.store.snapshot(), self.options.node_ports, seen)
+        notes += [note] if note is not None else []
+        self.slice_size, note = slice_size(self.store.snapshot(), self.options.max_endpoints_per_slice)
         notes += [note] if note is not None else []
         if not self.store.snapshot().list(Node):
             self.store.write(node_documents(plan, self.options, self.options.nodes), by="kubenet-lab")
@@ -306,6 +310,8 @@ class Declared:
         rewired = "underlay" in given and options.underlay.segments != self.options.underlay.segments
         if "node_ports" in given and options.node_ports:
             other.node_ports = options.node_ports
+        if "max_endpoints_per_slice" in given:
+            other.slice_size, _ = slice_size(other.store.snapshot(), options.max_endpoints_per_slice)
         if rewired or given & {"cni", "pod_cidr", "service_cidr"}:
             assert self.plan is not None
             other.plan = plan_for(other.store.snapshot(), options, strict=rewired)
@@ -322,7 +328,8 @@ class Declared:
             assert self.network is not None and other.network is not None
             other._readdress(anew=other.network.name.split()[0] != self.network.name.split()[0])
         other.notes = [*notes, *(n for n in other.notes if n.what not in decided)]
-        if rewired or given & {"cni", "pod_cidr", "service_cidr", "dns", "strict", "load_balancer", "node_ports"}:
+        anew = {"cni", "pod_cidr", "service_cidr", "dns", "strict", "load_balancer", "node_ports", "max_endpoints_per_slice"}
+        if rewired or given & anew:
             other.settle(other.store.snapshot(), strict=options.strict)
         return other
 

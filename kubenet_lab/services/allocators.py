@@ -7,6 +7,7 @@ Source: kube-apiserver 1.34, pkg/registry/core/service/ipallocator/{ipallocator,
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -23,6 +24,9 @@ ALLOCATED_IP = "provided IP is already allocated"
 ALLOCATED_PORT = "provided port is already allocated"
 FULL = "range is full"
 NO_RANGE = "the provided network does not match the current range"
+
+
+_PORT_RANGE = re.compile(r"(\d{1,9})(?:([-+])(\d{1,9}))?", re.ASCII)
 
 
 def pick(seed: int, what: str, low: int, high: int, taken: set[int]) -> int | None:
@@ -99,15 +103,20 @@ class ClusterIPRange:
 
 
 class NodePortRange:
-    """The node ports of a cluster. One number is one number: TCP and UDP of different Services cannot share it."""
+    """The node ports of a cluster. One number is one number: TCP and UDP of different Services cannot share it.
+
+    `text` as kube-apiserver's --service-node-port-range takes it (apimachinery pkg/util/net/port_range.go): "30000-32767", "30000+2767"
+    or one port. From 1 on: 0 is no port that a Service can have. Raises KubenetError.
+    """
 
     __slots__ = ("high", "low", "split", "taken", "text")
 
     def __init__(self, text: str):
-        self.text = text
-        ends = text.split("-") if isinstance(text, str) else []
-        plain = len(ends) == 2 and all(e.isascii() and e.isdigit() and len(e) <= 5 for e in ends)
-        self.low, self.high = (int(e) for e in ends) if plain else (0, 0)
+        found = _PORT_RANGE.fullmatch(text.strip()) if isinstance(text, str) else None
+        low, sign, end = found.groups() if found else ("0", "", "")
+        self.low = int(low)
+        self.high = int(end or low) + (self.low if sign == "+" else 0)
+        self.text = f"{self.low}-{self.high}"
         if not 0 < self.low <= self.high < 65536:
             raise KubenetError(f"node port range: found {text!r}, expected a range like 30000-32767")
         self.split = self.low + band(self.high - self.low + 1, 32, 16, 128)  # first port of the dynamic band

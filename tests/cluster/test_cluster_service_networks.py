@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 import kubenet_lab as kn
-from kubenet_lab.objects.views import Service
-from tests.cluster.cluster_fixtures import SMALL, Doc, observed, service
+from kubenet_lab.objects.views import EndpointSlice, Service
+from kubenet_lab.services.allocators import NodePortRange
+from tests.cluster.cluster_fixtures import SMALL, Doc, deployment, observed, service
 
 
 def cidr(name: str, *cidrs: str) -> Doc:
@@ -109,9 +110,56 @@ def test_a_dump_shows_its_range() -> None:
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kubeadm-config", "namespace": "kube-system"}}
     cluster = kn.load([*SMALL[:3], observed(config | {"data": {"ClusterConfiguration": text}}), seen])
     assert next(n for n in cluster.assumptions if n.what == "node ports").value == "8000-9999"
+    text = "apiServer:\n  extraArgs:\n  - name: service-node-port-range\n    value: 8000+1999\n"
+    text += "controllerManager:\n  extraArgs:\n  - name: max-endpoints-per-slice\n    value: '2'\n"  # kubeadm v1beta4
+    cluster = kn.load([*SMALL[:3], observed(config | {"data": {"ClusterConfiguration": text}}), seen])
+    assert {n.what: n.value for n in cluster.assumptions if n.how == "detected"}.items() >= {
+        ("node ports", "8000+1999"), ("endpoints per slice", "2")
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ["30000", "40000-30000", "0-10", "1-70000", 30000, "a-b", "٣٠٠٠٠-٣٢٧٦٧", "30000-" + "9" * 5000])
+@pytest.mark.parametrize("value", ["", "40000-30000", "0-10", "1-70000", 30000, "a-b", "٣٠٠٠٠-٣٢٧٦٧", "30000-" + "9" * 5000])
 def test_what_is_no_range(value: Any) -> None:
     with pytest.raises(kn.KubenetError, match="node_ports: found"):
         kn.load(SMALL, node_ports=value)
+
+
+#: apimachinery pkg/util/net/port_range_test.go (TestPortRange); None: refused. A range from 0 on is refused here: a Service has no port 0.
+RANGES: list[tuple[str, str | None]] = [
+    ("100-200", "100-200"), (" 100-200 ", "100-200"), ("100", "100-100"), ("100 - 200", None), ("-100", None), ("100-", None),
+    ("200-100", None), ("60000-70000", None), ("70000-80000", None), ("70000+80000", None), ("1+0", "1-1"), ("1+-1", None), ("1-+1", None),
+    ("100+200", "100-300"), ("1+65535", None), ("30000+2767", "30000-32767"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "found"), RANGES)
+def test_ranges_as_the_api_server_reads_them(text: str, found: str | None) -> None:
+    if found is None:
+        with pytest.raises(kn.KubenetError, match="node port range: found"):
+            NodePortRange(text)
+        return
+    range_ = NodePortRange(text)
+    assert (range_.text, f"{range_.low}-{range_.high}") == (found, found)
+
+
+def slice_sizes(cluster: kn.Cluster) -> list[int]:
+    return sorted(len(s.endpoints) for s in cluster.snapshot().list(EndpointSlice) if s.service == "many")
+
+
+def test_the_size_of_slices() -> None:
+    many = [deployment("many", replicas=7), service("many", {"app": "many"})]
+    cluster = kn.load(many, max_endpoints_per_slice=3)
+    assert slice_sizes(cluster) == [1, 3, 3]
+    assert slice_sizes(cluster.copy(max_endpoints_per_slice=5)) == [2, 5] and slice_sizes(cluster) == [1, 3, 3]
+    cluster.scale("default/many", 6)
+    assert slice_sizes(cluster) == [3, 3]
+    assert slice_sizes(kn.load(many)) == [7]
+    assert {str(o.endpoint) for o in cluster.outcomes("default/many", "svc:default/many")} == {
+        str(o.endpoint) for o in cluster.copy(max_endpoints_per_slice=100).outcomes("default/many", "svc:default/many")
+    }
+
+
+@pytest.mark.parametrize("size", [0, 1001, "10", True, 1.5])
+def test_what_is_no_size_of_slices(size: Any) -> None:
+    with pytest.raises(kn.KubenetError, match="max_endpoints_per_slice: found .*, expected a number from 1 to 1000"):
+        kn.load(SMALL, max_endpoints_per_slice=size)
