@@ -13,11 +13,12 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 from tests.cluster.kernel_twin import Servers, build
-from tests.cluster.twin_many import ECHO, inside, opened
+from tests.cluster.twin_many import ECHO, ask_many, inside, opened
 from tests.kernel_lab.netns import Space
 
 #: one base chain that a packet met: [family, table, chain, ACCEPT or DROP, [[chain, number of the rule, 0 for the policy]]]
@@ -173,6 +174,9 @@ def main() -> None:
             servers.answer_for(space, dev, ip)
     ruled = [id for id, s in spec["spaces"].items() if s["nft"] or any(text.strip() for text in s["rules"].values())]
     tracers = {id: Tracer(spaces[id]) for id in ruled}
+    if spec["again"]:  # neighbours that a busy machine was late to find are known then
+        with ThreadPoolExecutor(len(spec["traced"])) as pool:
+            list(pool.map(lambda q: ask_many(spaces[q[0]], *q[1:], 1), spec["traced"]))
     json.dump([traced(tracers, spaces[ns], *rest) for ns, *rest in spec["traced"]], sys.stdout)
 
 

@@ -130,15 +130,15 @@ def twin(case: Case) -> dict[str, Any]:
     return describe(cluster.network(), []) | {"iptables": "nft"}
 
 
-def differences(case: Case, lab: Sequence[list[Told]], spec: dict[str, Any]) -> list[str]:
+def differences(case: Case, lab: Sequence[list[Told]], spec: dict[str, Any], tries: int = 3) -> list[str]:
     """Flows whose packets met other rules in the kernel than on any way in the lab."""
     left: list[tuple[Flow, list[Told]]] = list(zip(case.flows, lab, strict=True))
     out: list[str] = []
-    for _ in range(2):  # on a busy machine half a second may be too little: what differs is asked again
+    for again in range(tries):  # on a busy machine half a second may be too little: what differs is asked again
         if not left:
             break
         where = {f[0]: party(case.cluster.snapshot(), f[0]).namespace for f, _ in left}
-        answers: list[Told] = run(spec | {"traced": [(where[f[0]], *f[1:]) for f, _ in left]}, "tests.cluster.twin_traces")
+        answers: list[Told] = run(spec | {"again": again, "traced": [(where[f[0]], *f[1:]) for f, _ in left]}, "tests.cluster.twin_traces")
         differ = [(f, ways, kernel) for (f, ways), kernel in zip(left, answers, strict=True) if kernel not in ways]
         left = [(f, ways) for f, ways, _ in differ]
         out = [f"{f}\n{nearest(ways, kernel)}" for f, ways, kernel in differ]
