@@ -21,6 +21,7 @@ P = Mapping[str, Any]
 WIREGUARD = documented("Linux drivers/net/wireguard/{device,send,receive}.c; the WireGuard whitepaper, 5.4.6")
 TUN = documented("flannel-io/flannel pkg/backend/udp/proxy_amd64.c")
 _KERNEL = "tests/kernel_lab, real namespaces on Linux 6.18"
+_ANYCAST = "tests/kernel_lab/test_kernel_lab_anycast.py, Linux 6.18"
 
 
 def short(label: str) -> str:
@@ -259,6 +260,8 @@ PHRASES: dict[str, Phrase] = {
     "tcp.fin": Phrase(_short("label", " hears that the other end has closed"), _fin, "ss -tan", measured(f"{_KERNEL}: FIN, FIN-ACK, ACK; TIME_WAIT")),
     "tcp.reset_sent": Phrase("a TCP reset goes back", "The reset carries the address the client asked for, so the client believes it.", "",
                              documented("RFC 9293, 3.5.2")),
+    "tcp.anycast": Phrase(_short("label", " takes no TCP at {packet_dst}"), "{packet_dst} is an anycast address here: the first address of a network for which {host} is a router. Linux neither accepts a connection to it nor refuses one: it drops the segment.",
+                          "ip -6 route show table local", measured(f"{_ANYCAST}: TCP to it is silence, with a listener or without")),
     "tcp.stray": Phrase(_short("label", " does not know this connection"), "A segment ({flags}) of a connection that {label} never opened: it answers with a reset.",
                         "ss -tn", measured(f"{_KERNEL}: bridge-nf-call-iptables=0, ClusterIP to an endpoint on the same node")),
     # ICMP
@@ -365,6 +368,8 @@ PHRASES: dict[str, Phrase] = {
                             documented("RFC 826")),
     "neigh.proxied": Phrase("the other end answers for {ip}", "{ip} is nobody's address on this link. The machine at the other end could forward to it, has proxy_arp on, and answers with its own MAC address.",
                             "sysctl net.ipv4.conf.all.proxy_arp; ip neigh show dev {device}", measured(f"{_KERNEL}: routed cluster: a pod's gateway 169.254.1.1 is answered by proxy ARP")),
+    "neigh.anycast": Phrase("a router answers for {ip}", "{ip} is the address of all routers of its network, the network's first one. A machine at the other end forwards IPv6, so it answers, with its own MAC address and a little late.",
+                            "ip -6 route show table local; ip neigh show dev {device}", measured(f"{_ANYCAST}: a neighbour's question is answered after up to 0.8 s")),
     "neigh.failed": Phrase("nobody answers for {ip} on {device}", _failed,
                            "ip neigh show dev {device}", measured(f"{_KERNEL}: absent pod address: EHOSTUNREACH after about 3 s")),
     # size

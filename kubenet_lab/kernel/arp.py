@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..errors import NotModelled
 from .address import prefix
 from .flight import Flight
 from .l3 import martian, route_output
 from .links import Link
+from .local_table import routes_six, subnet_routers
 from .namespace import Namespace
 from .neighbours import learn
 from .packet import Arp
-from .walk import Successor, Walk, stage
+from .walk import Script, Successor, Walk, stage
 
 __all__ = ["Silence", "arp_input"]
 
@@ -24,6 +26,8 @@ Successors = Iterable[Successor]
 LOCKTIME = 1.0  # seconds for which an entry is not overwritten by another address (neigh locktime)
 USER_HZ = 100  # ticks per second in which proxy_delay is written
 UNKNOWN = ("0.0.0.0", "::")
+#: an answer on behalf of others -> how it became known
+_LEARNED = {"proxy": "neigh.proxied", "anycast": "neigh.anycast"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,9 @@ def arp_input(w: Walk, f: Flight, arp: Arp) -> Successors:
     if arp.op == "reply":
         if arp.target_mac != link.mac and f.dmac != link.mac:
             return ()
-        return learn(w, ns, f.dev, arp.sender_ip, arp.sender_mac, "neigh.proxied" if f.label == "proxy" else "neigh.learned")
+        if f.label and ":" in arp.sender_ip and (f.dev, arp.sender_ip) in w.state.read("neigh", ns.id):
+            return ()  # without the override flag it changes nothing that is known
+        return learn(w, ns, f.dev, arp.sender_ip, arp.sender_mac, _LEARNED.get(f.label, "neigh.learned"))
     if (f.dev, arp.target_ip) in ns.announced:  # a program hears it too, and answers; the kernel knows nothing of that
         return [_answer(ns, link, arp), *(_solicited if ":" in arp.target_ip else _requested)(w, f, ns, link, arp)]
     if ":" in arp.target_ip:
@@ -88,16 +94,17 @@ def _proxies(ns: Namespace, link: Link, arp: Arp, towards: str) -> str:
 
 
 def _solicited(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> Successors:
-    """ndisc_recv_ns: an address of this very device, or a listed one where proxy_ndp is on. No route is asked."""
+    """ndisc_recv_ns: an address of this very device or of its routers, or a listed one where proxy_ndp is on. No route is asked."""
     if any(a.ip == arp.target_ip for a in link.addresses):
         out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in UNKNOWN else []
         return [*out, _answer(ns, link, arp)]
-    own = ns.sysctls.get(f"net.ipv6.conf.{link.name}.forwarding", int(ns.forwards(6)))
+    out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in UNKNOWN else []
+    if arp.target_ip in subnet_routers(ns, link):
+        return [*out, *_for_another(w, f, ns, link, arp, "anycast")]
     if not ns.proxies_for(arp.target_ip, link.name) or not ns.dev_sysctl(link.name, "proxy_ndp", 6):
         return _unanswered(w, ns, link, arp, "off")
-    if not own:
+    if not routes_six(ns, link):
         return _unanswered(w, ns, link, arp, "forwarding")
-    out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in UNKNOWN else []
     return [*out, *_for_another(w, f, ns, link, arp)]
 
 
@@ -106,13 +113,22 @@ def _answer(ns: Namespace, link: Link, arp: Arp, label: str = "") -> Successor:
     return (0.0, Flight("xmit", ns.id, link.name, reply, link.mac, arp.sender_mac, aux=True, label=label))
 
 
-def _for_another(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> list[Successor]:
-    """The answer on behalf of another: at once, or after a random part of proxy_delay if everyone on the link was asked."""
+def _for_another(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp, label: str = "proxy") -> list[Successor]:
+    """The answer on behalf of others: at once, or after a random part of proxy_delay if everyone on the link was asked."""
     fam = 6 if ":" in arp.target_ip else 4
     ticks = ns.sysctls.get(f"net.ipv{fam}.neigh.{link.name}.proxy_delay", ns.sysctl(f"net.ipv{fam}.neigh.default.proxy_delay"))
     if not ticks or f.stage == "arp_redo" or f.dmac == link.mac:
-        return [_answer(ns, link, arp, "proxy")]
+        return [_answer(ns, link, arp, label)]
+    if label == "anycast" and isinstance(w.chooser, Script):
+        _alone(w, ns, link, arp.target_ip)
     return [(w.jitter(ticks / USER_HZ, f"proxy_delay {ns.id}/{link.name} {arp.target_ip}"), f.to("arp_redo"))]
+
+
+def _alone(w: Walk, ns: Namespace, link: Link, ip: str) -> None:
+    """Of several routers on a wire chance says whose answer is first; `connect` draws it, and the ways of `outcomes` are no choices."""
+    others = (other for other in w.net.namespaces.values() if other is not ns and link.segment)
+    if any(k.up and k.segment == link.segment and ip in subnet_routers(other, k) for other in others for k in other.links.values()):
+        raise NotModelled(f"which of several routers is the first to answer for {ip}, with its probability")
 
 
 @stage("arp_redo")

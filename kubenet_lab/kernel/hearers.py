@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from .arp import UNKNOWN, arp_input
 from .flight import Flight, Timer
 from .links import Link
+from .local_table import routes_six
 from .namespace import Namespace
 from .packet import Arp, is_group
 from .walk import Successor, Walk, stage
@@ -88,7 +89,7 @@ def _plain_end(w: Walk, port: Link) -> tuple[Namespace, Link] | None:
     link = ns.links.get(port.peer[1]) if ns is not None else None
     if ns is None or link is None or not link.up or not link.arp or link.master or link.mtu < _ROOM or link.name in ns.macvlans:
         return None
-    if ns.proxies or ns.announced or ns.forwards(4, link.name) or any(r.type == "local" for r in ns.routes):
+    if ns.proxies or ns.announced or ns.forwards(4, link.name) or routes_six(ns, link) or any(r.type == "local" for r in ns.routes):
         return None
     whole = (a for k in ns.links.values() if k.kind == "loopback" for a in k.addresses if a.family == 4 and a.length < 32)
     return (ns, link) if all(a.ip.startswith("127.") for a in whole) else None

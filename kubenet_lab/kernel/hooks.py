@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
 from . import icmp
-from .address import number
 from .chance import Lot
 from .conntrack import Conntrack, Entry
 from .flight import Flight
 from .iptables import Program, Rule, Verdict, evaluate, looks
+from .local_table import address_type
 from .namespace import Namespace
 from .nat import nat
 from .nftables import MapEntry
@@ -278,17 +278,7 @@ class Skb:
             self.note("mss.lowered", self.packet.but(l4=l4.but(mss=value)), entry=rule, mss=value, was=l4.mss)
 
     def addrtype(self, address: str, dev: str | None = None) -> str:
-        found = self.ns.local_device(address)
-        if found is not None and (dev is None or found == dev):
-            return "LOCAL"
-        route = self.ns.fib(6 if ":" in address else 4).lookup(address)
-        if address.startswith(("22", "23")) and number(address) >> 28 == 14:
-            return "MULTICAST"
-        if route is None:
-            return "UNREACHABLE"
-        return {"unicast": "UNICAST", "local": "LOCAL", "broadcast": "BROADCAST", "blackhole": "BLACKHOLE"}.get(
-            route.type, route.type.upper()
-        )
+        return address_type(self.ns, address, dev)
 
     def choose(self, weights: Sequence[int], chooser: str) -> int:
         return self.w.choose(weights, f"{self.ns.id}/{chooser}")

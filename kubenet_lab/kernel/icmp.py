@@ -75,7 +75,9 @@ def error(w: Walk, f: Flight, kind: str, *, mtu: int = 0) -> list[Successor]:
     fam = packet.family
     if fam == 4 and (number(packet.dst) >> 28 == 14 or packet.dst == "255.255.255.255"):
         return []
-    source = packet.dst if ns.local_device(packet.dst) not in (None,) else ""
+    to_us = ns.fib(fam).lookup(packet.dst)
+    mine = ns.local_device(packet.dst) is not None or (to_us is not None and to_us.type == "anycast")
+    source = packet.dst if mine else ""
     kind4, kind6 = ERRORS[kind]
     type_, code = kind4 if fam == 4 else kind6
     quote = packet if packet.whole is None else packet.whole.but(ttl=packet.ttl)

@@ -13,7 +13,7 @@ from .flight import Flight
 from .namespace import Namespace
 from .neighbours import resolve
 from .packet import Filler, Icmp, Packet, Raw
-from .routing import Route
+from .routing import LOCAL, Route
 from .walk import Ending, Successor, Walk, stage
 
 __all__ = ["MAX_SIZE", "connected_to", "fragments", "learn_path_mtu", "martian", "path_mtu", "reassemble", "route_output"]
@@ -41,7 +41,7 @@ def ip_rcv(w: Walk, f: Flight) -> Successors:
     if problem:
         return w.end(passed.flight, problem, dev=f.indev)
     route = ns.fib(fam).lookup(packet.dst, src=packet.src, mark=passed.mark, iif=f.indev)
-    if route is not None and route.type == "local":
+    if route is not None and route.type in LOCAL:
         return local_in(w, passed.to("local_in", route=route))
     f = passed.flight
     if route is None:
@@ -166,6 +166,9 @@ def route_output(ns: Namespace, dst: str, src: str = "", mark: int = 0, oif: str
     route = ns.fib(fam).lookup(dst, src=src, mark=mark, oif=oif)
     if route is None:
         return None, src, "ENETUNREACH"
+    if route.type == "anycast":  # over lo as well, from an address of the device that it belongs to (ip6_route_get_saddr)
+        own = dst if ns.local_device(dst) is not None else ns.select_source(route.dev, dst)
+        return route.but(dev="lo"), src or own or "", ""
     if route.type == "local":
         # traffic to oneself goes over lo, from the address it is sent to
         return route.but(dev="lo"), src or (route.src if route.src and not dst.startswith("127.") else dst), ""

@@ -28,6 +28,7 @@ from .links import (
     is_secondary,
     mac_of,
 )
+from .local_table import local_routes
 from .process import Process
 from .routing import Fib, Route, RoutingRule, default_rules
 from .sysctls import SYSCTL_DEFAULTS
@@ -405,22 +406,7 @@ class Namespace:
 
     def local_routes(self, fam: int) -> list[Route]:
         """Table `local`, made from the addresses."""
-        out = []
-        for dev, a in self.addresses(fam):
-            bits = 32 if fam == 4 else 128
-            # a secondary address is reached from its network's first one
-            own = self.links[dev].addresses
-            same = (a.network, a.length, a.scope)
-            first = a if fam == 6 else next(b for b in own if b.family == 4 and (b.network, b.length, b.scope) == same)
-            src = first.ip if fam == 4 else ""
-            route = Route(f"{a.ip}/{bits}", dev, type="local", scope="host", src=src, proto="kernel", table=255)
-            if route not in out:
-                out.append(route)
-            if self.links[dev].kind == "loopback" and fam == 4 and a.length < 32 and first is a:
-                out.append(Route(a.network, dev, type="local", scope="host", src=a.ip, proto="kernel", table=255))
-            if a.broadcast and self.links[dev].up and first is a:
-                out.append(Route(f"{a.broadcast}/32", dev, type="broadcast", scope="link", src=a.ip, proto="kernel", table=255))
-        return out
+        return local_routes(self, fam)
 
     def fib(self, fam: int) -> Fib:
         if fam not in self._fibs:
@@ -523,7 +509,7 @@ class Namespace:
                 self.sysctls = {k: v for k, v in self.sysctls.items() if k not in devices}
                 self.sysctls |= dict.fromkeys(names, value)
         self.sysctls[key] = value
-        self.touch()
+        self._changed() if key.endswith("forwarding") else self.touch()  # a router has other local addresses
 
     def forwards(self, fam: int, dev: str = "") -> bool:
         """Is what comes in by `dev` forwarded? In IPv4 each device has its own switch; in IPv6 there is one (ip6_forward)."""

@@ -12,10 +12,12 @@ from typing import Literal
 from .address import Prefix, number, prefix
 from .value import Value, value
 
-__all__ = ["TABLES", "Fib", "Route", "RouteType", "RoutingRule", "default_rules"]
+__all__ = ["LOCAL", "TABLES", "Fib", "Route", "RouteType", "RoutingRule", "default_rules"]
 
-RouteType = Literal["unicast", "local", "broadcast", "blackhole", "unreachable", "prohibit", "throw"]
+RouteType = Literal["unicast", "local", "broadcast", "anycast", "blackhole", "unreachable", "prohibit", "throw"]
 
+#: the types of routes to this namespace itself
+LOCAL = ("local", "anycast")
 TABLES = {"local": 255, "main": 254, "default": 253}
 _TABLE_NAMES = {v: k for k, v in TABLES.items()}
 
@@ -134,7 +136,7 @@ def default_rules(family: int) -> tuple[RoutingRule, ...]:
 class Fib:
     """Routes of one namespace and family compiled for lookup: per table, per prefix length, by network number."""
 
-    __slots__ = ("_cache", "_rules", "_simple", "_tables")
+    __slots__ = ("_by_device", "_cache", "_rules", "_simple", "_tables")
 
     def __init__(self, routes: Iterable[Route], rules: Iterable[RoutingRule]):
         tables: dict[int, dict[int, dict[int, list[tuple[Prefix, Route]]]]] = {}
@@ -147,15 +149,20 @@ class Fib:
                 for found in nets.values():
                     found.sort(key=lambda pr: pr[1].metric)  # stable: the first added of equals wins
             self._tables[table] = sorted(lengths.items(), reverse=True)
+        # in IPv6 what comes in prefers, of routes that are equal, the one of the device it came by (rt6_score_route)
+        self._by_device = any(
+            len(found) > 1 and found[0][1].family == 6
+            for lengths in tables.values() for nets in lengths.values() for found in nets.values()
+        )  # fmt: skip
         self._rules = sorted(rules, key=lambda r: r.priority)
         # only destination decides while every rule is "from all lookup T": then answers can be cached by destination
         self._simple = all(r == RoutingRule(r.priority, r.table, family=r.family) for r in self._rules)
-        self._cache: dict[tuple[str, str], Route | None] = {}
+        self._cache: dict[tuple[str, str, str], Route | None] = {}
 
     def lookup(self, dst: str, *, src: str = "", mark: int = 0, iif: str = "", oif: str = "") -> Route | None:
         """The route for a packet, or None ("Network is unreachable")."""
         if self._simple:
-            key = (dst, oif)
+            key = (dst, oif, iif if self._by_device else "")
             if key in self._cache:
                 return self._cache[key]
             found = self._find(dst, src, mark, iif, oif)
@@ -184,17 +191,17 @@ class Fib:
                 continue
             if rule.action != "lookup":
                 return Route("0.0.0.0/0" if rule.family == 4 else "::/0", type=rule.action, proto="rule", table=rule.table)
-            found = self._in_table(rule.table, dst, oif)
+            found = self._in_table(rule.table, dst, oif, iif if self._by_device else "")
             if found is not None and found.type != "throw":
                 return found
         return None
 
-    def _in_table(self, table: int, dst: str, oif: str) -> Route | None:
+    def _in_table(self, table: int, dst: str, oif: str, iif: str) -> Route | None:
         value = number(dst)
         bits = 128 if ":" in dst else 32
         for length, nets in self._tables.get(table, ()):
             network = value >> (bits - length) << (bits - length) if length else 0
-            for _, route in nets.get(network, ()):
-                if not oif or route.dev == oif:
-                    return route
+            fit = [route for _, route in nets.get(network, ()) if not oif or route.dev == oif]
+            if fit:
+                return next((r for r in fit if r.dev == iif and r.metric == fit[0].metric), fit[0]) if iif else fit[0]
         return None

@@ -12,7 +12,7 @@ from .machine import ask_process
 from .namespace import Namespace
 from .packet import Icmp, Packet, Tcp, Udp
 from .process import Message
-from .tcp import send_data, tcp_in
+from .tcp import not_unicast, send_data, tcp_in
 from .tcp_conn import Key, Successors, find, forget
 from .tun import tun_device
 from .vxlan import device_for
@@ -61,7 +61,10 @@ def _icmp_in(w: Walk, f: Flight, ns: Namespace, packet: Packet, l4: Icmp) -> Suc
             return w.end(f, "icmp.ignored")
         f = w.note(f, "icmp.echoed", label=ns.label)
         w.tell(f, ns.id, ("icmp", l4.id), "echoed", (ns.label, packet.src))
-        return ((0.0, _reply(f, packet, l4.but(type=0 if l4.type == 8 else 129), "echo-reply")),)
+        answer = _reply(f, packet, l4.but(type=0 if l4.type == 8 else 129), "echo-reply")
+        if not_unicast(f):  # from an address of its own (icmpv6_echo_reply)
+            answer = answer.to("output", packet=answer.packet.but(src=""))
+        return ((0.0, answer),)
     if l4.type in (0, 129):
         if ("icmp", l4.id) in w.state.read("sockets", ns.id):
             f = w.note(f, "socket.answer", label=ns.label)

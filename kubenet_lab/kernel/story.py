@@ -17,7 +17,7 @@ from .network import Network
 from .nftables import MapEntry, NftRule
 from .packet import Arp, Packet
 from .port_filter import FilterRule
-from .routing import Route
+from .routing import LOCAL, Route
 
 __all__ = ["LAYER_OF", "hops_of", "trace_of"]
 
@@ -41,7 +41,7 @@ def entry_of(thing: Any, event: Trail) -> Entry | None:
         return None
     if isinstance(thing, Route):
         fam = "ip -6" if thing.family == 6 else "ip"
-        if isinstance(event.before, Packet) and thing.type != "local":
+        if isinstance(event.before, Packet) and thing.type not in LOCAL:
             target = event.after.dst if isinstance(event.after, Packet) else event.before.dst
             return Entry("route", str(thing), f"{fam} route get {target}", thing.origin)
         return Entry("route", str(thing), f"{fam} route show table local" if thing.table == 255 else f"{fam} route", thing.origin)

@@ -17,7 +17,7 @@ from .tcp_close import WITH_FIN, all_acked, drop, fin_again, fin_in, finish, tim
 from .tcp_conn import ORPHAN_TRIES, Conn, Key, Queue, Slice, Successors, find, forget, isn_of, keep, reset_for, room, segment, timer
 from .walk import Successor, Walk, stage
 
-__all__ = ["open_tcp", "send_data", "tcp_in", "write"]
+__all__ = ["not_unicast", "open_tcp", "send_data", "tcp_in", "write"]
 
 #: timeouts before a connection that somebody waits for is given up, and SYN-ACKs (tcp_retries2, tcp_synack_retries)
 TRIES, SYNACK_TRIES = 15, 5
@@ -168,8 +168,15 @@ def _answer(w: Walk, f: Flight, key: Key, rst: Tcp) -> Flight:
     return w.note(g, "tcp.reset_sent", port=key[1])
 
 
+def not_unicast(f: Flight) -> bool:
+    """Did it come in to an anycast address? TCP says nothing to that (tcp_v6_conn_request, tcp_v6_send_reset)."""
+    return f.route is not None and f.route.type == "anycast"
+
+
 def _new(w: Walk, f: Flight, ns: Namespace, packet: Packet, l4: Tcp, key: Key) -> Successors:
     """A segment that belongs to no connection: a SYN for a listener, or a reset goes back."""
+    if not_unicast(f):
+        return w.end(f, "tcp.anycast", entry=f.route, port=l4.dport, label=ns.label)
     listener = ns.listener("TCP", packet.dst, l4.dport) if l4.flags == "S" else None
     if listener is None:
         if l4.flags == "S":

@@ -291,8 +291,8 @@ def _flow(d: Draw, cluster: kn.Cluster, names: list[str]) -> Flow:
     if port.node_port:
         ways += [("node port", a, port.node_port) for a in machines]
         own = [a.ip for n in cluster.nodes for _, a in cluster.network().namespaces[n.name].addresses()]
-        # link-local ones need a device; a prefix's first IPv6 address is its routers' anycast address (RFC 4291), which is not modelled
-        inner = [a for a in own if family(a) == fam and a not in machines and a != LOOPBACK[fam] and not a.endswith("::")]
+        # link-local ones need a device
+        inner = [a for a in own if family(a) == fam and a not in machines and a != LOOPBACK[fam]]
         ways += [("node port inside", rng.choice(inner), port.node_port)] if inner else []
         ways += [("localhost", LOOPBACK[fam], port.node_port)] * 2 if kind == "node" else []
     ways += [("external IP", a, port.port) for a in live.spec.external_ips if family(a) == fam] * 2

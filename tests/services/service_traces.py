@@ -43,7 +43,7 @@ class Recorder:
     """Every base chain that is asked while it is on, by namespace."""
 
     def __init__(self) -> None:
-        self.told: Told = {}
+        self.told: list[tuple[Any, str, Met]] = []
         self.paths: list[tuple[Any, ...]] = []
 
     def note(self, skb: Skb, begun: Any, family: str, table: Any, chain: Any, verdict: Verdict) -> None:
@@ -53,7 +53,7 @@ class Recorder:
             return
         went = "DROP" if verdict.kind in ("DROP", "REJECT") else "ACCEPT"
         steps = [[r.chain, 0 if r.policy else _number(table, r)] for r in skb.path if isinstance(r, Rule | NftRule)]
-        self.told.setdefault(skb.ns.id, []).append([family, table.name, chain.name, went, steps])
+        self.told.append((skb.w, skb.ns.id, [family, table.name, chain.name, went, steps]))
 
     @contextmanager
     def on(self, patch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -83,14 +83,19 @@ class Recorder:
         pending: list[tuple[int, ...]] = [()]
         while pending:
             told = pending.pop()
-            self.told, self.paths, self.start = {}, [], state.clock
+            self.told, self.paths, self.start = [], [], state.clock
             fork = state.fork()
             asked = Asked(net, fork, q, Script(told))
             while asked.result is None:
                 asked.unit()
-            fork.clock = max(fork.clock, self.start + SILENCE)
+            # a balancer's own questions, by which it learns which nodes are healthy, are walks too
+            own = [(id, met) for w, id, met in self.told if w is asked.walk]
+            self.told, fork.clock = [], max(fork.clock, self.start + SILENCE)
             catch_up(net, fork)  # a refusal that a local sender has heard of already is still on its way
-            self.all.append(self.told)
+            way: Told = {}
+            for id, met in [*own, *((id, met) for _, id, met in self.told)]:
+                way.setdefault(id, []).append(met)
+            self.all.append(way)
             self._hops_agree(asked.result)
             found.append((Fraction(1), record(asked.result)))
             picks = [pick for pick, _ in asked.script.made]

@@ -50,6 +50,20 @@ TYPES = (
 )  # fmt: skip
 
 
+def _fits(c: Context, address: str, dev: str | None, types: frozenset[str]) -> bool:
+    return c.addrtype(address, dev) in types
+
+
+def _fits_six(c: Context, address: str, dev: str | None, types: frozenset[str]) -> bool:
+    """match_type6: classes of addresses by the address alone, and all of them must fit; only the other types ask for a route."""
+    group = address.startswith("ff")
+    if ("MULTICAST" in types and not group) or ("UNICAST" in types and (group or address == "::")):
+        return False
+    if "UNSPEC" in types and address != "::":
+        return False
+    return not types & {"LOCAL", "ANYCAST", "UNREACHABLE"} or c.addrtype(address, dev) in types
+
+
 @dataclass(frozen=True, slots=True)
 class AddrType(Match):
     NAME: ClassVar[str] = "addrtype"
@@ -100,18 +114,18 @@ class AddrType(Match):
         if (self.limit == "in" and hooks & {"POSTROUTING", "OUTPUT"}) or (self.limit == "out" and hooks & {"PREROUTING", "INPUT"}):
             return True
         asked = (self.source or frozenset()) | (self.dest or frozenset())
-        return self.family == 6 and bool(asked & {"BROADCAST", "PROHIBIT", "THROW", "NAT", "XRESOLVE"})
+        return self.family == 6 and bool(asked & {"BROADCAST", "BLACKHOLE", "PROHIBIT", "THROW", "NAT", "XRESOLVE"})
 
     def compile(self, place: Place) -> Test:
         source, source_wanted = self.source, not self.source_inverted
         dest, dest_wanted = self.dest, not self.dest_inverted
-        limit = self.limit
+        limit, fits = self.limit, _fits_six if self.family == 6 else _fits
 
         def test(c: Context) -> bool:
             dev = (c.indev if limit == "in" else c.outdev) if limit else None
-            if source is not None and (c.addrtype(c.packet.src, dev) in source) is not source_wanted:
+            if source is not None and fits(c, c.packet.src, dev, source) is not source_wanted:
                 return False
-            return dest is None or (c.addrtype(c.packet.dst, dev) in dest) is dest_wanted
+            return dest is None or fits(c, c.packet.dst, dev, dest) is dest_wanted
 
         if source is None and not limit and dest == frozenset({"LOCAL"}):
             return lambda c: (c.addrtype(c.packet.dst, None) == "LOCAL") is dest_wanted

@@ -40,7 +40,7 @@ def commands_for(ns: Namespace) -> list[str]:
     out += [f"sysctl -w {_written(ns, k)}={v}" for k, v in sorted(ns.sysctls.items()) if _of_a_device(k)]
     for k in links:
         out.append(f"ip link set dev {k.name} {'up' if k.up else 'down'}")
-    for k in links:
+    for k in ns.links.values():  # in the order in which they came: of two routes to one address in table local the first decides
         if k.kind == "loopback":
             continue
         out += [_address(k, a) for a in k.addresses]

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .. import stacked
-from ..address import number, prefix
+from ..address import number
 from ..links import RAW, Link
+from ..local_table import routes_six, subnet_routers
 from ..namespace import Namespace
 from ..network import Network
 
 __all__ = [
-    "by_index", "carrier", "flags", "iflink", "multicast_list", "netnsid", "operstate", "peer_of", "port_cost", "qdisc", "shown_name", "subnet_routers",
-    "unicast_list",
+    "by_index", "carrier", "flags", "iflink", "multicast_list", "netnsid", "operstate", "peer_of", "port_cost", "qdisc", "shown_name", "unicast_list",
 ]  # fmt: skip
 
 
@@ -125,16 +125,6 @@ def unicast_list(ns: Namespace, link: Link) -> list[str]:
     return [k.mac for _, k in stacked.children(ns, link.name) if k.up and k.macvlan is not None and k.macvlan.mode != "passthru"]
 
 
-def _routes_six(ns: Namespace, link: Link) -> bool:
-    return bool(ns.sysctls.get(f"net.ipv6.conf.{link.name}.forwarding", int(ns.forwards(6))))
-
-
-def subnet_routers(ns: Namespace, link: Link) -> list[str]:
-    """The subnet-router anycast addresses of a device that forwards IPv6: its networks' first (RFC 4291 2.6.1; addrconf_join_anycast)."""
-    networks = [a.network for a in link.addresses if a.family == 6 and a.length < 127] if _routes_six(ns, link) else []
-    return list(dict.fromkeys(str(prefix(n).address) for n in networks))
-
-
 def multicast_list(ns: Namespace, link: Link) -> list[str]:
     """Link-layer groups that a device has joined: all hosts of both families, IPv6 solicited-node groups, a bridge's snooping ones.
 
@@ -147,7 +137,7 @@ def multicast_list(ns: Namespace, link: Link) -> list[str]:
         if link.kind == "bridge":
             out += ["01:00:5e:00:00:6a", "33:33:00:00:00:6a"]
         out.append("01:00:5e:00:00:01")
-        if _routes_six(ns, link):
+        if routes_six(ns, link):
             out.append("33:33:00:00:00:02")
         for ip in [*(a.ip for a in link.addresses if a.family == 6), *subnet_routers(ns, link)]:
             low = number(ip) & 0xFFFFFF

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ...errors import CommandError, NotModelled
 from ..address import family, number, prefix
 from ..l3 import route_output
-from ..routing import TABLES, Route, default_rules
+from ..routing import LOCAL, TABLES, Route, default_rules
 from . import as_json
-from .devices import by_index, carrier, subnet_routers
+from .devices import by_index, carrier
 from .ip_link import find_device
 from .terminal import Terminal, ToolError
 from .words import Words, address, begins, garbage, integer, invalid, prefix_text
@@ -199,13 +199,6 @@ def _multicast(t: Terminal) -> list[Route]:
     return [Route("ff00::/8", name, type=kind, proto="kernel", metric=256, table=255) for name in ready]
 
 
-def _anycast(t: Terminal) -> list[Route]:
-    """A device that forwards IPv6 answers to its subnets' anycast addresses too."""
-    kind: Any = "anycast"
-    ready = [k for k in by_index(t.ns) if k.up]
-    return [Route(f"{ip}/128", k.name, type=kind, proto="kernel", table=255) for k in ready for ip in subnet_routers(t.ns, k)]
-
-
 def _all_routes(t: Terminal, fam: int) -> list[Route]:
     """Every table, other tables before main before local."""
     mine = [r for r in t.ns.routes if r.family == fam]
@@ -215,7 +208,7 @@ def _all_routes(t: Terminal, fam: int) -> list[Route]:
         tables.setdefault(r.table, []).append(r)
     tables[255] = [r for r in local if t.ns.links[r.dev].up or fam == 4]
     if fam == 6:
-        tables[255] += _anycast(t) + _multicast(t)
+        tables[255] += _multicast(t)
     order = sorted(tables, key=lambda n: (n == 255, n == 254, n))
     return [r for n in order for r in sorted_routes(tables[n], fam)]
 
@@ -573,15 +566,15 @@ def _get(t: Terminal, words: Words, o: Options) -> str:
         route = ns.fib(family(dst)).lookup(dst, src=src, mark=mark, iif=iif)
         problem = (
             ""
-            if route is not None and (route.type == "local" or ns.forwards(family(dst)))
+            if route is not None and (route.type in LOCAL or ns.forwards(family(dst)))
             else "EHOSTUNREACH"
             if not ns.forwards(family(dst))
             else "ENETUNREACH"
         )
-        if not problem and route is not None and route.type not in ("unicast", "local"):
+        if not problem and route is not None and route.type not in ("unicast", *LOCAL):
             problem = {"blackhole": "EINVAL", "unreachable": "EHOSTUNREACH", "prohibit": "EACCES"}.get(route.type, "EINVAL")
         chosen = ""
-        if route is not None and route.type == "local":
+        if route is not None and route.type in LOCAL:
             route = replace(route, dev="lo")
     else:
         if src and ns.local_device(src) is None:
@@ -592,8 +585,8 @@ def _get(t: Terminal, words: Words, o: Options) -> str:
     if problem or route is None:
         raise ToolError(f"RTNETLINK answers: {_ERRNO.get(problem, 'Network is unreachable')}", 2)
     record: dict[str, Any] = {}
-    if route.type == "local":
-        record["type"] = "local"
+    if route.type in LOCAL:
+        record["type"] = route.type
     record["dst"] = dst
     if six:
         record["from"] = src or "::"
