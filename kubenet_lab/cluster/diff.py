@@ -71,7 +71,8 @@ class Diff:
             f"<tr>{''.join(f'<td style=text-align:left>{html.escape(v)}</td>' for v in (c.what, c.where, c.before, c.after))}</tr>"
             for c in self.changes
         )
-        return f"<table><thead><tr><th>what</th><th>where</th><th>before</th><th>after</th></tr></thead><tbody>{rows}</tbody></table>"
+        head = "".join(f"<th style=text-align:left>{name}</th>" for name in ("what", "where", "before", "after"))
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
     def to_frame(self) -> pd.DataFrame:
         """One row per change: what, where, before, after."""

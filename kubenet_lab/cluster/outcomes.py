@@ -42,5 +42,6 @@ class Outcomes(tuple[Outcome, ...]):
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr>{''.join(f'<td style=text-align:left>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows())
-        head = "".join(f"<th>{name}</th>" for name in ("probability", "verdict", "answered by", "source seen", "error"))
+        names = ("probability", "verdict", "answered by", "source seen", "error")
+        head = "".join(f"<th style=text-align:left>{name}</th>" for name in names)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -142,7 +142,7 @@ class Resolution:
     def _repr_html_(self) -> str:
         cells = ((f"{q.at:.3f}", q.name, q.type, q.server, q.outcome, ", ".join(q.answers)) for q in self.queries)
         rows = "".join("<tr>" + "".join(f"<td style='text-align:left'>{html.escape(c)}</td>" for c in row) + "</tr>" for row in cells)
-        head = "".join(f"<th>{c}</th>" for c in ("s", "name", "type", "server", "outcome", "answers"))
+        head = "".join(f"<th style='text-align:left'>{c}</th>" for c in ("s", "name", "type", "server", "outcome", "answers"))
         result = ", ".join(self.addresses) or f"{self.error} ({self.error_text})"
         return (
             f"<div><b>{html.escape(self.name)}</b> → {html.escape(result)}</div>"

@@ -12,6 +12,7 @@ from ..objects.views import Pod
 from .canvas import Canvas
 from .chain_graph import ChainBox, ChainGraph, Edge, chain_graph
 from .figure import Figure
+from .lanes import lanes
 from .metrics import fit, lines, shorten, text_width
 from .style import ThemeName
 
@@ -19,6 +20,7 @@ __all__ = ["chains_figure", "describe_chains"]
 
 WIDE, NARROW = 900.0, 420.0
 HEAD, ROW, NOTE, GAP = 25.0, 19.0, 13.0, 13.0
+COLUMN = 40.0  # between two columns
 MOST = 8  # rows of a box
 _MEANS = {
     "service-ips": "all Service addresses", "service-nodeports": "all node ports", "no-endpoint-services": "without endpoints",
@@ -163,8 +165,7 @@ def _columns(graph: ChainGraph, width: float) -> tuple[dict[str, Place], float]:
     depths = sorted({b.depth for b in graph.boxes})
     if not depths:
         return {}, 96.0
-    gap = 34.0
-    w = min(270.0, (width - 32 - gap * (len(depths) - 1)) / len(depths))
+    w = min(270.0, (width - 32 - COLUMN * (len(depths) - 1)) / len(depths))
     by_name = {b.name: b for b in graph.boxes}
     reached = _reached(graph)
     stacks = [[_place(graph, by_name[n], 0, 0, w) for n in reached if by_name[n].depth == d] for d in depths]
@@ -173,7 +174,7 @@ def _columns(graph: ChainGraph, width: float) -> tuple[dict[str, Place], float]:
     for column, stack in enumerate(stacks):
         y = 66.0 + (tall - sum(p.h for p in stack) - GAP * (len(stack) - 1)) / 2
         for p in stack:
-            places[p.box.name] = _place(graph, p.box, 16 + column * (w + gap), y, w)
+            places[p.box.name] = _place(graph, p.box, 16 + column * (w + COLUMN), y, w)
             y += p.h + GAP
     return places, 66.0 + tall
 
@@ -191,14 +192,18 @@ def _stacked(graph: ChainGraph, width: float) -> tuple[dict[str, Place], float]:
 
 
 def _wires(canvas: Canvas, places: Mapping[str, Place]) -> None:
-    found = [(p, n, e) for p in places.values() for n, e in enumerate(p.rows)]
-    for p, n, e in sorted(found, key=lambda x: bool(x[2].hits)):
-        if (to := places.get(e.target)) is not None:
-            y, end = p.row_y(n), to.y + HEAD / 2
-            a, b = p.x + p.w, to.x
-            bend = b - 17 if b - a < 60 else a + 17
-            canvas.line([(a, y), (bend, y), (bend, end), (b - 5, end)], stroke="hot" if e.hits else "wire", width=2.4 if e.hits else 1.3)
-            canvas.polygon([(b - 1, end), (b - 8, end - 4), (b - 8, end + 4)], fill="hot" if e.hits else "wire")
+    """From each row to its chain; those that were met lie above."""
+    rows = [(p, p.row_y(n), e, places[e.target]) for p in places.values() for n, e in enumerate(p.rows) if e.target in places]
+    wires: list[tuple[bool, list[tuple[float, float]]]] = []
+    for a in {p.x + p.w for p, *_ in rows}:
+        beside = [(y, to, e) for p, y, e, to in rows if p.x + p.w == a]
+        for (y, to, e), bend in zip(beside, lanes([(y, to.y + HEAD / 2) for y, to, _ in beside], a + 7, a + COLUMN - 14), strict=True):
+            end = to.y + HEAD / 2
+            wires.append((bool(e.hits), [(a, y), (bend, y), (bend, end), (to.x - 5, end)]))
+    for met, points in sorted(wires):
+        x, y = points[-1]
+        canvas.line(points, stroke="hot" if met else "wire", width=2.4 if met else 1.3)
+        canvas.polygon([(x + 4, y), (x - 3, y - 4), (x - 3, y + 4)], fill="hot" if met else "wire")
 
 
 def _draw_box(canvas: Canvas, p: Place, pods: Mapping[str, str]) -> None:

@@ -128,7 +128,7 @@ def _drawn(points: Sequence[Point], narrow: bool, theme: ThemeName = "light", bo
         return left + (width - left - right) * services / most_x, bottom - (bottom - top) * rules / most_y
 
     def draw(canvas: Canvas) -> None:
-        canvas.text("Rules asked as Services grow", 16, 31, 14.5, bold=True)
+        canvas.text("Rules compared as Services grow", 16, 31, 14.5, bold=True)
         said = "nat rules that a pod's first packet is compared with at its node: to the first and to the last of the Services added"
         said = "nat rules that a first packet is compared with" if narrow else said
         canvas.text(shorten(said, width - 32, 12), 16, 51, 12, role="soft")
@@ -157,7 +157,7 @@ def _drawn(points: Sequence[Point], narrow: bool, theme: ThemeName = "light", bo
             canvas.text(f"{name}: {values[-1]}", x + (12 if narrow else 0), y if narrow else y + 4, 11.5, role=role, bold=True)
 
     small = partial(_drawn, points, True) if both else None
-    return Figure("Rules asked as Services grow", describe_growth(points), (width, height), draw, theme, small)
+    return Figure("Rules compared as Services grow", describe_growth(points), (width, height), draw, theme, small)
 
 
 def _mark(canvas: Canvas, x: float, y: float, role: str, hollow: bool) -> None:

@@ -12,6 +12,7 @@ from ..errors import KubenetError
 from ..objects.views import EndpointSlice, Pod, Service
 from .canvas import Canvas
 from .figure import Figure
+from .lanes import entries, lanes
 from .metrics import fit, lines, shorten
 from .selector_figure import service_of
 from .style import ThemeName
@@ -134,7 +135,7 @@ def _head(canvas: Canvas, facts: _Facts, title: str, width: float, height: float
     text, size = fit(title, width - 32, (14.5, 13.5, 12.5, 11.5), bold=True)
     canvas.text(text, 16, 31, size, bold=True)
     canvas.text(shorten("asked of the cluster DNS: A and AAAA records", width - 32, 12), 16, 50, 12, role="soft")
-    foot = "✓ exists   ✗ does not" + (f"   and {facts.left_out} names more" if facts.left_out else "")
+    foot = "✓ exists · ✗ does not" + (f" · and {facts.left_out} names more" if facts.left_out else "")
     canvas.text(foot, 16, height - 12, 10.5, role="soft")
 
 
@@ -155,23 +156,26 @@ def _wide(facts: _Facts, title: str) -> tuple[float, Any]:
         canvas.line([(x, y), (bend, y), (bend, to[1]), (to[0] - 5, to[1])], stroke="wire", width=1.4, dash=dash)
         canvas.polygon([(to[0] - 1, to[1]), (to[0] - 8, to[1] - 4), (to[0] - 8, to[1] + 4)], fill="wire")
 
+    straight = [(y + ROW / 2, a) for y, n in zip(name_y, facts.names, strict=True) for a in n.addresses if a not in facts.virtual]
+    chosen = [(y + ROW / 2, end) for a, y in virtual_y.items() for end in facts.virtual[a]]
+    meets = entries([*straight, *chosen], end_y, ROW)
+
     def draw(canvas: Canvas) -> None:
         _head(canvas, facts, title, WIDE, height)
         heads = [(left, "name"), (right, "pod" if all(facts.whom(a) for a in facts.ends) else "machine")]
         for (x, _), text in [*heads, *([(middle, "ClusterIP: a node's rules choose")] if virtual_y else [])]:
             canvas.text(text, x, TOP - 10, 10.5, role="soft")
-        room = right[0] - middle[0] - middle[1]
-        for n, (y, name) in enumerate(zip(name_y, facts.names, strict=True)):
-            bend = right[0] - 16 - (room - 30) * (n + 1) / (rows + 1)
+        for y, name in zip(name_y, facts.names, strict=True):
             for a in name.addresses:
                 if a in virtual_y:
                     wire(canvas, left[0] + left[1], y + ROW / 2, left[0] + left[1] + 20, (middle[0], virtual_y[a] + ROW / 2))
-                else:
-                    wire(canvas, left[0] + left[1], y + ROW / 2, bend, (right[0], end_y[a] + ROW / 2))
-        for n, (a, y) in enumerate(virtual_y.items()):
-            for end in facts.virtual[a]:
-                bend = right[0] - 16 - n * 3
-                wire(canvas, middle[0] + middle[1], y + ROW / 2, bend, (right[0], end_y[end] + ROW / 2), (4.0, 3.0))
+        before, after = meets[: len(straight)], meets[len(straight) :]
+        turns = lanes([(y, at) for (y, _), at in zip(straight, before, strict=True)], middle[0] + middle[1] + 4, right[0] - 30)
+        for (y, _), at, bend in zip(straight, before, turns, strict=True):
+            wire(canvas, left[0] + left[1], y, bend, (right[0], at))
+        turns = lanes([(y, at) for (y, _), at in zip(chosen, after, strict=True)], right[0] - 24, right[0] - 14)
+        for (y, _), at, bend in zip(chosen, after, turns, strict=True):
+            wire(canvas, middle[0] + middle[1], y, bend, (right[0], at), (4.0, 3.0))
         for y, name in zip(name_y, facts.names, strict=True):
             _name_box(canvas, name, left[0], y, left[1])
         for a, y in virtual_y.items():

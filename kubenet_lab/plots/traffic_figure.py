@@ -170,7 +170,7 @@ def _drawn(
             canvas.text(f"{policy_field(service)}: {policy}", 16, y + 17, 12.5, bold=True, role="nat")
             (_narrow_block if narrow else _wide_block)(canvas, clients, ways, rows, y, width)
             y += tall + 12
-        canvas.text("✓ always answered   ± sometimes   ✗ never", 16, height - 12, 10.5, role="soft")
+        canvas.text("✓ always answered · ± sometimes · ✗ never", 16, height - 12, 10.5, role="soft")
 
     small = partial(_drawn, service, clients, ways, blocks, True) if both else None
     return Figure(title, describe_traffic(service, clients, ways, blocks), (width, height), draw, theme, small)

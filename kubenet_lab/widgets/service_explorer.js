@@ -40,19 +40,21 @@ function render({ model, el }) {
   const rules = h("pre", { tabindex: "0", "aria-label": "rules of this Service" });
   const path = h("ol", { class: "kn-path", "aria-label": "the likeliest way, hop by hop" });
 
+  // a line breaks between words only: a browser would also break "-j" and "KUBE-SVC-..." after their hyphens
+  const words = (text) => text.split(/(\s+)/).map((part) => (part.trim() ? h("span", {}, part) : part));
   const panel = (title, ...kids) => h("section", { class: "kn-panel", "aria-label": title }, h("h3", { class: "kn-h" }, h("span", {}, title)), ...kids);
   const left = h("div", {},
     panel("the Service", h("div", { class: "kn-form" }, service.box, form.map((f) => f.box)), whole, h("div", { class: "kn-bar" }, reset), address),
     panel("pods and endpoints", pods));
   const right = h("div", {},
-    panel("outcomes", h("div", { class: "kn-form" }, client.box, way.box), verdict, bars, why),
+    panel("outcomes", h("div", { class: "kn-form kn-who" }, client.box, way.box), verdict, bars, why),
     panel("the likeliest way", path));
   const below = panel("rules", h("div", { class: "kn-form" }, node.box), rules);
 
   function fill(s, view, value) {
     const options = s.options(view);
     const all = value && !options.includes(value) ? [...options, value] : options;
-    if (s.control.options.length !== all.length || [...s.control.options].some((o, n) => o.value !== all[n])) s.control.replaceChildren(...all.map((o) => h("option", { value: o }, o)));
+    if (s.control.options.length !== all.length || [...s.control.options].some((o, n) => o.value !== all[n])) s.control.replaceChildren(...all.map((o) => h("option", { value: o }, o.replace(/^pod\//, ""))));
     s.control.value = value;
   }
   function show() {
@@ -79,9 +81,9 @@ function render({ model, el }) {
       h("div", {}, h("b", {}, `${o.mark} ${o.share}`), ` ${o.verdict}${o.who ? ` to ${o.who}` : ""}`, o.seen ? h("small", {}, `the server sees ${o.seen}`) : null, o.error ? h("small", {}, o.error) : null))));
     why.replaceChildren(...view.reasons.map((r) => h("li", {}, r)));
     why.hidden = !view.reasons.length;
-    rules.textContent = view.rules_said || view.rules.map(([table, text]) => `${table.padEnd(6)} ${text}`).join("\n") + (view.more ? `\nand ${view.more} more` : "");
+    rules.replaceChildren(...words(view.rules_said || view.rules.map(([table, text]) => `${table.padEnd(6)} ${text}`).join("\n") + (view.more ? `\nand ${view.more} more` : "")));
     path.replaceChildren(...(view.path ? view.path.hops : []).map(([n, host, layer, title, entry, failed]) => h("li", { class: failed ? "kn-bad" : "", style: colours(layer) },
-      h("b", {}, `${host}: `), failed ? "✗ " : "", title, entry ? h("code", {}, entry) : null)));
+      h("b", {}, `${host}: `), failed ? "✗ " : "", title, entry ? h("code", {}, words(entry)) : null)));
   }
   function showPods(view) {
     const keys = view.pods.map((p) => p.key).join(" ");

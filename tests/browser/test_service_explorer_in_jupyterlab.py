@@ -96,5 +96,24 @@ def test_nothing_sticks_out(page: Any) -> None:
     assert too_wide(page.page, ".kn-service", but="input, option, select, pre") == []
 
 
+def test_rules_break_between_words_and_who_asks_can_be_read(page: Any) -> None:
+    broken = page.page.evaluate(
+        """() => [...document.querySelectorAll('.kn-service pre span, .kn-service .kn-path code span')].filter((word) => {
+      const room = word.parentElement.clientWidth - 18, lines = Math.round(word.offsetHeight / parseFloat(getComputedStyle(word).lineHeight));
+      return lines > 1 && word.textContent.length * parseFloat(getComputedStyle(word).fontSize) * 0.61 < room;
+    }).map((word) => word.textContent)"""
+    )
+    rules = box(page).locator("pre").inner_text()
+    assert broken == [] and "-A KUBE-SERVICES -d " in " ".join(rules.split())
+    cut = page.page.evaluate(
+        """() => [...document.querySelectorAll('.kn-service select')].filter((e) => {
+      const style = getComputedStyle(e), pen = document.createElement('canvas').getContext('2d');
+      pen.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+      return pen.measureText(e.selectedOptions[0].textContent).width > e.clientWidth - parseFloat(style.paddingLeft) - 18;
+    }).map((e) => e.selectedOptions[0].textContent)"""
+    )
+    assert cut == []
+
+
 def test_accessibility(page: Any, require_that: Callable[..., None]) -> None:
     assert barriers(page.page, ".kn-service", require_that) == []

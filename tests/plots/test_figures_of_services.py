@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from kubenet_lab.cluster.service_rules import service_rules
 from kubenet_lab.errors import KubenetError, NotFound, NotModelled
 from kubenet_lab.plots.chain_graph import chain_graph
 from kubenet_lab.plots.figure import Figure
+from kubenet_lab.plots.lanes import entries, lanes
 from kubenet_lab.plots.metrics import text_width
 from kubenet_lab.plots.names_figure import names_of
 from kubenet_lab.plots.selector_figure import candidates, service_of
@@ -304,3 +306,28 @@ spec: {sessionAffinity: ClientIP, selector: {app.kubernetes.io/name: api}, ports
     assert "counts what comes · 3×" in words and "no counter" not in lab.plot.chains("shop/web-public", "worker-1").svg
     for figure in (lab.plot.chains(key, "worker-1", columns=c) for key in ("shop/front", LONG) for c in (None, 1)):
         assert len(figure.svg.encode()) < LIMIT
+
+
+def _crosses(a: tuple[float, float, float], b: tuple[float, float, float]) -> bool:
+    """Whether two wires (start, end, turn) meet: the upright part of one with a level part of the other, or with its upright part."""
+    (y, end, x), (other_y, other_end, other_x) = a, b
+    if x == other_x:
+        return max(min(y, end), min(other_y, other_end)) < min(max(y, end), max(other_y, other_end))
+    low, high = min(y, end), max(y, end)
+    return low < (other_y if other_x > x else other_end) < high
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_wires_that_keep_their_order_lie_apart_and_never_cross(seed: int) -> None:
+    draw = random.Random(seed)
+    count = draw.randint(1, 8)
+    starts, ends = (sorted(draw.sample(range(400), count)) for _ in range(2))
+    wires = [(float(y), float(end)) for y, end in zip(starts, ends, strict=True)]
+    turns = lanes(wires, 10, 30)
+    assert all(10 <= x <= 30 for x in turns)
+    drawn = [(y, end, x) for (y, end), x in zip(wires, turns, strict=True)]
+    assert not [(a, b) for a in drawn for b in drawn if a is not b and _crosses(a, b)]
+
+
+def test_each_wire_meets_its_box_at_a_place_of_its_own() -> None:
+    assert entries([(50.0, "a"), (10.0, "a"), (30.0, "b")], {"a": 0.0, "b": 100.0}, 30.0) == [20.0, 10.0, 115.0]

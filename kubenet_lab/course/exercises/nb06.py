@@ -148,7 +148,7 @@ ARRIVES_AT = Exercise(
 # 06.3
 
 #: what is wrong with the Service cart, and what a client of it does
-WRONGS = ("selector", "port", "unready", "one unready", "number", "leaving")
+WRONGS = ("unready", "selector", "port", "one unready", "number", "leaving")
 WRONG_WORDS = {
     "selector": "its selector fits no pod", "port": "web connects to port 80, and the Service has only port 8080",
     "unready": "its only pod is not ready", "one unready": "of its two pods one is not ready",

@@ -64,7 +64,7 @@ CHANCE = Exercise(
 # 07.2
 
 #: the client of the Service cart: cart runs on worker-2
-CLIENTS = ("node:worker-1", "shop/web", "shop/cart", "node:worker-2", "data/cache")
+CLIENTS = ("node:worker-2", "node:worker-1", "shop/web", "shop/cart", "data/cache")
 
 
 def _source_case(seed: int) -> Case:
@@ -91,7 +91,7 @@ def _why_source(case: Case) -> str:
 SOURCE = Exercise(
     id="07.2",
     title="Who is the client",
-    prompt="The Service cart has one pod, on worker-2. {who} connects to the ClusterIP of cart. Which source address does the pod see?",
+    prompt="The Service cart has one pod, on worker-2. Its ClusterIP is asked by {who}. Which source address does the pod see?",
     form=Form("address"),
     setup=_source_case,
     truth=lambda case: case["seen"],
@@ -116,7 +116,7 @@ SOURCE = Exercise(
 
 # 07.3
 
-ODD = ("ping", "port", "empty", "hairpin", "deleted")
+ODD = ("deleted", "ping", "port", "empty", "hairpin")
 ODD_WORDS = {
     "ping": "web pings the ClusterIP of api", "port": "web connects to TCP port 443 of the ClusterIP of api, which has only port 8080",
     "empty": "cart has no ready pod, and web connects to its ClusterIP",
@@ -197,7 +197,7 @@ ENDS = Exercise(
 # 07.4
 
 ANSWERED = (
-    ("shop/web", "shop/cart", 8080), ("shop/cart", "shop/web", 80), ("ops/jobs", "shop/api", 8080), ("shop/api", "data/cache", 6379),
+    ("shop/api", "data/cache", 6379), ("shop/web", "shop/cart", 8080), ("shop/cart", "shop/web", 80), ("ops/jobs", "shop/api", 8080),
 )  # fmt: skip
 
 
@@ -242,7 +242,7 @@ REPLY = Exercise(
 
 # 07.5
 
-TALKS = (("UDP", "unready"), ("TCP", "unready"), ("UDP", "nothing"), ("UDP", "other"))
+TALKS = (("TCP", "unready"), ("UDP", "unready"), ("UDP", "nothing"), ("UDP", "other"))
 TALK_WORDS = {
     "unready": "Then that pod stops being ready", "nothing": "Nothing changes", "other": "Then the other pod stops being ready",
 }  # fmt: skip

@@ -13,7 +13,7 @@ NODES = ("worker-1", "worker-2", "worker-3")
 
 # 08.5
 
-DOORS = ("closed", "node port", "pod", "external ip", "open")
+DOORS = ("node port", "closed", "pod", "external ip", "open")
 DOOR_WORDS = {
     "closed": "The stranger 198.51.100.5 asks the balancer's address", "node port": "The stranger 198.51.100.5 asks port 30080 of worker-1",
     "pod": "The pod jobs asks the balancer's address", "open": "The customer 203.0.113.7 asks the balancer's address",

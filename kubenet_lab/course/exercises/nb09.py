@@ -68,6 +68,7 @@ ADDRESSES = Exercise(
 # 09.2
 
 NAMES = (
+    ("db-1.db.data.svc.cluster.local", "the StatefulSet db has the serviceName db and two pods, of which db-1 is not ready"),
     ("db-0.db.data.svc.cluster.local", "the StatefulSet db has the serviceName db"),
     ("db-0.db-read.data.svc.cluster.local", "the StatefulSet db has the serviceName db"),
     ("db-0.db.data.pod.cluster.local", "the StatefulSet db has the serviceName db"),
@@ -80,10 +81,13 @@ EXISTS = Form(
 
 
 def _name_case(seed: int) -> Case:
-    name, what = pick(seed, "which", (NAMES[1], *NAMES))
+    name, what = pick(seed, "which", NAMES)
     cluster = bookshop()
     cluster.apply(_service("cart-each", clusterIP="None", selector={NAME: "cart"}, ports=[{"name": "http", "port": 8080}]))
     cart = cluster.pod("shop/cart")
+    if name.startswith("db-1."):
+        cluster.scale("data/db", 2)
+        cluster.set_pod("data/db-1", ready=False)
     full = name.replace("POD", cart.name.rpartition("/")[2]).replace("DASHED", cart.ip.replace(".", "-"))
     found = bool(cluster.resolve("shop/api", full).addresses)
     return Case(cluster, {"name": full, "what": what, "found": found, "shape": name})
@@ -94,6 +98,8 @@ def _why_name(case: Case) -> str:
         return "It is a name that CoreDNS makes for an endpoint of a headless Service: its hostname, or its address with dashes."
     if ".pod." in case["shape"]:
         return "Under pod stand names made of addresses, and none made of a pod's own name."
+    if case["shape"].startswith("db-1."):
+        return "The name belongs to the endpoint, and DNS leaves out an endpoint that is not ready."
     return "A pod has such a name only under the headless Service that its subdomain says, with the hostname that it has itself."
 
 
@@ -112,13 +118,18 @@ WHICH_NAME = Exercise(
     ),
     distractors=(
         Distractor(
+            "dns-lists-unready-pods",
+            lambda case: "exists" if case["shape"].startswith("db-1.") else None,
+            "The pod runs, and has an address. Which endpoints does DNS read?",
+        ),
+        Distractor(
             "every-pod-has-a-name",
             lambda case: "exists" if case["shape"].startswith("POD") else None,
             "Look at the pod: are its hostname and its subdomain set?",
         ),
         Distractor(
             "pods-have-names-of-their-own",
-            lambda case: "exists" if not case["shape"].startswith("POD") else None,
+            lambda case: "exists" if not case["shape"].startswith(("POD", "db-1.")) else None,
             "Read the name from the right: which Service's endpoint is it, and is that Service headless?",
         ),
     ),
@@ -126,7 +137,7 @@ WHICH_NAME = Exercise(
 
 # 09.3
 
-PORTS = (("ExternalName", 8000), ("headless", 80), ("headless", 8080), ("ExternalName", 80))
+PORTS = (("ExternalName", 80), ("ExternalName", 8000), ("headless", 80), ("headless", 8080))
 
 
 def _port_case(seed: int) -> Case:
@@ -168,7 +179,7 @@ PORT = Exercise(
     distractors=(
         Distractor(
             "external-name-has-a-port",
-            lambda case: "delivered" if case["kind"] == "ExternalName" else None,
+            lambda case: ("delivered" if case["port"] == 8000 else "timeout") if case["kind"] == "ExternalName" else None,
             "Who would translate the port? Look for a rule with this Service's name.",
         ),
         Distractor(
