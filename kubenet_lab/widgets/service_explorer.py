@@ -40,8 +40,8 @@ class ServiceExplorer(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
         self._shown: tuple[Any, ...] = ()
         key = service.removeprefix("svc:")
         form = fields_of(cluster.get("Service", key))
-        first = node or cluster.nodes[0].name
-        super().__init__(service=key, fields=form, client=self._client_named(client), node=first)
+        asks = self._client_named(client)
+        super().__init__(service=key, fields=form, client=asks, node=node or self._node_of(asks))
         self._show()
         self.on_msg(lambda _, asked, __: self.reset() if isinstance(asked, dict) and "reset" in asked else None)
         self.observe(self._on_service, "service")
@@ -52,6 +52,13 @@ class ServiceExplorer(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
         if name.startswith(("pod/", "node:", "external:")):
             return name
         return f"pod/{self._cluster.pod(name).name}"
+
+    def _node_of(self, client: str) -> str:
+        """The node whose rules the client's packets meet first; for one outside, the first node."""
+        if client.startswith("node:"):
+            return client.removeprefix("node:")
+        node = self._cluster.pod(client).node if client.startswith("pod/") else self._cluster.nodes[0]
+        return str(node.name)
 
     # -- editing
 

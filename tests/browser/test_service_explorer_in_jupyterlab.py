@@ -99,10 +99,11 @@ def test_nothing_sticks_out(page: Any) -> None:
 def test_rules_break_between_words_and_who_asks_can_be_read(page: Any) -> None:
     broken = page.page.evaluate(
         """() => [...document.querySelectorAll('.kn-service pre span, .kn-service .kn-path code span')].filter((word) => {
-      const room = word.parentElement.clientWidth - 18, lines = Math.round(word.offsetHeight / parseFloat(getComputedStyle(word).lineHeight));
-      return lines > 1 && word.textContent.length * parseFloat(getComputedStyle(word).fontSize) * 0.61 < room;
+      const style = getComputedStyle(word), lines = Math.round(word.offsetHeight / parseFloat(style.lineHeight));
+      return lines > 1 && word.textContent.length * parseFloat(style.fontSize) * 0.61 < word.parentElement.clientWidth - 18;
     }).map((word) => word.textContent)"""
     )
+    assert page.page.locator(".kn-service pre span").count() > 50
     rules = box(page).locator("pre").inner_text()
     assert broken == [] and "-A KUBE-SERVICES -d " in " ".join(rules.split())
     cut = page.page.evaluate(

@@ -184,3 +184,9 @@ def test_the_script_takes_text_only_and_needs_no_network() -> None:
     for word in ("innerHTML", "insertAdjacentHTML", "eval(", "http://", "https://", "import "):
         assert word not in source.replace("http://www.w3.org/2000/svg", "")
     assert list(STATES) == ["ready", "not ready", "terminating"]
+
+
+def test_the_rules_shown_first_are_those_that_the_client_meets(bookshop: Any) -> None:
+    clients = {"shop/cart": "worker-2", "shop/web": "worker-1", "node:worker-2": "worker-2", "external:203.0.113.7": "worker-1"}
+    assert {client: ServiceExplorer(bookshop, client=client).node for client in clients} == clients
+    assert ServiceExplorer(bookshop, client="shop/cart", node="worker-1").node == "worker-1"
