@@ -46,9 +46,8 @@ function render({ model, el }) {
   const left = h("div", {},
     panel("the Service", h("div", { class: "kn-form" }, service.box, form.map((f) => f.box)), whole, h("div", { class: "kn-bar" }, reset), address),
     panel("pods and endpoints", pods));
-  const right = h("div", {},
-    panel("outcomes", h("div", { class: "kn-form kn-who" }, client.box, way.box), verdict, bars, why),
-    panel("the likeliest way", path));
+  const way_panel = panel("the likeliest way", path);
+  const right = h("div", {}, panel("outcomes", h("div", { class: "kn-form kn-who" }, client.box, way.box), verdict, bars, why), way_panel);
   const below = panel("rules", h("div", { class: "kn-form" }, node.box), rules);
 
   function fill(s, view, value) {
@@ -72,7 +71,7 @@ function render({ model, el }) {
     fill(client, view, model.get("client"));
     fill(way, view, view.way || model.get("way"));
     fill(node, view, model.get("node"));
-    address.textContent = view.address ? `address ${view.address}` : "";
+    address.textContent = view.address;
     showPods(view);
     verdict.className = `kn-verdict${view.ok ? " kn-ok" : ""}`;
     verdict.replaceChildren(h("b", {}, view.ok ? "✓ " : "✗ "), view.said);
@@ -82,8 +81,9 @@ function render({ model, el }) {
     why.replaceChildren(...view.reasons.map((r) => h("li", {}, r)));
     why.hidden = !view.reasons.length;
     rules.replaceChildren(...words(view.rules_said || view.rules.map(([table, text]) => `${table.padEnd(6)} ${text}`).join("\n") + (view.more ? `\nand ${view.more} more` : "")));
+    way_panel.hidden = !view.path;
     path.replaceChildren(...(view.path ? view.path.hops : []).map(([n, host, layer, title, entry, failed]) => h("li", { class: failed ? "kn-bad" : "", style: colours(layer) },
-      h("b", {}, `${host}: `), failed ? "✗ " : "", title, entry ? h("code", {}, words(entry)) : null)));
+      failed ? "✗ " : "", title.startsWith(`${host} `) ? [h("b", {}, host), title.slice(host.length)] : [h("b", {}, `${host}: `), title], entry ? h("code", {}, words(entry)) : null)));
   }
   function showPods(view) {
     const keys = view.pods.map((p) => p.key).join(" ");

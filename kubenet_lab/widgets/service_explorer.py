@@ -121,7 +121,7 @@ class ServiceExplorer(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
         lines = [f"Service {self.service}: {', '.join(f'{k} {x}' for k, x in self.fields.items())}"]
         lines += [f"✗ {name or 'Service'}: {why}" for name, why in v["errors"].items()]
         if v["address"]:
-            lines.append(f"address: {v['address']}")
+            lines.append(v["address"])
         lines += [f"{p['mark'] or '·'} {p['key']} on {p['node']}: {', '.join(x for x in (p['state'], p['said']) if x)}" for p in v["pods"]]
         lines.append(f"{self.client} by {v.get('way', self.way)}: {'✓' if v['ok'] else '✗'} {v['said']}")
         for o in v["outcomes"]:

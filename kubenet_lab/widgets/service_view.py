@@ -177,13 +177,23 @@ def explorer_view(cluster: Any, edited: Edited, client: str, node: str, way: str
         if (c := joined.get(row["key"])) is not None:
             row.update(mark="✓" if c.takes_traffic else "✗", said=c.said, selected=c.selected)
     node_ports = [str(p.node_port) for p in service.spec.ports if p.node_port]
-    view["address"] = " · ".join([service.spec.cluster_ip or "no address yet", *(f"node port {n}" for n in node_ports)])
+    view["address"] = " · ".join([*_address(service), *(f"node port {n}" for n in node_ports)])
     ways = _ways(lab, service)
     chosen = next((w for w in ways if w.label == way), ways[0])
     view["ways"], view["way"] = [w.label for w in ways], chosen.label
     _ask(lab, service, client, chosen, view)
     _rules(lab, edited.key, node, view)
     return view
+
+
+def _address(service: Service) -> list[str]:
+    """Its own address, and that of a balancer, in words."""
+    if service.spec.cluster_ip == "None":
+        return ["no address: headless"]
+    given = [i.ip or i.hostname for i in service.status.load_balancer.ingress]
+    waits = service.spec.type == "LoadBalancer" and not given
+    own = f"address {service.spec.cluster_ip}" if service.spec.cluster_ip else "no address yet"
+    return [own, *(f"balancer {a}" for a in given), *(["no balancer has given an address"] if waits else [])]
 
 
 def _ask(lab: Any, service: Service, client: str, way: Way, view: dict[str, Any]) -> None:

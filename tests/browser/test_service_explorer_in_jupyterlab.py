@@ -77,6 +77,9 @@ def test_by_keyboard_alone_with_an_error_at_its_field(page: Any) -> None:
     described = page.page.evaluate("(e) => document.getElementById(e).textContent", field.get_attribute("aria-describedby"))
     assert "a number from 1 to 65535" in described and "cannot be applied" in shown.locator(".kn-verdict").inner_text()
     assert field.input_value() == "many", "what is typed stays"
+    heights = shown.locator(".kn-form select").evaluate_all("(all) => all.map((e) => Math.round(e.offsetHeight))")
+    assert len(set(heights)) == 1, "an error stretches no neighbour"
+    assert not shown.get_by_role("region", name="the likeliest way").is_visible() and not shown.locator("pre").is_visible()
     keys.press("Control+A")
     keys.type("6380")
     wait_for(page, ".kn-verdict", "answered by 1 endpoint", 1)

@@ -190,3 +190,11 @@ def test_the_rules_shown_first_are_those_that_the_client_meets(bookshop: Any) ->
     clients = {"shop/cart": "worker-2", "shop/web": "worker-1", "node:worker-2": "worker-2", "external:203.0.113.7": "worker-1"}
     assert {client: ServiceExplorer(bookshop, client=client).node for client in clients} == clients
     assert ServiceExplorer(bookshop, client="shop/cart", node="worker-1").node == "worker-1"
+
+
+def test_the_address_in_words(lab: ServiceExplorer) -> None:
+    own = lab.view["address"]
+    assert own.startswith("address 10.")
+    for kind, words in (("headless", "no address: headless"), ("LoadBalancer", f"{own} · no balancer has given an address")):
+        lab.set(type=kind)
+        assert lab.view["address"].startswith(words)
