@@ -80,7 +80,7 @@ examples:
   kubenet-lab rules dump.yaml --node worker-1 --mode nftables
   kubenet-lab rules bookshop --node worker-1 --written
 
-exit status: 0 done, 1 the node has no rule for this Service, 2 bad input
+exit status: 0 done, 1 the node has no rule for this Service, 2 bad input (also a Service that has rules nowhere: headless, ExternalName)
 """
 
 OUTCOMES_EXAMPLES = f"""\

@@ -16,6 +16,7 @@ __all__ = ["Mystery", "Shared", "Witness", "mystery"]
 
 #: probes that a wrong accusation costs
 PENALTY = 3
+HELP = 'Probe with m.ask, m.node(...).run, m.pod(...).run; then m.accuse("Service shop/cart", "spec.selector").'
 
 
 class Shared(str):
@@ -137,7 +138,7 @@ class Mystery:
         if not kind:
             nodes = {n.name for n in self._cluster.nodes}
             if name not in nodes:
-                raise CourseError(f"accuse: {text!r}, expected a kind and a name, such as {f'Service {name}'!r}")
+                raise CourseError(f"accuse: {text!r}, expected a kind and a name in one text, such as 'Service shop/web'")
             kind = "Node"
         try:
             if kind == "Node":
@@ -184,9 +185,11 @@ class Mystery:
         end = ", solved" if self.solved else ", given up" if self.revealed else ""
         return f"Mystery {self.seed} ({self._count()}{end}): {self._fault.complaint}"
 
+    def __str__(self) -> str:
+        return f"{self!r}\n{HELP}"
+
     def _repr_html_(self) -> str:
-        help = 'Probe with m.ask, m.node(...).run, m.pod(...).run; then m.accuse("Service shop/cart", "spec.selector").'
-        return Note("mystery", str(self.seed), f"{self._fault.complaint} {help}")._repr_html_()
+        return Note("mystery", str(self.seed), f"{self._fault.complaint} {HELP}")._repr_html_()
 
 
 def mystery(seed: int = 0) -> Mystery:

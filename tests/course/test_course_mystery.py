@@ -180,3 +180,11 @@ def test_mending_by_hand_is_seen() -> None:
     assert not m.connect("node:worker-1", "shop/cart", port=8080)
     m.node("worker-1").run("ip route add 10.244.1.0/24 via 10.244.1.0 dev flannel.1 onlink")
     assert m.connect("node:worker-1", "shop/cart", port=8080)
+
+
+def test_it_says_how_to_go_on_in_a_terminal_too() -> None:
+    game = kn.mystery(seed=7)
+    assert "\n" not in repr(game) and str(game).startswith(repr(game)) and "m.accuse(" in str(game)
+    with pytest.raises(CourseError, match="in one text, such as 'Service shop/web'"):
+        game.accuse("Service", "shop/cart")
+    assert game.score == 0
