@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import KubenetError
-from ..kernel.ask import Result
+from ..kernel.ask import Question, Result
 from ..kernel.packet import Packet
-from ..objects.views import NetworkPolicy, Node, Pod, Service
+from ..objects.snapshot import Snapshot
+from ..objects.views import NetworkPolicy, Node, Pod, Service, ServicePort
 from ..policy import PolicyDecision, decide
 from ..services import why_no_endpoints
 from ..trace import Reason
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from .fork import Target
 
 __all__ = ["policy_on", "reasons_for"]
+
+#: the chains in which kube-proxy drops what is in no source range, by mode
+_FIREWALL = ("KUBE-PROXY-FIREWALL", "firewall-")
 
 
 def reasons_for(cluster: Cluster, result: Result, source: Party, target: Target) -> Sequence[Reason]:
@@ -35,38 +39,63 @@ def reasons_for(cluster: Cluster, result: Result, source: Party, target: Target)
 # ------------------------------------------------------------------------------------------------------------ Services
 def _of_service(cluster: Cluster, result: Result, target: Target) -> list[Reason]:
     """Why the Service that was asked for led nowhere."""
-    service = _service(cluster, target)
+    q = result.question
+    service, port = _asked(cluster.snapshot(), target, q)
+    if result.ending == "socket.closed" and (closed := _closed_node_port(cluster, result, target)):
+        return closed
     if service is None:
         return []
-    q, origin = result.question, f"Service {service.key}"
-    port = next((p for p in service.spec.ports if q.port in (p.port, p.node_port) and p.protocol == q.protocol), None)
+    origin, params = f"Service {service.key}", dict[str, Any](service=service.key, vip=target.address)
     if port is None:
-        if q.protocol == "ICMP" or target.address not in (service.spec.cluster_ip, *service.spec.cluster_ips):
+        if target.address not in (service.spec.cluster_ip, *service.spec.cluster_ips):
             return []
-        code = "service.port_refused" if result.ending == "filter.reject" else "service.no_rule"
+        refused = result.ending == "filter.reject"
+        if q.protocol == "ICMP":
+            return [Reason("service.no_ping", params | {"refused": refused}, origin)]
+        code = "service.port_refused" if refused else "service.no_rule"
         return [Reason(code, {"vip": target.address, "port": f"{q.port}/{q.protocol}"}, origin)]
     trail = result.forward
-    if trail is None or not str(trail.params.get("origin") or "").startswith((f"{origin} ", "kube-proxy")):
-        return []  # a policy's rule, say
-    params = {"service": service.key, "port": port.name or port.port}
+    params |= {"port": port.name or port.port}
+    if trail is None or not str(trail.params.get("origin") or "").startswith((f"{origin} ", "kube-proxy")):  # a policy's rule, say
+        modes = {i.ip: i.ip_mode for i in service.status.load_balancer.ingress}
+        return [Reason("service.balancer_alone", params, origin)] if modes.get(target.address) == "Proxy" else []
     if result.ending == "filter.reject":
         return [Reason("service.no_endpoints", params, origin), *why_no_endpoints(cluster.snapshot(), service)]
+    if result.ending == "filter.drop" and str(trail.params.get("chain")).startswith(_FIREWALL):
+        ranges = ", ".join(service.spec.load_balancer_source_ranges)
+        source = trail.before.src if isinstance(trail.before, Packet) else q.ns
+        return [Reason("service.source_range", params | {"source": source, "ranges": ranges, "node_port": port.node_port or ""}, origin)]
     if result.ending == "filter.drop" and "Local" in (service.spec.external_traffic_policy, service.spec.internal_traffic_policy):
         return [Reason("service.no_local_endpoints", {**params, "node": trail.ns}, origin)]
     return []
 
 
-def _service(cluster: Cluster, target: Target) -> Service | None:
-    """The Service that was asked for: by its ClusterIP, or by a node port."""
-    snapshot = cluster.snapshot()
-    if target.party is not None and target.party.service is not None:
-        return target.party.service
+def _closed_node_port(cluster: Cluster, result: Result, target: Target) -> list[Reason]:
+    """A node port at an address of a node at which kube-proxy serves none."""
+    q, trail, proxy = result.question, result.forward, cluster.proxy
+    packet = trail.before if trail is not None else None
+    if trail is None or not isinstance(packet, Packet) or packet.dst != target.address or trail.ns not in {n.name for n in cluster.nodes}:
+        return []  # it was for an endpoint in the end
+    for service in cluster.snapshot().list(Service):
+        if any((p.node_port, p.protocol) == (q.port, q.protocol) for p in service.spec.ports):
+            params = {"service": service.key, "vip": target.address, "node_port": q.port, "node": trail.ns, "mode": proxy.mode}
+            addresses = ", ".join(proxy.node_port_addresses)
+            return [Reason("service.no_node_port_here", params | {"addresses": addresses}, f"Service {service.key}")]
+    return []
+
+
+def _asked(snapshot: Snapshot, target: Target, q: Question) -> tuple[Service | None, ServicePort | None]:
+    """The Service that was asked for, and its port: at an address of its own, or at a node's by node port."""
     index = index_of(snapshot)
-    if target.address in index.services:
-        return index.services[target.address]
+    party = target.party
+    service = party.service if party is not None and party.service is not None else index.services.get(target.address)
+    for p in service.spec.ports if service is not None else ():
+        if (p.port, p.protocol) == (q.port, q.protocol):
+            return service, p
     if isinstance(index.addresses.get(target.address), Node):
-        return next((s for s in snapshot.list(Service) if any(p.node_port and p.node_port == target.port for p in s.spec.ports)), None)
-    return None
+        found = ((s, p) for s in snapshot.list(Service) for p in s.spec.ports if p.node_port)
+        return next(((s, p) for s, p in found if (p.node_port, p.protocol) == (q.port, q.protocol)), (service, None))
+    return service, None
 
 
 # ------------------------------------------------------------------------------------------------------------ policies

@@ -177,8 +177,8 @@ PHRASES: dict[str, Phrase] = {
         lambda p: f"{p['source']} is not in the source ranges of Service {p['service']}",
         lambda p: (
             f"loadBalancerSourceRanges of Service {p['service']} lists "
-            f"{p.get('ranges') or 'who may come'}; {p['source']} is not in it. Its packets to {p['vip']} are dropped. "
-            "A node port of the same Service would let them in."
+            f"{p.get('ranges') or 'who may come'}; {p['source']} is not in it. Its packets to {p['vip']} are dropped."
+            + _of(p, "node_port", " Node port {} of the same Service would let them in.")
         ),
         "iptables -S KUBE-PROXY-FIREWALL",
         upstream(f"{PROXIER}: TestLoadBalancer"),
@@ -200,6 +200,40 @@ PHRASES: dict[str, Phrase] = {
         ),
         NAT,
         measured(KERNEL),
+    ),
+    "service.no_node_port_here": Phrase(
+        lambda p: f"no node port {p['node_port']} at {p['vip']}",
+        lambda p: (
+            f"{p['node_port']} is a node port of Service {p['service']}, but {p['vip']} is no address at which kube-proxy serves node ports on "
+            f"{p['node']}: " + (
+                f"nodePortAddresses is {p['addresses']}." if p.get("addresses") else
+                "in nftables mode these are the node's own addresses in the API, and never localhost." if p.get("mode") == "nftables" else
+                "at localhost it does so for IPv4 only, and only if localhostNodePorts is on."
+            )
+        ),
+        "kubectl get nodes -o wide",
+        measured("Linux 6.18, kube-proxy's rules in network namespaces: node ports at localhost and at a bridge's address, in both modes"),
+    ),
+    "service.no_ping": Phrase(
+        lambda p: f"{p['vip']} answers no ping",
+        lambda p: (
+            f"{p['vip']} is no machine: it is the ClusterIP of Service {p['service']}. kube-proxy's rules are for the Service's ports, and a "
+            "ping has none. " + (
+                "In nftables mode what goes to a ClusterIP and fits no rule is refused."
+                if p.get("refused") else "In iptables mode it goes to the default route like any other address, and nobody there answers."
+            )
+        ),
+        "kubectl get endpointslices -A",
+        measured(f"{KERNEL}: ping of a ClusterIP"),
+    ),
+    "service.balancer_alone": Phrase(
+        lambda p: f"kube-proxy leaves {p['vip']} to the load balancer",
+        lambda p: (
+            f"{p['vip']} is the address of Service {p['service']} at its load balancer, with ipMode Proxy. kube-proxy has no rule for it: also "
+            "from inside, packets leave the cluster for the balancer, and it is the balancer that must answer."
+        ),
+        _command("kubectl get service -n {ns} {name} -o jsonpath={{.status.loadBalancer}}"),
+        documented("KEP-1860: kube-proxy and the address of a load balancer, ipMode"),
     ),
     "service.port_refused": Phrase(
         lambda p: f"no Service has port {p['port']} at {p['vip']}",
@@ -286,7 +320,10 @@ PHRASES: dict[str, Phrase] = {
     ),
     "service.endpoint_terminating": Phrase(
         lambda p: f"pod {p['pod']} is shutting down",
-        "Pod {pod} is being deleted. Service {service} sends it no new connection, unless nothing but terminating pods is left.",
+        lambda p: (
+            f"Pod {p['pod']} is being deleted. Service {p['service']} sends it no new connection, "
+            + ("unless nothing but terminating pods is left." if p.get("serving") else "not even as the last one, for it is not ready any more.")
+        ),
         _command(POD),
         upstream(f"{PROXIER}: TestTerminatingEndpointsTrafficPolicyCluster"),
     ),

@@ -81,7 +81,7 @@ def why_not_an_endpoint(snapshot: Snapshot, service: Service, pod: Pod) -> tuple
     if not any(("IPv6" if ":" in ip else "IPv4") in types for ip in pod.ips):
         return (_reason("endpoint_wrong_family", service, pod=pod.key, families=" and ".join(types), addresses=", ".join(pod.ips)),)
     if pod.metadata.deletion_timestamp is not None and not always:
-        return (_reason("endpoint_terminating", service, pod=pod.key),)
+        return (_reason("endpoint_terminating", service, pod=pod.key, serving=pod.ready),)
     if not pod.ready and not always:
         return (_reason("endpoint_not_ready", service, pod=pod.key, condition=_ready_condition(pod)),)
     return tuple(_missing_port(service, pod, p) for p in service.spec.ports if find_port(pod, p) is None)
