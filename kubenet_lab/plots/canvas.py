@@ -238,6 +238,9 @@ class Canvas:
         self._save(path, format, metadata={"Title": title} if format == "png" else {"Title": title, "CreationDate": None})
 
 
+_SANS = "'DejaVu Sans',Verdana,sans-serif"
+
+
 def _tidy(svg: str, title: str, description: str) -> str:
     """Drop what matplotlib adds and no reader needs; add the words."""
     svg = svg[svg.index("<svg") :]
@@ -255,9 +258,11 @@ def _tidy(svg: str, title: str, description: str) -> str:
     svg = re.sub(r"<g>\s*(<(?:path|text)\b[^>]*?(?:/>|>[^<]*</text>))\s*</g>", r"\1", svg)
     svg = re.sub(r'class="halo" style="([^"]*?)fill: (#[0-9a-f]{6})', r'style="\1fill: \2; stroke: \2', svg)
     svg = re.sub(r"'DejaVu Sans Mono'", "'DejaVu Sans Mono',Menlo,Consolas,monospace", svg)
-    svg = re.sub(r"'DejaVu Sans'(?! Mono)", "'DejaVu Sans',Verdana,sans-serif", svg)
+    svg = re.sub(r"'DejaVu Sans'(?! Mono)", _SANS, svg)
     svg = re.sub(r"\n\s*", "\n", svg)
+    svg = re.sub(r' d="([^"]*)"', lambda path: f' d="{" ".join(path[1].split())}"', svg)  # a notebook stores every line by itself
+    svg = svg.replace(f" font-family: {_SANS};", "").replace(" text-anchor: start;", "")  # what the root says for all
     start = svg.index(">") + 1
     words = f"\n<title>{html.escape(title, quote=False)}</title>\n<desc>{html.escape(description, quote=False)}</desc>"
     head = svg[: start - 1]
-    return f'{head} role="img">{words}{svg[start:]}'
+    return f'{head} role="img" font-family="{_SANS}">{words}{svg[start:]}'

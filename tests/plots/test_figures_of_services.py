@@ -103,6 +103,7 @@ MAKERS: dict[str, Callable[..., Figure]] = {
 def test_small_stable_and_within_its_frame(cluster: Any, name: str, columns: int | None) -> None:
     figure, again = (MAKERS[name](cluster, columns=columns) for _ in range(2))
     assert figure.svg == again.svg and len(figure.svg.encode()) < LIMIT
+    assert not re.search(r' d="[^"]*\n|text-anchor: start|Verdana,sans-serif;', figure.svg), "one line a path"
     root = ET.fromstring(figure.svg)
     title, desc = root.find(f"{SVG}title"), root.find(f"{SVG}desc")
     assert title is not None and desc is not None and (title.text, desc.text) == (figure.title, figure.description)
