@@ -222,9 +222,7 @@ def _wants_node_ports(spec: Document) -> bool:
     return spec["type"] != "LoadBalancer" or bool(spec.get("allocateLoadBalancerNodePorts", True))
 
 
-def allocate(
-    services: Sequence[Document], network: ServiceNetwork = ServiceNetwork(), existing: Collection[str] = ()
-) -> Allocated:
+def allocate(services: Sequence[Document], network: ServiceNetwork = ServiceNetwork(), existing: Collection[str] = ()) -> Allocated:
     """Gives every Service document its addresses, families, node ports and health-check port.
 
     Values that are set are reserved first, in the order given: of two Services that ask for the same number, the later one

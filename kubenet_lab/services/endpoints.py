@@ -117,9 +117,10 @@ def _ports(service: Service, pod: Pod) -> tuple[tuple[tuple[str, Any], ...], ...
 
 
 def desired(
-    service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node], taken: set[str] | None = None, max_endpoints: int = MAX_ENDPOINTS
-) -> list[Document]:
-    """The slices of one Service that has a selector. `pods` are those of its namespace, in order.
+    service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node], taken: set[str] | None = None, max_endpoints: int = MAX_ENDPOINTS,
+    existing: Mapping[str, EndpointSlice] | None = None,
+) -> list[Document]:  # fmt: skip
+    """The slices of one Service that has a selector. `pods` are those of its namespace, in order; `existing` its slices so far, by key.
 
     Pods whose node is not known are left out unless the Service publishes unready addresses; where no node is
     known at all, nothing is left out for that reason.
@@ -127,7 +128,7 @@ def desired(
     taken = set() if taken is None else taken
     members = [p for p in pods if selects(service, p) and is_candidate(p)]
     labels, owners = labels_of(service), owner("Service", service.name, service.metadata.uid)
-    documents = []
+    documents: list[Document] = []
     for address_type in address_types(service):
         groups: dict[tuple[tuple[tuple[str, Any], ...], ...], list[Document]] = {}
         for pod in members:
@@ -138,8 +139,7 @@ def desired(
                 zone = node.labels.get(ZONE, "") if node else ""
                 groups.setdefault(_ports(service, pod), []).append(_endpoint(service, pod, addresses, zone))
         order = sorted(groups.items(), key=lambda g: [[v for _, v in port[:3]] for port in g[0]])
-        if asks_for_hints(service.metadata.annotations):
-            add_hints([e for _, endpoints in order for e in endpoints], cpu_ratios(nodes.values()))
+        first = len(documents)
         # a Service that selects nothing still has one slice, an empty one
         for ports, endpoints in order or [((), [])]:
             for i, part in enumerate(list(chunks(endpoints, max_endpoints)) or [[]]):
@@ -147,7 +147,33 @@ def desired(
                 listed = [dict(p) for p in ports]
                 prefix = f"{service.name}-"
                 documents.append(slice_document(service.namespace, prefix, what, labels, owners, address_type, part, listed, taken))
+        if asks_for_hints(service.metadata.annotations):
+            _share(documents[first:], existing or {}, nodes)
     return documents
+
+
+def _share(documents: Collection[Document], existing: Mapping[str, EndpointSlice], nodes: Mapping[str, Node]) -> None:
+    """Hints for the endpoints of one address type; slices in which nothing else changes hand in the hints that they have."""
+    changed: list[Document] = []
+    unchanged: list[list[Document]] = []
+    for document in documents:
+        old = existing.get(f"{document['metadata']['namespace']}/{document['metadata']['name']}")
+        if old is None or not _same(document, _without_hints(old)):
+            changed += document["endpoints"]
+            continue
+        for endpoint, was in zip(document["endpoints"], old.endpoints, strict=True):
+            if was.hints is not None:
+                lists = {"forZones": was.hints.for_zones, "forNodes": was.hints.for_nodes}
+                endpoint["hints"] = {k: [{"name": h.name} for h in hints] for k, hints in lists.items() if hints}
+        unchanged.append(document["endpoints"])
+    ratios = cpu_ratios(nodes.values())
+    add_hints(changed, ratios, unchanged)
+    # a zone may have ended up below its least number: the controller's next round finds that, and shares anew what does not fit
+    add_hints([], ratios, [d["endpoints"] for d in documents])
+
+
+def _without_hints(slice_: EndpointSlice) -> EndpointSlice:
+    return msgspec.structs.replace(slice_, endpoints=[msgspec.structs.replace(e, hints=None) for e in slice_.endpoints])
 
 
 def _same(document: Document, existing: EndpointSlice) -> bool:
@@ -171,6 +197,7 @@ def slices(snapshot: Snapshot, observed: Collection[str] = (), max_endpoints: in
     existing = {s.key: s for s in snapshot.list(EndpointSlice)}
     settled = {(s.namespace, s.service) for key, s in existing.items() if key in observed}
     managed = {k for k, s in existing.items() if s.labels.get(MANAGED_BY) in (CONTROLLER, MIRRORING) and k not in observed}
+    before = {k: existing[k] for k in managed}
     nodes = {n.name: n for n in snapshot.list(Node)}
     wanted: list[Document] = []
     notes: list[str] = []
@@ -185,7 +212,7 @@ def slices(snapshot: Snapshot, observed: Collection[str] = (), max_endpoints: in
         namespace = service.namespace
         if namespace not in pods:
             pods[namespace] = snapshot.list(Pod, namespace)
-        wanted += desired(service, pods[namespace], nodes, taken.setdefault(namespace, set()), max_endpoints)
+        wanted += desired(service, pods[namespace], nodes, taken.setdefault(namespace, set()), max_endpoints, before)
         if note := _unknown_hints(service, nodes):
             notes.append(note)
     wanted += mirrored(snapshot, settled, taken)

@@ -1,7 +1,7 @@
 """Hints of the EndpointSlice controller for Services with the annotation service.kubernetes.io/topology-mode: Auto.
 
-Endpoints are shared between the zones in the proportion of their nodes' CPUs. Every call starts anew: a real controller keeps hints
-that it gave before as long as no zone is overloaded by them. Where it picks between equal zones by chance, the first name is taken.
+Endpoints are shared between the zones in the proportion of their nodes' CPUs. A slice in which nothing else changes keeps the hints that
+it has as long as no zone is overloaded by them. Where the controller picks between equal zones by chance, the first name is taken.
 Source: Kubernetes 1.34, staging/src/k8s.io/endpointslice/topologycache (topologycache.go, utils.go, sliceinfo.go).
 """
 
@@ -31,6 +31,7 @@ _SCALE = {s: Fraction(1000) ** i for i, s in enumerate(("n", "u", "m", "", "k", 
 @dataclass(frozen=True, slots=True)
 class _Share:
     minimum: int
+    maximum: int
     desired: float
 
 
@@ -65,13 +66,28 @@ def cpu_ratios(nodes: Iterable[Node]) -> dict[str, float] | None:
     return {z: math.ceil(cpu * 1000) / total for z, cpu in sorted(by_zone.items())} if len(by_zone) > 1 else None
 
 
-def add_hints(endpoints: Sequence[dict[str, Any]], ratios: Mapping[str, float] | None) -> bool:
-    """Give the ready ones of a Service's endpoints of one address type their hints, in place; False if there can be none."""
-    ready = [e for e in endpoints if e["conditions"].get("ready")]
-    shares = _shares(ratios or {}, len(ready))
+def add_hints(
+    endpoints: Sequence[dict[str, Any]], ratios: Mapping[str, float] | None, unchanged: Sequence[Sequence[dict[str, Any]]] = ()
+) -> bool:
+    """Give the ready ones of a Service's endpoints of one address type their hints, in place; False if there can be none.
+
+    `unchanged`: the endpoints of each slice that stays as it is, with the hints that they have.
+    """
+    ready = _ready(endpoints)
+    shares = _shares(ratios or {}, len(ready) + sum(len(_ready(part)) for part in unchanged))
+    given: Counter[str] = Counter()
+    for part in unchanged if shares else ():
+        kept = _kept(part, given, shares or {})
+        if kept is None:
+            ready += _ready(part)
+        else:
+            given += kept
     if shares is None or any(not e.get("zone") for e in ready):
+        for part in unchanged:
+            for endpoint in part:
+                endpoint.pop("hints", None)
         return False
-    given = Counter(e["zone"] for e in ready)
+    given.update(e["zone"] for e in ready)
     giving, receiving = _exchange(shares, given)
     for endpoint in ready:
         zone = endpoint["zone"]
@@ -83,15 +99,30 @@ def add_hints(endpoints: Sequence[dict[str, Any]], ratios: Mapping[str, float] |
     return True
 
 
+def _ready(endpoints: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [e for e in endpoints if e["conditions"].get("ready")]
+
+
+def _kept(endpoints: Iterable[dict[str, Any]], given: Mapping[str, int], shares: Mapping[str, _Share]) -> Counter[str] | None:
+    """How many hints for each zone a slice has; None if one lacks its hint, or a zone is no longer there or has too many."""
+    found: Counter[str] = Counter()
+    for endpoint in _ready(endpoints):
+        zones = [z["name"] for z in endpoint.get("hints", {}).get("forZones", ())]
+        if not zones or any(z not in shares for z in zones):
+            return None
+        found.update(zones)
+    return None if any(given.get(z, 0) + n > shares[z].maximum for z, n in found.items()) else found
+
+
 def _shares(ratios: Mapping[str, float], endpoints: int) -> dict[str, _Share] | None:
     """What each zone should have; None if no way of sharing keeps all zones below the overload."""
     if not ratios or len(ratios) > endpoints:
         return None
-    shares = {}
-    for zone, ratio in ratios.items():
-        minimum = math.ceil(ratio * endpoints * (1 / (1 + OVERLOAD)))
-        shares[zone] = _Share(minimum, max(ratio * endpoints, minimum))
-    return shares if sum(s.minimum for s in shares.values()) <= endpoints else None
+    minimums = {zone: math.ceil(ratio * endpoints * (1 / (1 + OVERLOAD))) for zone, ratio in ratios.items()}
+    spare = endpoints - sum(minimums.values())
+    if spare < 0:
+        return None
+    return {zone: _Share(least, least + spare, max(ratios[zone] * endpoints, least)) for zone, least in minimums.items()}
 
 
 def _exchange(shares: Mapping[str, _Share], given: Mapping[str, int]) -> tuple[Counter[str], Counter[str]]:

@@ -160,8 +160,9 @@ def ports(text: str, **spec: Any) -> Doc:
         name, _, rest = one.partition(":")
         rest, _, node_port = rest.partition("=")
         number, _, protocol = rest.partition("/")
-        found.append({"name": name, "port": int(number),
-         "protocol": protocol or "TCP"} | ({"nodePort": int(node_port)} if node_port else {}))
+        found.append(
+            {"name": name, "port": int(number), "protocol": protocol or "TCP"} | ({"nodePort": int(node_port)} if node_port else {})
+        )
     return service(ports=found, **spec)
 
 

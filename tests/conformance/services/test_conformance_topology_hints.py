@@ -1,7 +1,8 @@
 """Hints that share a Service's endpoints between zones by their CPUs.
 
 Source: kubernetes/kubernetes 1.34, staging/src/k8s.io/endpointslice/topologycache/topologycache_test.go (TestAddHints, TestSetNodes),
-utils_test.go (Test_getGivingAndReceivingZones, Test_redistributeHints), in our own form; reconciler.go for what has precedence.
+utils_test.go (Test_getGivingAndReceivingZones, Test_redistributeHints, Test_getHintsByZone), in our own form;
+reconciler.go for what has precedence.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pytest
 
 from kubenet_lab.objects.views import Node
 from kubenet_lab.services import slices
-from kubenet_lab.services.topology_hints import add_hints, cpu_ratios, cpus
+from kubenet_lab.services.topology_hints import _kept, _Share, add_hints, cpu_ratios, cpus
 from tests.conformance.services.service_tables import snapshot
 
 THREE = {"a": 0.35, "b": 0.35, "c": 0.30}
@@ -46,6 +47,61 @@ def test_hints(name: str, ratios: dict[str, float] | None, zones: str, hints: st
     assert add_hints(endpoints, ratios) == (hints is not None)
     found = [(e.get("hints") or {"forZones": [{"name": "."}]})["forZones"][0]["name"] for e in endpoints]
     assert " ".join(found) == (" ".join("." for _ in endpoints) if hints is None else hints)
+
+
+#: name, most that each zone may have, hints given before, endpoints of the slice ("-": not ready, then the zones of its hints), result
+KEPT: list[tuple[str, str, str, str, dict[str, int] | None]] = [
+    ("empty", "", "", "", {}),
+    ("single zone hint", "aaa", "a", "a", {"a": 1}),
+    ("single zone hint with 1 unready endpoint and 1 unknown endpoint", "aaa", "a", "a -a -a", {"a": 1}),
+    ("multiple zone hints", "aaabbbccc", "abc", "a b b", {"a": 1, "b": 2}),
+    ("invalid by zones that no longer requires any allocations", "aaa", "abc", "x", None),
+    ("invalid by endpoints with nil hints", "aaa", "", "?", None),
+    ("invalid by endpoint with no hints", "aaa", "", ".", None),
+    ("invalid by hints that would make minimum allocations impossible", "aa", "a", "a a", None),
+    ("exactly as many as a zone may have", "aa", "", "a a", {"a": 2}),
+    ("an endpoint with two zones counts in both", "aab", "", "ab a", {"a": 2, "b": 1}),
+    ("a bad hint of an endpoint that is not ready", "aa", "", "a -x", {"a": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "most", "given", "endpoints", "result"), KEPT, ids=[r[0] for r in KEPT])
+def test_hints_that_a_slice_may_keep(name: str, most: str, given: str, endpoints: str, result: dict[str, int] | None) -> None:
+    def endpoint(text: str) -> dict[str, Any]:
+        return {"conditions": {"ready": text[0] != "-"}} | ({"hints": {"forZones": named(text)}} if text != "?" else {})
+
+    found = [endpoint(e) for e in endpoints.split()]
+    assert _kept(found, Counter(given), {z: _Share(0, n, 0) for z, n in Counter(most).items()}) == result
+
+
+def named(zones: str) -> list[dict[str, str]]:
+    return [{"name": z} for z in zones if z not in "-."]
+
+
+#: name, CPU ratios, changed endpoints ("zone"), unchanged slices ("zone>hint"), hints after it (of the changed ones, then of each slice)
+KEEPING: list[tuple[str, dict[str, float], str, list[str], str, list[str]]] = [
+    ("hints that were given before stay", {"a": 0.5, "b": 0.5}, "a b", ["a>b b>a"], "a b", ["b a"]),
+    ("what is new makes up for them", {"a": 0.5, "b": 0.5}, "a a", ["a>a a>a"], "b b", ["a a"]),
+    ("one that has too many is shared anew", {"a": 0.5, "b": 0.5}, "b", ["a>a a>a a>a"], "b", ["b a a"]),
+    ("the first has its place, the second none", {"a": 0.5, "b": 0.5}, "", ["a>a a>a", "a>a a>a"], "", ["a a", "b b"]),
+    ("new ratios within what a zone may have", {"a": 0.6, "b": 0.4}, "", ["a>a a>a b>b b>b"], "", ["a a b b"]),
+    ("new ratios beyond it", {"a": 0.9, "b": 0.1}, "", ["a>a a>a b>b b>b b>b b>b b>b b>b b>b b>b"], "", ["a a a a a a a a a b"]),
+    ("a zone that is gone", {"a": 0.5, "b": 0.5}, "", ["a>c b>b"], "", ["a b"]),
+    ("too few for all zones: no hints, nor those of before", {"a": 0.3, "b": 0.4, "c": 0.3}, "a", ["b>b"], ".", ["."]),
+    ("no hints where one of the new ones has no zone", {"a": 0.5, "b": 0.5}, "?", ["a>a b>b b>b"], ".", [". . ."]),
+]
+
+
+@pytest.mark.parametrize(("name", "ratios", "changed", "unchanged", "new", "old"), KEEPING, ids=[r[0] for r in KEEPING])
+def test_unchanged_slices(name: str, ratios: dict[str, float], changed: str, unchanged: list[str], new: str, old: list[str]) -> None:
+    def endpoint(text: str) -> dict[str, Any]:
+        zone, _, hint = text.partition(">")
+        zones = {} if zone == "?" else {"zone": zone}
+        return {"conditions": {"ready": True}, **zones} | ({"hints": {"forZones": named(hint)}} if hint else {})
+
+    parts = [[endpoint(e) for e in text.split()] for text in (changed, *unchanged)]
+    add_hints(parts[0], ratios, parts[1:])
+    assert [" ".join((e.get("hints") or {"forZones": [{"name": "."}]})["forZones"][0]["name"] for e in p) for p in parts] == [new, *old]
 
 
 #: name, nodes (zone, CPU, ready, control plane), ratios
@@ -121,3 +177,54 @@ def test_unknown_cpus_are_said() -> None:
     assert changes.notes == ("Service shop/web: its endpoints get no hints, for a node has no status.allocatable.cpu to share them by",)
     assert not any("hints" in e for e in changes.write[0]["endpoints"])
     assert slices(snapshot(cluster({MODE: "Auto"}, bare("one", "a"), bare("two", "a")))).notes == ()
+
+
+def pods_of(documents: list[dict[str, Any]], nodes: str) -> list[dict[str, Any]]:
+    """The documents with a pod on each of the nodes named, in place of the pods that they have."""
+    pod = next(d for d in documents if d["kind"] == "Pod")
+    found = [d for d in documents if d["kind"] != "Pod"]
+    for i, name in enumerate(nodes.split()):
+        status = {**pod["status"], "podIPs": [{"ip": f"10.244.1.{i + 2}"}]}
+        found.append({**pod, "metadata": {**pod["metadata"], "name": f"web-{i}"}, "spec": {"nodeName": name}, "status": status})
+    return found
+
+
+def hints_of(documents: list[dict[str, Any]]) -> dict[str, str]:
+    """The zone that each pod's endpoint is hinted to."""
+    return {e["targetRef"]["name"]: e["hints"]["forZones"][0]["name"] for d in documents for e in d["endpoints"] if "hints" in e}
+
+
+def test_slices_that_do_not_change_keep_their_hints() -> None:
+    base = cluster({MODE: "Auto"}, node("one", "a", "2"), node("two", "b", "2"))
+    before = slices(snapshot(pods_of(base, "one one one one")), max_endpoints=2).write
+    assert hints_of(list(before)) == {"web-0": "b", "web-1": "b", "web-2": "a", "web-3": "a"}
+    # two more in zone b: shared from the start, nothing of zone a would go there but one
+    now = pods_of(base, "one one one one two two")
+    assert hints_of(list(slices(snapshot(now), max_endpoints=2).write)) == {
+        "web-0": "b", "web-1": "a", "web-2": "a", "web-3": "a", "web-4": "b", "web-5": "b"
+    }  # fmt: skip
+    changes = slices(snapshot([*now, *before]), max_endpoints=2)
+    assert hints_of(list(changes.write)) == {"web-4": "a", "web-5": "b"}
+    assert slices(snapshot([*now, *before, *changes.write]), max_endpoints=2).write == ()
+
+
+def test_new_cpus_that_the_hints_still_fit() -> None:
+    base = pods_of(cluster({MODE: "Auto"}, node("one", "a", "2"), node("two", "b", "2")), "one one one two two two two two")
+    [before] = slices(snapshot(base)).write
+    first = hints_of([before])
+    assert Counter(first.values()) == {"a": 4, "b": 4}
+    for cpu, changed, given in (("2500m", False, {"a": 4, "b": 4}), ("6", True, {"a": 6, "b": 2}), ("0", True, {})):
+        nodes = [node("one", "a", cpu), node("two", "b", "2")]
+        changes = slices(snapshot([*nodes, *(d for d in base if d["kind"] != "Node"), before]))
+        assert bool(changes.write) == changed, cpu
+        assert Counter(hints_of(list(changes.write) or [before]).values()) == given, cpu
+
+
+def test_hints_come_to_rest() -> None:
+    """New CPUs under which one round leaves a zone below its least number, which the controller finds in its next round."""
+    write: tuple[dict[str, Any], ...] = ()
+    for cpus_of in ((2, 7, 8, 3), (4, 9, 4, 8)):
+        nodes = [node(zone, zone, str(n)) for zone, n in zip("abcd", cpus_of, strict=True)]
+        documents = pods_of(cluster({MODE: "Auto"}, *nodes), "b c b d b b c a a b")
+        write = slices(snapshot([*documents, *write]), max_endpoints=5).write
+        assert slices(snapshot([*documents, *write]), max_endpoints=5).write == ()
