@@ -25,6 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+#: the tallest window of which Chromium takes a picture whole, in pixels
+TALLEST = 16_000
 Theme = Literal["light", "dark"]
 #: what Chromium says that concerns nobody
 HARMLESS = ("favicon", "ResizeObserver loop")
@@ -191,14 +193,26 @@ class Page:
             out += [f"cell {place}: {o['ename']}: {o['evalue']}" for o in cell["outputs"] if o["output_type"] == "error"]
         return out
 
-    def screenshot(self, path: Path | str) -> None:
-        """The whole notebook: the window is grown until the last cell stands in it."""
-        size = self.page.viewport_size
+    def screenshot(self, path: Path | str, tallest: int = TALLEST) -> list[Path]:
+        """The whole notebook: the window is grown until the last cell stands in it; what is taller than `tallest` becomes several pictures.
+
+        Returns their paths: `path`, then the same name with -2, -3 ...
+        """
+        size, first = self.page.viewport_size, Path(path)
         height = self.page.evaluate(
             "() => { const n = document.querySelector('.jp-WindowedPanel-outer') || document.querySelector('.jp-Notebook');"
             " return Math.ceil(n.scrollHeight + n.getBoundingClientRect().top + 40); }"
         )
-        self.page.set_viewport_size({"width": size["width"], "height": max(200, min(height, 16_000))})
-        self.page.wait_for_timeout(300)
-        self.page.screenshot(path=str(path))
+        window = max(200, min(height, tallest))
+        self.page.set_viewport_size({"width": size["width"], "height": window})
+        paths = [first if n == 0 else first.with_stem(f"{first.stem}-{n + 1}") for n in range(-(-height // window))]
+        for n, part in enumerate(paths):
+            self.page.evaluate(
+                "(n) => { const p = document.querySelector('.jp-WindowedPanel-outer') || document.querySelector('.jp-Notebook');"
+                " p.scrollTop = n * p.clientHeight; }",
+                n,
+            )
+            self.page.wait_for_timeout(300)
+            self.page.screenshot(path=str(part))
         self.page.set_viewport_size(size)
+        return paths

@@ -136,10 +136,10 @@ def notebooks(folder: Path) -> list[tuple[str, list[tuple[str, str]]]]:
                     file = f"{Path(name).stem}-{view}.png"
                     with lab.open(name, width=width) as page:
                         page.run_all()
-                        page.screenshot(folder / file)
+                        pictures = page.screenshot(folder / file)
                         for trouble in (*page.errors(), *page.complaints):
                             print(f"  {name} ({view}): {trouble}")
-                    shots[name].append((f"{view}, {width} px", file))
+                    shots[name] += [(f"{view}, {width} px", picture.name) for picture in pictures]
                     print(f"notebook {name}: {view}")
     return list(shots.items())
 
