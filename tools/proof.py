@@ -38,6 +38,7 @@ FULL = {
     "tests/cni/test_cni_chains_real.py": 100,
     "tests/policy/test_policy_real_kernel.py": 20,
     "tests/services/test_services_random_twins.py": 500,
+    "tests/services/test_services_change_twins.py": 110,
     "tests/services/test_services_chi_square.py": 10_000,
     "tests/policy/test_policy_on_the_machine.py": 200,
 }

@@ -199,7 +199,7 @@ class Conntrack:
                 keep = True
             if not keep:
                 span = high - low + 1
-                start = low if manip == "dst" else low + _hash(seed, self.ns, *map(str, entry.orig)) % span
+                start = low if manip == "dst" else low + self._drawn(seed, entry.orig) % span
                 for i in range(min(span, 128)):
                     chosen = with_port(low + (start - low + i) % span)
                     if not self.taken(invert(chosen), entry.id):
@@ -210,6 +210,12 @@ class Conntrack:
         if manip == "src":
             return entry.but(reply=invert(chosen), src_bound=True, snat=entry.snat or changed)
         return entry.but(reply=invert(chosen), dst_bound=True, dnat=entry.dnat or changed)
+
+    def _drawn(self, seed: int, orig: Tuple) -> int:
+        """A number for this tuple, another one each time: a flow that was forgotten (kube-proxy's cleaning, say) gets a new port."""
+        before = self.state.read("nat-draws", self.ns).get(orig, 0)
+        self.state.write("nat-draws", self.ns)[orig] = before + 1
+        return _hash(seed, self.ns, *map(str, orig), *([before] if before else ()))
 
 
 def _unacknowledged(known: tuple[int, int] | None, l4: Tcp, direction: int) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from tests.cluster.twin_many import WAIT, ask_many, inside, opened
@@ -87,19 +88,19 @@ class Servers:
     def _serve(self) -> None:
         while True:
             for key, _ in self.selector.select(0.2):
-                protocol, owner = key.data
-                try:
-                    if protocol == "TCP":
-                        conn, peer = key.fileobj.accept()  # type: ignore[union-attr]
-                        conn.sendall(_answer(owner, peer))
-                        conn.close()
-                    else:
-                        # the answer comes from the address that was asked, as DNS servers do it; else the route would choose one
-                        _, asked, _, peer = key.fileobj.recvmsg(65535, 256)  # type: ignore[union-attr]
-                        own = [(level, kind, data[:16] + b"\0\0\0\0") for level, kind, data in asked]
-                        key.fileobj.sendmsg([_answer(owner, peer)], own, 0, peer)  # type: ignore[union-attr]
-                except OSError:
-                    continue
+                with suppress(OSError):
+                    self._one(key.fileobj, *key.data)
+
+    def _one(self, ready: Any, protocol: str, owner: str) -> None:
+        if protocol == "TCP":
+            conn, peer = ready.accept()
+            conn.sendall(_answer(owner, peer))
+            conn.close()
+        else:
+            # the answer comes from the address that was asked, as DNS servers do it; else the route would choose one
+            _, asked, _, peer = ready.recvmsg(65535, 256)
+            own = [(level, kind, data[:16] + b"\0\0\0\0") for level, kind, data in asked]
+            ready.sendmsg([_answer(owner, peer)], own, 0, peer)
 
 
 def arp_reply(frame: bytes, mine: bytes, ip: str) -> bytes:

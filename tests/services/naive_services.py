@@ -61,9 +61,14 @@ def decide(
     return None
 
 
+def balanced(service: Doc) -> list[str]:
+    """The addresses of a balancer that hands packets on as they are."""
+    return [i["ip"] for i in service.get("status", {}).get("loadBalancer", {}).get("ingress", []) if i.get("ipMode") != "Proxy"]
+
+
 def _kind(service: Doc, p: Doc, node: Doc, own: Sequence[str], proxy: Proxy, address: str, port: int) -> str:
     spec = service["spec"]
-    vips = [i["ip"] for i in service.get("status", {}).get("loadBalancer", {}).get("ingress", []) if i.get("ipMode") != "Proxy"]
+    vips = balanced(service)
     if p["port"] == port:
         for kind, addresses in (("cluster", spec["clusterIPs"]), ("external", spec.get("externalIPs", [])), ("balancer", vips)):
             if address in addresses:
@@ -84,7 +89,7 @@ def _served(node: Doc, proxy: Proxy, address: str) -> bool:
 
 def _answer(docs: Sequence[Doc], service: Doc, p: Doc, kind: str, node: Doc, proxy: Proxy, client: Client, six: bool) -> Answer:
     spec, name = service["spec"], node["metadata"]["name"]
-    found = list(_endpoints(docs, service, p, name, six))
+    found = list(endpoints_of(docs, service, p, name, six))
     everywhere, here = _usable(_near(found, node)), _usable([e for e in found if e["node"] == name])
     nothing = ("silent",) if any(e["ready"] or (e["serving"] and e["terminating"]) for e in found) else ("refused",)
     if proxy.mode == "iptables" and not client.device and kind in ("external", "balancer"):
@@ -115,7 +120,7 @@ def _is_pod(proxy: Proxy, client: Client) -> bool | None:
     return client.device == what if how == "device" else client.device.startswith(what)
 
 
-def _endpoints(docs: Sequence[Doc], service: Doc, p: Doc, node: str, six: bool) -> Iterator[Doc]:
+def endpoints_of(docs: Sequence[Doc], service: Doc, p: Doc, node: str, six: bool) -> Iterator[Doc]:
     """One for each address and port; where slices differ about one, the first counts, or what says that it is on this node."""
     found: dict[str, Doc] = {}
     slices = [d for d in docs if d["kind"] == "EndpointSlice" and d["addressType"] == ("IPv6" if six else "IPv4")]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kubenet_lab.cluster import stale_flows
 from kubenet_lab.kernel.nftables import selectors
 from kubenet_lab.services import endpoint_view, iptables_port, iptables_proxy, nftables_port, nftables_proxy
 from kubenet_lab.services.iptables_port import PortRules
@@ -28,6 +29,7 @@ class Fault:
 
 WRITING: list[Fault] = []
 WALKING: list[Fault] = []
+CHANGING: list[Fault] = []
 
 
 def fault(belief: str, *modes: str, into: list[Fault] = WRITING) -> Callable[[Plant], Plant]:
@@ -183,3 +185,27 @@ def no_chance(m: pytest.MonkeyPatch) -> None:
     from kubenet_lab.cluster import connect
 
     _wrap(m, connect, "all_outcomes", lambda real: lambda *a: [(1, real(*a)[0][1])])
+
+
+# -------------------------------------------------------------------------------------------------------- when things change
+@fault("kube-proxy cleans no UDP flow", into=CHANGING)
+def nothing_cleaned(m: pytest.MonkeyPatch) -> None:
+    m.setattr(stale_flows, "stale_entries", lambda ports, entries: [])
+
+
+@fault("kube-proxy cleans every UDP flow", into=CHANGING)
+def everything_cleaned(m: pytest.MonkeyPatch) -> None:
+    m.setattr(stale_flows, "stale_entries", lambda ports, entries: list(entries))
+
+
+@fault("new rules end every flow", into=CHANGING)
+def all_flows_end(m: pytest.MonkeyPatch) -> None:
+    def make(real: Any) -> Any:
+        def new(state: Any, network: Any) -> None:
+            real(state, network)
+            for kind in ("ct", "ct-entries"):
+                state.forget(kind)
+
+        return new
+
+    _wrap(m, stale_flows, "rules_are_new", make)

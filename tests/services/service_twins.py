@@ -57,7 +57,7 @@ def expected(case: Case) -> Expected:
     return Expected([w for w, _ in told], [n for _, n in told], describe(cluster.network(), []), where)
 
 
-def _sticky(cluster: kn.Cluster) -> set[Any]:
+def sticky_of(cluster: kn.Cluster) -> set[Any]:
     """Addresses and node ports of Services with session affinity."""
     services: list[Any] = [s for s in cluster.objects("svc") if s.spec.session_affinity == "ClientIP"]  # type: ignore[attr-defined]
     return {
@@ -70,7 +70,7 @@ def _sticky(cluster: kn.Cluster) -> set[Any]:
 
 def compared(case: Case, lab: Expected) -> list[str]:
     """What differs between the lab and the kernel."""
-    sticky = _sticky(case.cluster)
+    sticky = sticky_of(case.cluster)
     machine = case.cluster.network().namespaces.get("balancer")
     balanced = {a.ip for _, a in machine.addresses()} if machine is not None else set()
     left = list(zip(case.flows, lab.ways, lab.times, strict=True))

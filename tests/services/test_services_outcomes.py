@@ -156,3 +156,21 @@ def test_who_looks_at_the_frames_of_a_way_sees_the_whole_conversation(protocol: 
     if protocol == "TCP":
         heard = [f.body for _, where, f in seen if where == "pod:default/s1/eth0"]
         assert [b.l4.flags for b in heard if isinstance(b, Packet) and isinstance(b.l4, Tcp)] == ["S", "SA", "A", "FA", "FA", "A"]
+
+
+def test_a_masqueraded_flow_that_is_cleaned_comes_from_another_port() -> None:
+    """kube-proxy cleans by the node port on every node: on the client's, too, where the entry only masquerades (seen: the next node
+    takes it for a new flow). nf_nat_core.c draws the port of --random-fully for every new entry."""
+    c = cluster(3, type="NodePort")
+    port = next(p.node_port for p in c.get("svc", "default/server").spec.ports if p.protocol == "UDP")  # type: ignore[attr-defined]
+
+    def seen() -> set[int]:
+        c.connect("default/client", "node:worker-2", port, "UDP", source_port=5555)
+        rows = c.node("worker-1").conntrack().to_dict("records")
+        return {r["reply_dport"] for r in rows if r["dport"] == port}
+
+    first = seen()
+    assert first and seen() == first
+    c.set_pod("default/s0", ready=False)
+    assert not [r for r in c.node("worker-1").conntrack().to_dict("records") if r["dport"] == port]
+    assert seen().isdisjoint(first)
