@@ -150,24 +150,27 @@ def resolve(fork: Fork, src: Any, name: str, family: str = "any", resolver: str 
 
 def _outcome(same: Sequence[tuple[Fraction, Result]], trace: Trace) -> Outcome:
     """Walks that ended the same way; endpoint and masquerade are None where they differ."""
-    endpoints, sources = ({_translated(r, ends) for _, r in same} for ends in (("nat.dnat",), ("nat.masquerade", "nat.snat")))
-    r = same[0][1]
-    return Outcome(
-        sum((share for share, _ in same), Fraction(0)), r.verdict, r.answered_by, r.source_seen, r.error, trace,
-        endpoints.pop() if len(endpoints) == 1 else None, sources.pop() if len(sources) == 1 else None,
-        sum((r.kernel_share for _, r in same), Fraction(0)),
-    )  # fmt: skip
+    share, r = same[0]
+    kernel_share, (endpoint, source) = r.kernel_share, _translated(r)
+    for more, other in same[1:]:
+        share, kernel_share, ends = share + more, kernel_share + other.kernel_share, _translated(other)
+        endpoint, source = endpoint if endpoint == ends[0] else None, source if source == ends[1] else None
+    return Outcome(share, r.verdict, r.answered_by, r.source_seen, r.error, trace, endpoint, source, kernel_share)
 
 
-def _translated(r: Result, codes: Sequence[str]) -> str | None:
-    """What the last translation on the way there made of the destination, or of the source."""
-    for event in reversed(r.forward.events() if r.forward is not None else ()):
-        if event.code in codes and isinstance(event.after, Packet):
-            if codes[0] != "nat.dnat":
-                return event.after.src
-            port = getattr(event.after.l4, "dport", 0)
-            return f"[{event.after.dst}]:{port}" if ":" in event.after.dst else f"{event.after.dst}:{port}"
-    return None
+def _translated(r: Result) -> tuple[str | None, str | None]:
+    """What the last translations on the way there made of the destination, and of the source."""
+    endpoint = source = None
+    event = r.forward
+    while event is not None and (endpoint is None or source is None):
+        if event.code.startswith("nat.") and isinstance(event.after, Packet):
+            if endpoint is None and event.code == "nat.dnat":
+                port = getattr(event.after.l4, "dport", 0)
+                endpoint = f"[{event.after.dst}]:{port}" if ":" in event.after.dst else f"{event.after.dst}:{port}"
+            if source is None and event.code in ("nat.masquerade", "nat.snat"):
+                source = event.after.src
+        event = event.parent
+    return endpoint, source
 
 
 def outcomes(

@@ -20,7 +20,7 @@ from .neighbours import learn
 from .packet import Arp
 from .walk import Script, Successor, Walk, stage
 
-__all__ = ["Silence", "arp_input"]
+__all__ = ["Silence", "arp_input", "silence_of"]
 
 Successors = Iterable[Successor]
 LOCKTIME = 1.0  # seconds for which an entry is not overwritten by another address (neigh locktime)
@@ -62,26 +62,30 @@ def _requested(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> Succe
     if arp.sender_ip == "0.0.0.0":  # duplicate address detection
         mine = ns.local_device(arp.target_ip) is not None and not _ignores(ns, link, arp)
         return [_answer(ns, link, arp)] if mine else ()
-    problem = martian(ns, link.name, arp.sender_ip, arp.target_ip)
-    route = None if problem else ns.fib(4).lookup(arp.target_ip, src=arp.sender_ip, iif=link.name)
-    if route is not None and route.type == "local":
+    why = _why_not(ns, link, arp)
+    if why == "own":
         if _ignores(ns, link, arp):
             return ()
         return [*learn(w, ns, link.name, arp.sender_ip, arp.sender_mac), _answer(ns, link, arp)]
-    if problem:
-        why = problem
-    elif route is None:
-        why = "no_route"
-    elif route.type != "unicast":
-        why = "route_type"
-    elif not ns.forwards(4, link.name):
-        why = "forwarding"
-    else:
-        why = _proxies(ns, link, arp, route.dev)
     if why:
-        return _unanswered(w, ns, link, arp, why)
+        return _unanswered(w, ns, link, arp)
     out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac)
     return [*out, *_for_another(w, f, ns, link, arp)]
+
+
+def _why_not(ns: Namespace, link: Link, arp: Arp) -> str:
+    """Why this device does not answer on behalf of another; "" if it does, "own" if the address is its namespace's."""
+    problem = martian(ns, link.name, arp.sender_ip, arp.target_ip)
+    if problem:
+        return problem
+    route = ns.fib(4).lookup(arp.target_ip, src=arp.sender_ip, iif=link.name)
+    if route is None:
+        return "no_route"
+    if route.type == "local":
+        return "own"
+    if route.type != "unicast":
+        return "route_type"
+    return _proxies(ns, link, arp, route.dev) if ns.forwards(4, link.name) else "forwarding"
 
 
 def _proxies(ns: Namespace, link: Link, arp: Arp, towards: str) -> str:
@@ -98,14 +102,26 @@ def _solicited(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> Succe
     if any(a.ip == arp.target_ip for a in link.addresses):
         out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in UNKNOWN else []
         return [*out, _answer(ns, link, arp)]
-    out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in UNKNOWN else []
+    known = arp.sender_ip not in UNKNOWN
     if arp.target_ip in subnet_routers(ns, link):
+        out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if known else []
         return [*out, *_for_another(w, f, ns, link, arp, "anycast")]
-    if not ns.proxies_for(arp.target_ip, link.name) or not ns.dev_sysctl(link.name, "proxy_ndp", 6):
-        return _unanswered(w, ns, link, arp, "off")
-    if not routes_six(ns, link):
-        return _unanswered(w, ns, link, arp, "forwarding")
+    if _why_not_solicited(ns, link, arp):
+        return _unanswered(w, ns, link, arp)
+    out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if known else []
     return [*out, *_for_another(w, f, ns, link, arp)]
+
+
+def _why_not_solicited(ns: Namespace, link: Link, arp: Arp) -> str:
+    """As `_why_not`, for a neighbour solicitation."""
+    if not ns.proxies_for(arp.target_ip, link.name) or not ns.dev_sysctl(link.name, "proxy_ndp", 6):
+        return "off"
+    return "" if routes_six(ns, link) else "forwarding"
+
+
+def silence_of(ns: Namespace, link: Link, arp: Arp) -> Silence:
+    """What one who did not answer says of it."""
+    return Silence(ns.label, link.name, (_why_not_solicited if ":" in arp.target_ip else _why_not)(ns, link, arp))
 
 
 def _answer(ns: Namespace, link: Link, arp: Arp, label: str = "") -> Successor:
@@ -139,10 +155,10 @@ def arp_redo(w: Walk, f: Flight) -> Successors:
     return arp_input(w, f, f.packet) if link is not None and link.up else ()
 
 
-def _unanswered(w: Walk, ns: Namespace, link: Link, arp: Arp, why: str) -> Successors:
+def _unanswered(w: Walk, ns: Namespace, link: Link, arp: Arp) -> Successors:
     """No answer. What is known of the sender already is still brought up to date, and who was just asking for it has its answer."""
     if link.kind == "veth" and not link.master:
-        w.silences[arp.target_ip] = Silence(ns.label, link.name, why)
+        w.silences[arp.target_ip] = (ns.id, link.name, arp)
     known = w.state.read("neigh", ns.id).get((link.name, arp.sender_ip))
     gratuitous = arp.sender_ip == arp.target_ip
     if known is not None and (gratuitous or (known[0] != arp.sender_mac and w.now - known[1] > LOCKTIME)):

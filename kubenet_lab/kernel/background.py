@@ -28,9 +28,10 @@ def catch_up(net: Network, state: State) -> list[tuple[Any, ...]]:
     w.run(lambda: False, now)
     w.settle()
     w.leave()
-    frames: list[tuple[Any, ...]] = [*(w.frames or ())]
+    assert w.frames is not None
     if state.capture is not None:
-        state.capture += frames
+        state.capture.extend(w.frames)
+    frames: list[tuple[Any, ...]] = [*w.frames]
     if state.seen is not None and frames:
         state.seen(frames)
     return frames

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .flight import Flight
-from .hooks import nft_program, rank
+from .hook_chains import nft_program, rank
 from .links import Link
 from .namespace import Namespace
 from .nftables import Program, evaluate
@@ -22,7 +22,7 @@ __all__ = ["refused"]
 class _Frame:
     """A frame as rules see it."""
 
-    __slots__ = ("dmac", "indev", "met_elements", "outdev", "size", "smac", "state")
+    __slots__ = ("dmac", "indev", "met_elements", "outdev", "plain", "size", "smac", "state")
 
     def __init__(self, w: Walk, f: Flight, ns: Namespace, indev: str):
         self.smac, self.dmac, self.indev, self.outdev = f.smac, f.dmac, indev, ""

@@ -7,13 +7,22 @@ from fractions import Fraction
 from functools import cached_property
 from math import lcm
 
-__all__ = ["Lot", "Weights", "kernel_share"]
+__all__ = ["Lot", "Weights", "kernel_share", "meant_share"]
 
 
 class Weights(tuple[int, ...]):
     """Whole numbers in the author's proportion; `shares` are by the kernel's own, where it rounds (xt_statistic keeps 31 bits)."""
 
     shares: tuple[Fraction, ...]
+
+    @cached_property
+    def meant(self) -> tuple[Fraction, ...]:
+        whole = sum(self)
+        return tuple(Fraction(n, whole) for n in self)
+
+    @classmethod
+    def even(cls, count: int) -> Weights:
+        return cls.by((1,) * count, (Fraction(1, count),) * count)
 
     @classmethod
     def of(cls, meant: Sequence[int], stored: Sequence[int]) -> Weights:
@@ -56,9 +65,22 @@ def _firsts(chances: Sequence[Fraction]) -> list[Fraction]:
     return [*out, left]
 
 
+def meant_share(made: Sequence[tuple[int, tuple[int, ...]]]) -> Fraction:
+    """The probability of these choices (index, weights) as their authors meant it."""
+    return _product([_share(pick, weights.meant if isinstance(weights, Weights) else None, weights) for pick, weights in made])
+
+
 def kernel_share(made: Sequence[tuple[int, tuple[int, ...]]]) -> Fraction:
     """The probability of these choices (index, weights) by the kernel's own numbers."""
-    share = Fraction(1)
-    for pick, weights in made:
-        share *= weights.shares[pick] if isinstance(weights, Weights) else Fraction(weights[pick], sum(weights))
-    return share
+    return _product([_share(pick, weights.shares if isinstance(weights, Weights) else None, weights) for pick, weights in made])
+
+
+def _share(pick: int, shares: Sequence[Fraction] | None, weights: Sequence[int]) -> Fraction:
+    return Fraction(weights[pick], sum(weights)) if shares is None else shares[pick]
+
+
+def _product(shares: Sequence[Fraction]) -> Fraction:
+    out = shares[0] if shares else Fraction(1)
+    for share in shares[1:]:
+        out *= share
+    return out

@@ -79,10 +79,14 @@ class Flight(Value):
         def to(self, stage: str, **changes: Any) -> Flight:
             """The flight at another stage, with some fields replaced."""
 
+        def on(self, trail: Trail | None, **changes: Any) -> Flight:
+            """The flight with another trail, and with some fields replaced."""
+
         def anew(self, stage: str, **changes: Any) -> Flight:
             """The flight as a fresh skb: what the stack it leaves knew of it (connection, route, hooks run) stays behind."""
     else:
         to = copy_with("stage")
+        on = copy_with("trail")
         anew = copy_with("stage", reset=_STACK)
 
 

@@ -14,14 +14,12 @@ from . import icmp
 from .chance import Lot
 from .conntrack import Conntrack, Entry
 from .flight import Flight
-from .iptables import Program, Rule, Verdict, evaluate, looks
+from .hook_chains import NAT_PRIORITY, Ask, base_chains, nft_chain, rank, table_chain
+from .iptables import Rule, Verdict
 from .local_table import address_type
 from .namespace import Namespace
 from .nat import nat
 from .nftables import MapEntry
-from .nftables import Program as NftProgram
-from .nftables import evaluate as evaluate_nft
-from .nftables.model import Chain as NftChain
 from .nftables.model import Element, NftSet
 from .nftables.model import Table as NftTable
 from .nftables.references import tracks
@@ -51,8 +49,8 @@ _CTSTATE = {
     ) for dnat in (False, True) for snat in (False, True)
 }  # fmt: skip
 _NEVER = (0, 0)
-_KEPT = 4096  # answers per table and hook
-_DEFRAG, _CONNTRACK, _NAT_DST, _NAT_SRC, _CONFIRM = -400, -200, -100, 100, 1 << 30
+_NONE_MET: list[MapEntry] = []  # a rule's own list takes its place before anything is met
+_DEFRAG, _CONNTRACK, _CONFIRM = -400, -200, 1 << 30
 
 Stop = Iterable[Successor]
 Handler = Callable[["Skb"], "Stop | None"]
@@ -106,17 +104,17 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
         listed: list[tuple[tuple[int, ...], Handler]] = []
         for name, (priority, on) in _TABLES.items():
             if hook in on and _has_rules(rules, name, _CHAIN[hook]):
-                listed.append(((priority, 1), _table_handler(name)))
-        for table, chain in _base_chains(ns, fam, hook):
+                listed.append(((priority, 1), _table_handler(name, table_chain(ns, name, fam, hook))))
+        for table, chain in base_chains(ns, fam, hook):
             if chain.base is not None and chain.base.type != "nat" and (chain.rules or chain.base.policy != "accept"):
-                listed.append((rank(chain), _nft_handler(table, chain)))
+                listed.append((rank(chain), _nft_handler(table, nft_chain(ns, table, chain))))
         if _tracks(rules) or tracks(ns.nft):
             if hook == "prerouting":
                 listed.append(((_DEFRAG, 1), defrag))
             if hook in ("prerouting", "output"):
-                listed += [((_CONNTRACK, 1), conntrack_in), ((_NAT_DST, 1), nat)]
+                listed += [((_CONNTRACK, 1), conntrack_in), ((NAT_PRIORITY[hook], 1), nat)]
             else:
-                listed += [((_NAT_SRC, 1), nat)] if hook != "forward" else []
+                listed += [((NAT_PRIORITY[hook], 1), nat)] if hook != "forward" else []
                 listed += [((_CONFIRM, 1), confirm)] if hook != "forward" else []
         if ns.unmodelled and hook in ("forward", "input"):
             listed.append(((_TABLES["filter"][0], 0), unmodelled))  # such programs put their rules before all others
@@ -125,58 +123,12 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
     return found
 
 
-def _base_chains(ns: Namespace, fam: int, hook: str) -> list[tuple[NftTable, NftChain]]:
-    found = []
-    for table in ns.nft.tables.values():
-        if fam in table.versions:
-            found += [(table, c) for c in table.chains.values() if c.base is not None and c.base.hook == hook]
-    return found
-
-
-def rank(chain: NftChain) -> tuple[int, ...]:
-    """Where priorities tie, what was registered last is met first (nf_hook_entries_grow)."""
-    assert chain.base is not None
-    return chain.base.priority, 0 if chain.base.late else 2, -chain.uid
-
-
-def nft_program(ns: Namespace, table: NftTable) -> NftProgram:
-    found: NftProgram | None = ns.derived.get(("nft", table.family, table.name))
-    if found is None:
-        found = ns.derived["nft", table.family, table.name] = NftProgram(table)
-    return found
-
-
-def _nft_handler(table: NftTable, chain: NftChain) -> Handler:
+def _nft_handler(table: NftTable, ask: Ask) -> Handler:
     def handle(skb: Skb) -> Stop | None:
-        verdict = skb.evaluate_nft(table, chain)
+        verdict = ask(skb)
         return None if verdict.kind == "ACCEPT" else skb.refuse(verdict, table.name)
 
     return handle
-
-
-def nat_chains(ns: Namespace, fam: int, hook: str) -> Sequence[Callable[[Skb], Verdict]]:
-    """The chains that are asked where a connection's first packet is bound: by priority, iptables' nat table among them."""
-    found: Sequence[Callable[[Skb], Verdict]] | None = ns.derived.get(("nat chains", fam, hook))
-    if found is None:
-        listed: list[tuple[tuple[int, ...], Callable[[Skb], Verdict]]] = []
-        if "nat" in ns.ruleset(fam).tables:
-            listed.append(((_NAT_DST if hook in ("prerouting", "output") else _NAT_SRC, 1), lambda skb: skb.evaluate("nat")))
-        for table, chain in _base_chains(ns, fam, hook):
-            if chain.base is not None and chain.base.type == "nat":
-                listed.append((rank(chain), lambda skb, t=table, c=chain: skb.evaluate_nft(t, c)))  # type: ignore[misc]
-        found = tuple(ask for _, ask in sorted(listed, key=lambda x: x[0]))
-        ns.derived["nat chains", fam, hook] = found
-    return found
-
-
-def _answers(ns: Namespace, table: str, fam: int, hook: str) -> tuple[Program, dict[tuple[Any, ...], tuple[Verdict, list[Rule], int]]]:
-    """A table ready to run, and what it has answered at a hook, by the packets' looks."""
-    program = ns.ruleset(fam).program(table)
-    assert program is not None
-    found: Any = ns.derived.get((table, fam, hook))
-    if found is None or found[0] is not program:
-        found = ns.derived[table, fam, hook] = (program, {})
-    return found  # type: ignore[no-any-return]
 
 
 def _has_rules(rules: Any, table: str, chain: str) -> bool:
@@ -198,9 +150,9 @@ def _tracks(rules: Any) -> bool:
     )
 
 
-def _table_handler(table: str) -> Handler:
+def _table_handler(table: str, ask: Ask) -> Handler:
     def handle(skb: Skb) -> Stop | None:
-        verdict = skb.evaluate(table)
+        verdict = ask(skb)
         if verdict.kind == "ACCEPT":
             return None
         return skb.refuse(verdict, table)
@@ -213,8 +165,10 @@ class Skb:
 
     __slots__ = (
         "_start", "ct", "ctinfo", "hit", "hook", "indev", "mark", "met_elements", "now", "ns", "outdev", "packet", "path", "physin",
-        "physout", "pkttype", "plain", "stopped", "trail_flight", "w",
+        "physout", "plain", "stopped", "trail_flight", "w",
     )  # fmt: skip
+
+    pkttype = "unicast"
 
     def __init__(self, w: Walk, ns: Namespace, f: Flight, hook: str, indev: str, outdev: str, physin: str, physout: str):
         self.w, self.ns, self.hook = w, ns, hook
@@ -228,11 +182,10 @@ class Skb:
         self.mark: int = f.mark
         self.ct: Entry | None = f.ct
         self.ctinfo: str = f.ctinfo
-        self.pkttype: str = "unicast"
-        self.now: float = w.now
+        self.now: float = w.state.clock
         self.stopped: Stop | None = None
-        self.path: list[Any] = []
-        self.met_elements: list[MapEntry] = []
+        self.path: Sequence[Any] = ()
+        self.met_elements: list[MapEntry] = _NONE_MET
         self.plain = False
         self.hit: Callable[[Rule], None]
 
@@ -307,33 +260,6 @@ class Skb:
         return self.ns.ipsets.get(name) if self.ns.ipsets is not None else None
 
     # ------------------------------------------------------------------------------------------------- the walk's
-    def evaluate(self, table: str) -> Verdict:
-        """Ask a table. The rules that matched are `path`, and count the packet and its bytes."""
-        program, known = _answers(self.ns, table, self.packet.family, self.hook)
-        look = looks(self)
-        found = known.get(look)
-        if found is None:
-            path: list[Rule] = []
-            self.path, self.hit = path, path.append
-            verdict = evaluate(program, _CHAIN[self.hook], self)
-            if self.plain:
-                if len(known) >= _KEPT:
-                    known.clear()
-                known[look] = verdict, path, self.mark
-        else:
-            verdict, path, self.mark = found
-        self.path = path
-        hits, size = self.w.state.write("hits", self.ns.id), self.packet.size
-        for rule in path:
-            n, total = hits.get(rule.uid, _NEVER)
-            hits[rule.uid] = (n + 1, total + size)
-        return verdict
-
-    def evaluate_nft(self, table: NftTable, chain: NftChain) -> Verdict:
-        """Ask an nftables base chain. The rules that matched and the map elements that decided are `path`."""
-        self.path = []
-        return evaluate_nft(nft_program(self.ns, table), chain, self, self.path)
-
     @property
     def flight(self) -> Flight:
         f = self.trail_flight

@@ -68,8 +68,8 @@ def veth_xmit(w: Walk, f: Flight, link: Link) -> Successors:
         return w.end(f, "link.no_carrier", peer=link.peer[1], peer_ns=link.peer[0])
     if f.packet.size > peer.mtu + 4 and not f.gso:  # is_skb_forwardable: a VLAN tag's room is granted
         return w.end(f, "mtu.veth", size=f.packet.size, mtu=peer.mtu, peer=peer.name, peer_ns=link.peer[0])
-    f = w.note(f, "veth.cross", major=False, peer=peer.name, peer_ns=link.peer[0])
-    return ((0.0, f.anew("rx", ns=link.peer[0], dev=link.peer[1], mark=0)),)
+    trail = w.trail(f, "veth.cross", major=False, peer=peer.name, peer_ns=link.peer[0])
+    return ((0.0, f.anew("rx", ns=link.peer[0], dev=link.peer[1], mark=0, trail=trail)),)
 
 
 def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
@@ -85,8 +85,11 @@ def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
     if (at := segment.filters.get(here)) is not None and (rule := passes(w, f, at, f"{f.ns}/{f.dev}", "egress")) is not None:
         return w.end(f, "group.denied", entry=rule, group=at.name, rule=str(rule), way="egress")
     switch = switch_of(w.net, segment)
+    takers: Iterable[Any]
     if is_group(f.dmac):
-        takers = [p for p in switch.ports if p[0] != here or here in segment.hairpin]
+        asked = hearers.question(f) if not segment.filters else None
+        all_ = hearers.on_wire(switch).parts(asked.target_ip, here) if asked is not None else switch.ports
+        takers = all_ if here in segment.hairpin else [p for p in all_ if isinstance(p, hearers.Group) or p[0] != here]
     else:
         takers = switch.takers(f.dmac, segment.foreign_macs)
         if here not in segment.hairpin and any(p[0] == here for p in takers):
@@ -96,16 +99,22 @@ def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
         if not takers:
             return w.end(f, "wire.nobody", mac=f.dmac, segment=segment.name)
     out: list[Successor] = []
-    for (ns_id, name), ns, nic in takers:
-        g = w.note(f, "wire.cross", to_host=ns.host, to_ns=ns_id, to_dev=name, segment=segment.name)
+    for taker in takers:
+        if isinstance(taker, hearers.Group):
+            out.append(hearers.crossed(f, taker, segment.delay))
+            continue
+        (ns_id, name), other, nic = taker
+        trail = w.trail(f, "wire.cross", to_host=other.host, to_ns=ns_id, to_dev=name, segment=segment.name)
         if f.packet.size > nic.mtu + 4:  # a NIC's receive buffer holds its MTU and a VLAN tag
-            w.end(g.to("rx", ns=ns_id, dev=name), "mtu.nic", size=f.packet.size, mtu=nic.mtu, segment=segment.name)
+            g = f.to("rx", ns=ns_id, dev=name, trail=trail)
+            w.end(g, "mtu.nic", size=f.packet.size, mtu=nic.mtu, segment=segment.name)
             continue
         at = segment.filters.get((ns_id, name))
         if at is not None and (rule := passes(w, f, at, f"{ns_id}/{name}", "ingress")) is not None:
-            w.end(g.to("rx", ns=ns_id, dev=name), "group.denied", entry=rule, group=at.name, rule=str(rule), way="ingress")
+            g = f.to("rx", ns=ns_id, dev=name, trail=trail)
+            w.end(g, "group.denied", entry=rule, group=at.name, rule=str(rule), way="ingress")
             continue
-        out.append((segment.delay, g.anew("rx", ns=ns_id, dev=name, mark=0)))
+        out.append((segment.delay, f.anew("rx", ns=ns_id, dev=name, mark=0, trail=trail)))
     return out
 
 
@@ -286,10 +295,10 @@ def _flood(w: Walk, f: Flight, ns: Namespace, bridge: Link, ingress: str, vlan: 
     """br_flood: out of every port but the one it came by, and out of that one too where its hairpin flag is on."""
     out: list[Successor] = []
     asked = hearers.question(f) if not vlan else None
-    parts = hearers.hearers_of(w, ns, bridge).parts(asked.target_ip, ingress) if asked is not None else ns.ports(bridge.name)
+    parts = hearers.behind_bridge(w, ns, bridge).parts(asked.target_ip, ingress) if asked is not None else ns.ports(bridge.name)
     for p in parts:
-        if isinstance(p, list):
-            out.append(hearers.flooded(w, f, ns, p))
+        if isinstance(p, hearers.Group):
+            out.append(hearers.flooded(w, f, p))
             continue
         # the flood flag stops unknown unicast only
         to = p.up and (p.port.flood or is_group(f.dmac)) and (p.name != ingress or p.port.hairpin)

@@ -69,9 +69,11 @@ def _unroutable(w: Walk, f: Flight, kind: str, route: Route | None) -> Successor
 
 def martian(ns: Namespace, dev: str, src: str, dst: str) -> str:
     """Packets that cannot be real where they come in (fib_validate_source), and rp_filter."""
-    if family(dst) == 6 or ns.links[dev].kind == "loopback":
+    if ":" in dst:
         return ""
-    localnet, accept_local, mode = _input_checks(ns, dev)
+    loopback, localnet, accept_local, mode = ns.derived.get(("checks", dev)) or _input_checks(ns, dev)
+    if loopback:
+        return ""
     if not localnet:
         if dst.startswith("127."):
             return "martian.destination"
@@ -89,12 +91,10 @@ def martian(ns: Namespace, dev: str, src: str, dst: str) -> str:
     return ""
 
 
-def _input_checks(ns: Namespace, dev: str) -> tuple[int, int, int]:
-    """route_localnet, accept_local and rp_filter of a device."""
-    found: tuple[int, int, int] | None = ns.derived.get(("checks", dev))
-    if found is None:
-        localnet, accept, mode = (ns.dev_sysctl(dev, name) for name in ("route_localnet", "accept_local", "rp_filter"))
-        found = ns.derived["checks", dev] = (localnet, accept, mode)
+def _input_checks(ns: Namespace, dev: str) -> tuple[bool, int, int, int]:
+    """Is it the loopback device? And route_localnet, accept_local and rp_filter of it."""
+    localnet, accept, mode = (ns.dev_sysctl(dev, name) for name in ("route_localnet", "accept_local", "rp_filter"))
+    found = ns.derived["checks", dev] = (ns.links[dev].kind == "loopback", localnet, accept, mode)
     return found
 
 

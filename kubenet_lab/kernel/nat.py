@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .address import number
 from .conntrack import Conntrack, Entry, apply_nat, invert, rewrite
+from .hook_chains import nat_chains
 from .iptables import NatRange, Verdict
 from .packet import Icmp, Packet
 
@@ -31,8 +32,6 @@ def nat(skb: Skb) -> Stop | None:
         return None
     verdict: Verdict | None = None
     if skb.ctinfo == "new" and not (skb.ct.dst_bound if manip == "dst" else skb.ct.src_bound):
-        from .hooks import nat_chains
-
         for ask in nat_chains(skb.ns, skb.packet.family, skb.hook):
             verdict = ask(skb)
             if verdict.kind in ("DROP", "REJECT"):

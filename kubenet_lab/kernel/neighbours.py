@@ -92,7 +92,12 @@ def neigh_timer(w: Walk, t: Timer) -> Successors:
         return [*_ask(w, ns, link, ip), (ASK_AGAIN, Timer("neigh_timer", t.ns, (dev, ip, asked + 1)))]
     del w.asking[t.ns, dev, ip]
     out: list[Successor] = []
-    silence = w.silences.get(ip)
+    silence = None
+    if (silent := w.silences.get(ip)) is not None:
+        from .arp import silence_of
+
+        there = w.ns(silent[0])
+        silence = silence_of(there, there.links[silent[1]], silent[2])
     why = unheard(w, ns, link, ip) if link is not None else None
     apart = (kept_apart(w.net, ns, link, ip) if link is not None else None) or w.refusals.get(ip)
     for f in waiting:

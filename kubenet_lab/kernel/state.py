@@ -11,6 +11,8 @@ import heapq
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
+from .frames import Frames
+
 __all__ = ["Memory", "State"]
 
 Key = tuple[str, ...]
@@ -25,7 +27,7 @@ class State:
         self.serial = 0  # orders events of one instant, numbers conntrack entries
         self.later: list[tuple[float, int, Any]] = []  # a heap of what has yet to happen: (lab time, order, flight or timer)
         #: the frames of the last question. Its capture goes on until the next one: how its connection closes is in it
-        self.capture: list[tuple[Any, ...]] | None = None
+        self.capture: Frames | None = None
         self.seen = seen
         self._tables: dict[Key, dict[Any, Any]] = {}
         self._owned: set[Key] = set()

@@ -209,7 +209,11 @@ def _reasons(net: Network, trail: Trail) -> list[Reason]:
 
 def _assumed(result: Result) -> tuple[str, ...]:
     for trail in (result.forward, result.reply):
-        for e in trail.events() if trail is not None else ():
+        e, first = trail, ""
+        while e is not None:
             if e.code == "socket.deliver" and e.params.get("assumed"):
-                return (str(e.params["assumed"]),)
+                first = str(e.params["assumed"])
+            e = e.parent
+        if first:
+            return (first,)
     return ()

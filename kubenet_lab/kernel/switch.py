@@ -5,10 +5,15 @@ A real switch learns it from what it sees; the lab's looks it up, and keeps it u
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .links import Link
 from .namespace import Namespace
 from .network import Network, Segment
 from .stacked import children
+
+if TYPE_CHECKING:
+    from .hearers import Hearers
 
 __all__ = ["Port", "Switch", "switch_of"]
 
@@ -18,11 +23,12 @@ Port = tuple[tuple[str, str], Namespace, Link]  # (namespace id, link name), bot
 class Switch:
     """The ports of a segment that are up."""
 
-    __slots__ = ("_by_mac", "_own", "ports", "when")
+    __slots__ = ("_by_mac", "_own", "hearers", "ports", "when")
 
     def __init__(self, net: Network, segment: Segment):
         self.when = _now(segment)
         self.ports: list[Port] = []
+        self.hearers: Hearers | None = None
         self._own: dict[str, list[Port]] = {}
         self._by_mac: dict[str, list[Port]] = {}
         for at in segment.ports:

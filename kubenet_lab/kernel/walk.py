@@ -11,19 +11,17 @@ import hashlib
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import KubenetError
 from .chance import Lot
 from .flight import Flight, Timer, Trail
+from .frames import Frames
 from .namespace import Namespace
 from .network import Network
 from .packet import Arp, Packet
 from .state import State
 from .value import Value, value
-
-if TYPE_CHECKING:
-    from .arp import Silence
 
 __all__ = ["Draws", "Ending", "Event", "Script", "Walk"]
 
@@ -38,13 +36,19 @@ Handler = Callable[["Walk", Any], Iterable[Successor]]
 _STAGES: dict[str, Handler] = {}
 _NONE: Mapping[str, Any] = {}
 _LASTING: dict[str, Callable[[Walk, Timer], bool]] = {}
+_MOVING: set[str] = set()
 
 
-def stage(name: str, lasting: Callable[[Walk, Timer], bool] | None = None) -> Callable[[Handler], Handler]:
-    """Register the function that handles flights (or timers) of this stage. `lasting`: does this timer outlive the walk that set it?"""
+def stage(name: str, lasting: Callable[[Walk, Timer], bool] | None = None, moving: bool = False) -> Callable[[Handler], Handler]:
+    """Register the function that handles flights (or timers) of this stage.
+
+    `lasting`: does this timer outlive the walk that set it? `moving`: such a timer is a frame on its way, as a flight is.
+    """
 
     def register(fn: Handler) -> Handler:
         _STAGES[name] = fn
+        if moving:
+            _MOVING.add(name)
         if lasting is not None:
             _LASTING[name] = lasting
         return fn
@@ -129,10 +133,10 @@ class Walk:
         self.events: list[Event] = []
         self.heard = state.clock  # when the one who asked last heard of it
         self.endings: list[Ending] = []
-        self.frames: list[tuple[float, str, str, str, Packet | Arp]] | None = [] if capture else None
+        self.frames = Frames() if capture else None
         self.exchanges: list[tuple[str, Any]] = []  # what processes asked for on the way: (process name, Exchange)
         self.asking: dict[tuple[str, str, str], tuple[Flight, ...]] = {}  # (ns, dev, ip) -> packets that wait for ARP
-        self.silences: dict[str, Silence] = {}  # address -> who could have answered for it, and did not
+        self.silences: dict[str, tuple[str, str, Arp]] = {}  # address -> who could have answered for it, and did not: (ns, dev, question)
         self.refusals: dict[str, tuple[str, str, dict[str, Any]]] = {}  # address -> who dropped a request for it: code, namespace ...
         self._now: deque[Flight | Timer] = deque()
         self._later: list[tuple[float, int, Flight | Timer]] = []
@@ -165,7 +169,7 @@ class Walk:
     @property
     def settled(self) -> bool:
         """Nothing is under way: there are timers at most."""
-        return not self._now and not any(isinstance(item, Flight) for _, _, item in self._later)
+        return not self._now and not any(isinstance(item, Flight) or item.stage in _MOVING for _, _, item in self._later)
 
     def settle(self) -> None:
         """Let what is under way arrive (the last ACK, say); who asked has gone on at `heard`."""
@@ -195,14 +199,15 @@ class Walk:
 
     def fork(self, chooser: Draws | Script) -> Walk:
         """A walk that goes on from here with other choices, on a fork of the state. Not to be asked in the middle of a step."""
-        other = Walk(self.net, self.state.fork(), chooser, self.depth, False, self.quiet)
+        other = object.__new__(Walk)
+        other.net, other.state, other.chooser, other.depth, other.quiet = self.net, self.state.fork(), chooser, self.depth, self.quiet
         other.heard, other.steps, other._sequence = self.heard, self.steps, self._sequence
         other.events, other.endings, other.exchanges = list(self.events), list(self.endings), list(self.exchanges)
         other.asking, other.silences, other.refusals = dict(self.asking), dict(self.silences), dict(self.refusals)
         other._now, other._later = self._now.copy(), list(self._later)
-        other.frames = None if self.frames is None else list(self.frames)
+        other.frames = None if self.frames is None else self.frames.fork()
         seen = self.state.capture
-        other.state.capture = other.frames if seen is self.frames else None if seen is None else list(seen)
+        other.state.capture = other.frames if seen is self.frames else None if seen is None else seen.fork()
         return other
 
     def go(self, name: str, f: Flight) -> Iterable[Successor]:
@@ -243,7 +248,7 @@ class Walk:
 
     def choose(self, weights: Sequence[int], chooser: str) -> int:
         """The one door of chance. A single possibility is no choice."""
-        if weights.count(0) == len(weights) - 1:
+        if not (weights[0] and weights[-1] and len(weights) > 1) and weights.count(0) == len(weights) - 1:
             return next(i for i, w in enumerate(weights) if w)
         return self.chooser.choose(weights, chooser)
 
@@ -274,17 +279,29 @@ class Walk:
     ) -> Flight:
         """The flight with one more event on its trail, and with the packet and MACs as they are after it.
 
-        `moves`: what else of the flight is different from then on.
+        `moves`: what else of the flight is different from then on. Questions for neighbours leave no trail: nobody asks for it.
         """
-        if self.quiet and after is None and smac is None and dmac is None:
-            return f.but(**moves) if moves else f
+        quiet = self.quiet or f.aux
+        if after is None and smac is None and dmac is None:
+            if quiet:
+                return f.but(**moves) if moves else f
+            packet, macs = f.packet, ((f.smac, f.smac), (f.dmac, f.dmac))
+            at = f.dev if dev is None else dev
+            return f.on(Trail(f.trail, code, self.state.clock, f.ns, at, packet, packet, *macs, entry, params, major, failed), **moves)
         new = f.packet if after is None else after
         s, d = f.smac if smac is None else smac, f.dmac if dmac is None else dmac
-        trail = None if self.quiet else Trail(
+        trail = None if quiet else Trail(
             f.trail, code, self.state.clock, f.ns, f.dev if dev is None else dev, f.packet, new, (f.smac, s), (f.dmac, d),
             entry, params, major, failed,
         )  # fmt: skip
-        return f.but(packet=new, smac=s, dmac=d, trail=trail, **moves)
+        return f.on(trail, packet=new, smac=s, dmac=d, **moves)
+
+    def trail(self, f: Flight, code: str, major: bool = True, **params: Any) -> Trail | None:
+        """The flight's trail with one more event, for a flight that is made anew after it."""
+        if self.quiet or f.aux:
+            return None
+        packet, macs = f.packet, ((f.smac, f.smac), (f.dmac, f.dmac))
+        return Trail(f.trail, code, self.state.clock, f.ns, f.dev, packet, packet, *macs, None, params, major, False)
 
     def end(self, f: Flight, code: str, **options: Any) -> Iterable[Successor]:
         """The packet ends here. Gives no successors."""
@@ -299,13 +316,12 @@ class Walk:
     def tap(self, f: Flight) -> None:
         """A frame seen on a link, for captures."""
         if self.frames is not None:
-            self.frames.append((self.state.clock, f"{f.ns}/{f.dev}", f.smac, f.dmac, f.packet))
+            self.frames.add(self.state.clock, f"{f.ns}/{f.dev}", f.smac, f.dmac, f.packet)
 
     def tap_each(self, f: Flight, places: Iterable[str]) -> None:
-        """The same frame on many links ("namespace/device") in one instant."""
+        """The same frame on many links ("namespace/device") in one instant. `places` is kept, and may be read more than once."""
         if self.frames is not None:
-            now, smac, dmac, packet = self.state.clock, f.smac, f.dmac, f.packet
-            self.frames += [(now, place, smac, dmac, packet) for place in places]
+            self.frames.add(self.state.clock, places, f.smac, f.dmac, f.packet)
 
     def trails(self) -> list[Trail]:
         return [e.flight.trail for e in self.endings if e.flight.trail]

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import KubenetError
 from .ask import Asked
-from .chance import kernel_share
+from .chance import kernel_share, meant_share
 from .network import Network
 from .state import State
 from .verdict import Question, Result
@@ -39,13 +39,19 @@ class Branch:
 
 @contextmanager
 def no_collections() -> Iterator[None]:
-    """No cycle collections for this while: all ways are kept, so each collection would look at them, and find nothing."""
+    """No cycle collections for this while: all ways are kept, so each collection would look at them, and find nothing.
+
+    What was made meanwhile counts as old from then on: the next collection of the young would be the same work in vain.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():  # somebody's frozen objects would become old, too
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 
@@ -58,11 +64,8 @@ def outcomes(net: Network, state: State, q: Question, record: Callable[[Result],
         asked, places = _walked(branch)
         result, made = asked.result, asked.script.made
         assert result is not None
-        share = Fraction(1)
-        for pick, weights in made:
-            share *= Fraction(weights[pick], sum(weights))
         result.kernel_share = kernel_share(made)
-        found.append((share, record(result)))
+        found.append((meant_share(made), record(result)))
         if len(found) > MAX_OUTCOMES:
             raise KubenetError(f"more than {MAX_OUTCOMES} ways this can go")
         pending += _others(branch, made, places)
@@ -76,7 +79,9 @@ def _walked(branch: Branch) -> tuple[Asked, list[int]]:
     known, places = len(made), list[int]()
     while asked.result is None:
         asked.unit()
-        places += [unit] * (len(made) - known - len(places))
+        while len(made) > known:
+            known += 1
+            places.append(unit)
         unit += 1
     return asked, places
 

@@ -11,8 +11,10 @@ import pytest
 
 import kubenet_lab as kn
 from kubenet_lab.errors import CommandError, KubenetError, NotModelled
-from kubenet_lab.kernel.nftables import NftError, NftRuleset
+from kubenet_lab.kernel.nftables import NftError, NftRuleset, program
+from kubenet_lab.kernel.nftables.plain import is_plain
 from tests.cluster.cluster_fixtures import pod, service
+from tests.kernel.two_nodes import Lab
 
 
 def load(text: str) -> NftRuleset:
@@ -294,3 +296,61 @@ def test_errors_look_as_the_tool_prints_them() -> None:
     with pytest.raises(CommandError) as error:
         node.run("nft list chain ip kube-proxy foo")
     assert str(error.value) == "Error: No such file or directory\nlist chain ip kube-proxy foo\n                         ^^^"
+
+
+def asked_under(text: str, rng: random.Random) -> list[Any]:
+    """What becomes of some packets, each asked more than once, where all hold these rules; and what the rules have counted."""
+    lab = Lab()
+    for name in ("n0", "n1", "p12"):
+        lab[name].use_nft(load(text))
+    out: list[Any] = []
+    for _ in range(12):
+        src, dst = rng.sample(["p02", "p03", "p12", "n0", "n1"], 2)
+        address = {"p02": "10.244.0.2", "p03": "10.244.0.3", "p12": "10.244.1.2", "n0": "192.168.50.11", "n1": "10.244.1.1"}[dst]
+        protocol, port = rng.choice([("TCP", 8080), ("TCP", 80), ("UDP", 53), ("ICMP", 0)])
+        for _ in range(2):
+            try:
+                r = lab.ask(src, address, port, protocol, timeout=0.5)
+            except NotModelled as problem:
+                out.append(str(problem))
+                continue
+            told = [(e.code, e.ns, e.after, str(e.params.get("rules"))) for t in (r.forward, r.reply) if t is not None for e in t]
+            out.append((r.verdict, r.error, r.elapsed, told, [(e.time, e.code) for e in r.walk.endings]))
+    return [out, [sorted(lab.state.read("nft-hits", n).values()) for n in ("n0", "n1", "p12")]]
+
+
+def test_an_answer_that_is_remembered_is_the_one_that_would_be_given(
+    cases: Callable[[int], int], seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = 0
+    for number in range(cases(40)):
+        text = random_text(random.Random(f"{seed} {number}"))
+        answers = []
+        for plain in (True, False):
+            with monkeypatch.context() as m:
+                if not plain:
+                    m.setattr(program, "is_plain", lambda rule, sets: False)
+                answers.append(asked_under(text, random.Random(number)))
+        assert answers[0] == answers[1], text
+        kept += sum(is_plain(r, t.sets.__getitem__) for t in load(text).tables.values() for c in t.chains.values() for r in c.rules)
+    assert kept > 3 * number, "answers are remembered"
+
+
+#: chance, counters, the clock, what packets change, and what `looks` does not tell of
+NOT_REMEMBERED = (
+    "counter", "ct status", "ct original", "tcp sport", "icmp type echo", "icmpv6 type {", "ct mark", "numgen", "notrack", "update @t",
+    "@t drop",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", [*RULES, "update @t { ip saddr timeout 1m }", "ip saddr @t drop", "meta length > 99 drop"])
+def test_what_is_remembered(rule: str) -> None:
+    table = load(ruleset([rule])).tables["inet", "t"]
+    expected = not any(word in rule for word in (*NOT_REMEMBERED, "meta length"))
+    assert all(is_plain(r, table.sets.__getitem__) for r in table.chains["in"].rules) is expected
+
+
+@pytest.mark.parametrize("rule", NAT)
+def test_what_is_remembered_of_nat(rule: str) -> None:
+    table = load(ruleset([], [rule])).tables["inet", "t"]
+    assert all(is_plain(r, table.sets.__getitem__) for r in table.chains["n"].rules) is ("numgen" not in rule)

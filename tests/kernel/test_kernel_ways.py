@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -14,14 +15,15 @@ from kubenet_lab.kernel import hearers
 from kubenet_lab.kernel.ask import Question, put
 from kubenet_lab.kernel.chance import Lot, Weights, kernel_share
 from kubenet_lab.kernel.flight import Trail
+from kubenet_lab.kernel.frames import Frames
 from kubenet_lab.kernel.namespace import Listener
 from kubenet_lab.kernel.network import Network
-from kubenet_lab.kernel.packet import Filler
+from kubenet_lab.kernel.packet import Arp, Filler
 from kubenet_lab.kernel.process import Answer, Machine, Message
 from kubenet_lab.kernel.state import State
 from kubenet_lab.kernel.verdict import Result
 from kubenet_lab.kernel.walk import Draws, Script, Walk
-from kubenet_lab.kernel.ways import outcomes
+from kubenet_lab.kernel.ways import no_collections, outcomes
 from tests.kernel.two_nodes import TCP_PORT, UDP_PORT, Lab
 
 
@@ -59,7 +61,7 @@ def told(r: Result) -> tuple[Any, ...]:
     tables = tables_of(w.state)
     return (
         r.verdict, r.phase, r.error, r.elapsed, r.answered_by, r.source_seen, r.answer, r.started, r.key, r.ending, r.kernel_share,
-        said(r.forward), said(r.reply), w.frames, w.state.capture, w.state.clock, w.state.serial, tables,
+        said(r.forward), said(r.reply), [*w.frames], [*w.state.capture], w.state.clock, w.state.serial, tables,
         [(e.time, e.ns, e.what, e.value) for e in w.events], [(e.time, e.code) for e in w.endings], [(n, x.error) for n, x in w.exchanges],
         [(when, order, type(x), x.stage) for when, order, x in w.state.later],
     )  # fmt: skip
@@ -219,3 +221,89 @@ def test_a_question_to_all_ports_is_heard_as_if_each_took_its_own(change, target
         waited = [e.flight.trail.params.get("silence") for e in r.walk.endings if e.flight.trail]
         answers.append((told(r), waited, r.walk.silences))
     assert answers[0] == answers[1]
+
+
+def a_plain_node(lab: Lab) -> None: ...
+
+
+def a_node_that_speaks_for_others(lab: Lab) -> None:
+    lab["n2"].set_sysctl("net.ipv4.conf.eth0.proxy_arp", 1)
+
+
+def a_node_with_a_private_vlan(lab: Lab) -> None:
+    lab["n2"].set_sysctl("net.ipv4.conf.eth0.proxy_arp_pvlan", 1)
+
+
+def a_node_that_was_talked_to(lab: Lab) -> None:
+    """It knows an old hardware address of the asker."""
+    lab.ask("n2", "192.168.50.11")
+    lab.state.clock += 5
+    lab["n0"].set_link("eth0", mac="02:00:00:00:00:99")
+
+
+def a_second_address(lab: Lab) -> None:
+    lab["n3"].add_address("eth0", "192.168.50.77/24")
+
+
+def a_reflecting_wire(lab: Lab) -> None:
+    lab.net.segments["lan"].hairpin |= {("n0", "eth0")}
+
+
+ON_A_WIRE = [
+    a_plain_node, a_node_that_speaks_for_others, a_node_with_a_private_vlan, a_node_that_was_talked_to, a_second_address, a_reflecting_wire,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ON_A_WIRE)
+@pytest.mark.parametrize("target", ["192.168.50.12", "192.168.50.77", "10.244.1.2", "10.244.1.9"])
+@pytest.mark.parametrize("source", ["n0", "p02"])
+def test_a_question_on_a_wire_is_heard_as_if_each_took_its_own(change, target, source, monkeypatch):
+    answers = []
+    for together in (True, False):
+        lab = Lab(nodes=4)
+        change(lab)
+        if not together:
+            monkeypatch.setattr(hearers, "question", lambda f: None)
+        r = lab.ask(source, target, source_port=40000)
+        waited = [e.flight.trail.params.get("silence") for e in r.walk.endings if e.flight.trail]
+        answers.append((told(r), waited, r.walk.silences))
+    assert answers[0] == answers[1]
+
+
+def test_a_frame_on_many_links_is_told_once_for_each_and_forks_do_not_see_each_other():
+    arp = Arp("request", "02:00:00:00:00:01", "10.0.0.1", "00:00:00:00:00:00", "10.0.0.2")
+    frames = Frames()
+    assert not frames and list(frames) == []
+    frames.add(1.0, ("a/eth0", "b/eth0"), "s", "d", arp)
+    one, other = frames.fork(), frames.fork()
+    one.add(2.0, "c/eth0", "s", "d", arp)
+    frames.add(3.0, "e/eth0", "s", "d", arp)
+    assert [(when, where) for when, where, *_ in one] == [(1.0, "a/eth0"), (1.0, "b/eth0"), (2.0, "c/eth0")]
+    assert [where for _, where, *_ in frames] == ["a/eth0", "b/eth0", "e/eth0"] and [x[1] for x in other] == ["a/eth0", "b/eth0"]
+    other.extend(one)
+    assert [x[1] for x in other] == ["a/eth0", "b/eth0", "a/eth0", "b/eth0", "c/eth0"] and other
+
+
+def test_no_cycles_are_collected_meanwhile_and_nothing_stays_frozen():
+    lab = Lab()
+    balanced(lab, ["0.5"], ["10.244.0.3", "10.244.1.2"], False)
+    assert gc.isenabled() and not gc.get_freeze_count()
+    with no_collections():
+        assert not gc.isenabled()
+        outcomes(lab.net, lab.state, Question("p02", "10.96.0.50", 80), lambda r: r)
+    assert gc.isenabled() and not gc.get_freeze_count()
+    gc.freeze()
+    try:
+        kept = gc.get_freeze_count()
+        with no_collections():
+            pass
+        assert gc.get_freeze_count() == kept  # somebody else's
+    finally:
+        gc.unfreeze()
+    gc.disable()
+    try:
+        with no_collections():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -6,11 +6,12 @@ Source: Linux net/netfilter/nf_tables_core.c (nft_do_chain).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..iptables import Verdict
+from ..iptables import Verdict, looks
 from .elements import data_text, key_text
 from .model import Chain, Element, NftRule, NftSet, Outcome, Table
+from .plain import is_plain
 from .selectors import Place
 from .statements import Step
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from ..hooks import Skb
 
 __all__ = ["MapEntry", "Program", "evaluate"]
+
+_KEPT = 4096  # answers per chain
+#: looks -> verdict, path, mark
+Answers: TypeAlias = dict[tuple[Any, ...], tuple[Verdict, list[Any], int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,10 +54,10 @@ class MapEntry:
 
 
 class _Rule:
-    __slots__ = ("rule", "steps")
+    __slots__ = ("plain", "rule", "steps")
 
-    def __init__(self, rule: NftRule, steps: tuple[Step, ...]):
-        self.rule, self.steps = rule, steps
+    def __init__(self, rule: NftRule, steps: tuple[Step, ...], plain: bool):
+        self.rule, self.steps, self.plain = rule, steps, plain
 
 
 class Program:
@@ -62,6 +67,25 @@ class Program:
         self.table = table
         self._codes: dict[str, list[_Rule]] = {}
         self._policies: dict[str, NftRule] = {}
+        self._answers: dict[str, Answers] = {}
+
+    def answers(self, chain: Chain) -> Answers:
+        """What a base chain has answered already."""
+        return self._answers.setdefault(chain.name, {})
+
+    def answer(self, chain: Chain, c: Skb, known: Answers) -> tuple[Verdict, list[Any]]:
+        """What `evaluate` says, and the path; remembered in `known` for the next packet of the same looks where it follows from them."""
+        look = looks(c)
+        if (found := known.get(look)) is not None:
+            verdict, path, c.mark = found
+            return verdict, path
+        path = []
+        verdict = evaluate(self, chain, c, path)
+        if c.plain:
+            if len(known) >= _KEPT:
+                known.clear()
+            known[look] = verdict, path, c.mark
+        return verdict, path
 
     def code(self, name: str) -> list[_Rule]:
         found = self._codes.get(name)
@@ -70,7 +94,8 @@ class Program:
             found = []
             for i, rule in enumerate(t.chains[name].rules, 1):
                 place = Place(t.family, t.name, name, i, rule.uid)
-                found.append(_Rule(rule, tuple(s.compile(place, t.sets.__getitem__) for s in rule.statements)))
+                steps = tuple(s.compile(place, t.sets.__getitem__) for s in rule.statements)
+                found.append(_Rule(rule, steps, is_plain(rule, t.sets.__getitem__)))
             self._codes[name] = found
         return found
 
@@ -89,7 +114,11 @@ def _verdict(kind: str, decided: Any, chain: str, params: Any = None) -> Verdict
 
 
 def evaluate(program: Program, chain: Chain, c: Skb, path: list[Any]) -> Verdict:
-    """Run a packet through a base chain. The rules that matched, and the map elements that decided, are put into `path`."""
+    """Run a packet through a base chain. The rules that matched, and the map elements that decided, are put into `path`.
+
+    `c.plain`: were only rules asked whose answer follows from the packet's looks?
+    """
+    c.plain = True
     rules, i = program.code(chain.name), 0
     here = chain.name
     stack: list[tuple[list[_Rule], int, str]] = []
@@ -97,6 +126,8 @@ def evaluate(program: Program, chain: Chain, c: Skb, path: list[Any]) -> Verdict
         while i < len(rules):
             rule = rules[i]
             i += 1
+            if not rule.plain:
+                c.plain = False
             met = c.met_elements = []
             result: Any = True
             for step in rule.steps:

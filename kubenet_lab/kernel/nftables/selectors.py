@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ...errors import NotModelled
 from ..address import number
+from ..chance import Weights
 from ..iptables.match_tracking import PROTO_NAMES
 from ..packet import Icmp, Tcp
 from .datatypes import TYPES, DataType
@@ -298,7 +299,7 @@ class Numgen:
     def compile(self, place: Place) -> Get:
         mod, offset, chooser = self.mod, self.offset, place.chooser
         if self.mode == "random":
-            weights = (1,) * mod
+            weights = Weights.even(mod)
             return (lambda c: offset) if mod == 1 else (lambda c: offset + c.choose(weights, chooser))
 
         def following(c: Skb) -> int:

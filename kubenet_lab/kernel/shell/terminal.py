@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ class ToolError(CommandError):
         self.status = status
 
 
-def captured(frames: Sequence[tuple[Any, ...]]) -> Capture:
+def captured(frames: Iterable[tuple[Any, ...]]) -> Capture:
     """Frames of a walk (time, where, source MAC, destination MAC, packet) or of a trace (time, where, frame), as the latter."""
     return [(f[0], f[1], f[2] if len(f) == 3 else Frame(f[2], f[3], f[4])) for f in frames]
 
