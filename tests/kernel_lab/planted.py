@@ -122,11 +122,11 @@ def no_isolation(m: pytest.MonkeyPatch) -> None:
 @planted("the first route wins, not the longest prefix", "more specific route")
 def first_route(m: pytest.MonkeyPatch) -> None:
     def make(real: Any) -> Any:
-        def in_table(self: Any, table: int, dst: str, oif: str) -> Any:
+        def in_table(self: Any, table: int, dst: str, oif: str, iif: str) -> Any:
             turned = {t: list(reversed(lengths)) for t, lengths in self._tables.items()}
             kept, self._tables = self._tables, turned
             try:
-                return real(self, table, dst, oif)
+                return real(self, table, dst, oif, iif)
             finally:
                 self._tables = kept
 
