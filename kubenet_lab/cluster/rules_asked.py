@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..kernel.iptables import BUILTIN, Rule, Table
+from ..kernel.iptables import BUILTIN, Rule, Table, Verdict
+from ..kernel.nftables.model import Chain as NftChain
 from ..kernel.nftables.model import Table as NftTable
-from ..kernel.nftables.program import Program
+from ..kernel.nftables.program import Program, evaluate
 from .connect import connect
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ class _Counting(Program):
             self.counts.setdefault(name, 0)
         return _Counted(super().code(name), self._note)
 
+    def answer(self, chain: NftChain, c: Any, known: Any) -> tuple[Verdict, list[Any]]:
+        """Nothing is remembered: each packet asks the rules."""
+        path: list[Any] = []
+        return evaluate(self, chain, c, path), path
+
     def _note(self) -> None:
         if self._base:
             self.counts[self._base] += 1
@@ -92,14 +98,14 @@ def _asked_of_nftables(cluster: Cluster, src: Any, dst: Any, port: int | str, pr
     counting: dict[tuple[str, str], _Counting] = {}
     try:
         for ns in fork.network.namespaces.values():
+            ns.touch()  # who asks the table's chains is looked up anew
             for table in ns.nft.tables.values():
                 program = counting[ns.id, f"{table.family} {table.name}"] = _Counting(table)
                 ns.derived["nft", table.family, table.name] = program
         connect(fork, src, dst, port, protocol)
     finally:
         for ns in fork.network.namespaces.values():
-            for table in ns.nft.tables.values():
-                ns.derived.pop(("nft", table.family, table.name), None)
+            ns.touch()
     return tuple(
         Asked(place, chain, count)
         for (place, _), program in sorted(counting.items(), key=lambda x: x[0])

@@ -122,9 +122,10 @@ class Asked:
 
     def unit(self) -> None:
         """The next step of the walk; or, if what was waited for is there or cannot come any more, what the client does then."""
-        w, wait = self.walk, self._wait
+        w, wait, event = self.walk, self._wait, None
         assert wait is not None
-        event = self._heard(wait) if wait.kinds else None
+        if wait.kinds and self._cursor < len(w.events):
+            event = self._heard(wait)
         if event is None and (wait.kinds or not w.settled):
             if w.step(wait.deadline):
                 return

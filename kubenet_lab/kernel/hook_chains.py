@@ -17,7 +17,7 @@ from .nftables.model import Table as NftTable
 if TYPE_CHECKING:
     from .hooks import Skb
 
-__all__ = ["Ask", "NAT_PRIORITY", "base_chains", "nat_chains", "nft_chain", "nft_program", "rank", "table_chain"]
+__all__ = ["NAT_PRIORITY", "Ask", "OfChain", "OfTable", "base_chains", "nat_chains", "nft_program", "rank"]
 
 #: asks for a verdict; the rules that matched (and map elements that decided) are the packet's `path` then
 Ask: TypeAlias = "Callable[[Skb], Verdict]"
@@ -48,31 +48,39 @@ def nft_program(ns: Namespace, table: NftTable) -> NftProgram:
     return found
 
 
-def nft_chain(ns: Namespace, table: NftTable, chain: NftChain) -> Ask:
-    program = nft_program(ns, table)
-    known = program.answers(chain)
+class OfChain:
+    """A base chain of nftables."""
 
-    def ask(skb: Skb) -> Verdict:
-        verdict, skb.path = program.answer(chain, skb, known)
+    __slots__ = ("_known", "_program", "chain", "table")
+
+    def __init__(self, ns: Namespace, table: NftTable, chain: NftChain):
+        self.table, self.chain = table, chain
+        self._program = nft_program(ns, table)
+        self._known = self._program.answers(chain)
+
+    def __call__(self, skb: Skb) -> Verdict:
+        verdict, skb.path = self._program.answer(self.chain, skb, self._known)
         return verdict
 
-    return ask
 
+class OfTable:
+    """A table of iptables that exists, at one hook. The rules that match count the packet and its bytes."""
 
-def table_chain(ns: Namespace, table: str, fam: int, hook: str) -> Ask:
-    """A table of iptables that exists. The rules that match count the packet and its bytes."""
-    program = ns.ruleset(fam).program(table)
-    assert program is not None
-    chain, id = hook.upper(), ns.id
-    known: dict[tuple[Any, ...], tuple[Verdict, list[Rule], int]] = {}
+    __slots__ = ("_chain", "_known", "_ns", "_program", "table")
 
-    def ask(skb: Skb) -> Verdict:
-        look = looks(skb)
+    def __init__(self, ns: Namespace, table: str, fam: int, hook: str):
+        program = ns.ruleset(fam).program(table)
+        assert program is not None
+        self.table, self._program, self._chain, self._ns = table, program, hook.upper(), ns.id
+        self._known: dict[tuple[Any, ...], tuple[Verdict, list[Rule], int]] = {}
+
+    def __call__(self, skb: Skb) -> Verdict:
+        look, known = looks(skb), self._known
         found = known.get(look)
         if found is None:
             path: list[Rule] = []
             skb.path, skb.hit = path, path.append
-            verdict = evaluate(program, chain, skb)
+            verdict = evaluate(self._program, self._chain, skb)
             if skb.plain:
                 if len(known) >= _KEPT:
                     known.clear()
@@ -80,13 +88,11 @@ def table_chain(ns: Namespace, table: str, fam: int, hook: str) -> Ask:
         else:
             verdict, path, skb.mark = found
             skb.path = path
-        hits, size = skb.w.state.write("hits", id), skb.packet.size
+        hits, size = skb.w.state.write("hits", self._ns), skb.packet.size
         for rule in path:
             n, total = hits.get(rule.uid, _NEVER)
             hits[rule.uid] = (n + 1, total + size)
         return verdict
-
-    return ask
 
 
 def nat_chains(ns: Namespace, fam: int, hook: str) -> Sequence[Ask]:
@@ -95,9 +101,9 @@ def nat_chains(ns: Namespace, fam: int, hook: str) -> Sequence[Ask]:
     if found is None:
         listed: list[tuple[tuple[int, ...], Ask]] = []
         if "nat" in ns.ruleset(fam).tables:
-            listed.append(((NAT_PRIORITY[hook], 1), table_chain(ns, "nat", fam, hook)))
+            listed.append(((NAT_PRIORITY[hook], 1), OfTable(ns, "nat", fam, hook)))
         for table, chain in base_chains(ns, fam, hook):
             if chain.base is not None and chain.base.type == "nat":
-                listed.append((rank(chain), nft_chain(ns, table, chain)))
+                listed.append((rank(chain), OfChain(ns, table, chain)))
         found = ns.derived["nat chains", fam, hook] = tuple(ask for _, ask in sorted(listed, key=lambda x: x[0]))
     return found

@@ -14,7 +14,7 @@ from . import icmp
 from .chance import Lot
 from .conntrack import Conntrack, Entry
 from .flight import Flight
-from .hook_chains import NAT_PRIORITY, Ask, base_chains, nft_chain, rank, table_chain
+from .hook_chains import NAT_PRIORITY, Ask, OfChain, OfTable, base_chains, rank
 from .iptables import Rule, Verdict
 from .local_table import address_type
 from .namespace import Namespace
@@ -104,10 +104,10 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
         listed: list[tuple[tuple[int, ...], Handler]] = []
         for name, (priority, on) in _TABLES.items():
             if hook in on and _has_rules(rules, name, _CHAIN[hook]):
-                listed.append(((priority, 1), _table_handler(name, table_chain(ns, name, fam, hook))))
+                listed.append(((priority, 1), _table_handler(name, OfTable(ns, name, fam, hook))))
         for table, chain in base_chains(ns, fam, hook):
             if chain.base is not None and chain.base.type != "nat" and (chain.rules or chain.base.policy != "accept"):
-                listed.append((rank(chain), _nft_handler(table, nft_chain(ns, table, chain))))
+                listed.append((rank(chain), _nft_handler(table, OfChain(ns, table, chain))))
         if _tracks(rules) or tracks(ns.nft):
             if hook == "prerouting":
                 listed.append(((_DEFRAG, 1), defrag))

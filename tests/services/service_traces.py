@@ -14,6 +14,7 @@ from kubenet_lab.cluster import connect
 from kubenet_lab.cluster.names import party
 from kubenet_lab.kernel.ask import Asked
 from kubenet_lab.kernel.background import catch_up
+from kubenet_lab.kernel.hook_chains import OfChain, OfTable
 from kubenet_lab.kernel.hooks import Skb
 from kubenet_lab.kernel.iptables import Rule, Verdict
 from kubenet_lab.kernel.nftables import NftRule
@@ -57,24 +58,24 @@ class Recorder:
 
     @contextmanager
     def on(self, patch: pytest.MonkeyPatch) -> Iterator[None]:
-        ask, ask_nft = Skb.evaluate, Skb.evaluate_nft
+        ask, ask_nft = OfTable.__call__, OfChain.__call__
 
-        def evaluate(skb: Skb, name: str) -> Verdict:
+        def of_table(asked: OfTable, skb: Skb) -> Verdict:
             begun = skb.packet
-            verdict = ask(skb, name)
-            table = skb.ns.ruleset(begun.family).tables[name]
+            verdict = ask(asked, skb)
+            table = skb.ns.ruleset(begun.family).tables[asked.table]
             self.note(skb, begun, "ip" if begun.family == 4 else "ip6", table, table.chains[skb.hook.upper()], verdict)
             return verdict
 
-        def evaluate_nft(skb: Skb, table: Any, chain: Any) -> Verdict:
+        def of_chain(asked: OfChain, skb: Skb) -> Verdict:
             begun = skb.packet
-            verdict = ask_nft(skb, table, chain)
-            self.note(skb, begun, table.family, table, chain, verdict)
+            verdict = ask_nft(asked, skb)
+            self.note(skb, begun, asked.table.family, asked.table, asked.chain, verdict)
             return verdict
 
         with patch.context() as p:
-            p.setattr(Skb, "evaluate", evaluate)
-            p.setattr(Skb, "evaluate_nft", evaluate_nft)
+            p.setattr(OfTable, "__call__", of_table)
+            p.setattr(OfChain, "__call__", of_chain)
             yield
 
     def ways(self, net: Any, state: Any, q: Question, record: Callable[[Result], Any]) -> list[tuple[Fraction, Any]]:

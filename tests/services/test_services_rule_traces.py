@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kubenet_lab.kernel import hooks
+from kubenet_lab.kernel import hook_chains, hooks
 from tests.kernel_lab.real import why_not
 from tests.services.service_draw import draw
 from tests.services.service_traces import Told, differences, told, twin
@@ -63,7 +63,8 @@ def test_the_rules_that_packets_meet(mode: str, cases: Callable[[int], int], see
 
 
 def _ties_the_other_way(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hooks, "rank", lambda chain: (chain.base.priority, 0, -chain.uid))
+    for module in (hooks, hook_chains):
+        patch.setattr(module, "rank", lambda chain: (chain.base.priority, 0, -chain.uid))
 
 
 def _answers_are_new(patch: pytest.MonkeyPatch) -> None:
