@@ -30,8 +30,9 @@ def best(cluster: kn.Cluster, target: str) -> tuple[float, int]:
     found, ways = [], len(cluster.outcomes("default/p0", target))
     for _ in range(5):
         start = time.perf_counter()
-        cluster.outcomes("default/p0", target)
+        kept = cluster.outcomes("default/p0", target)
         found.append(time.perf_counter() - start)
+        del kept  # what it costs to throw an answer away is no part of asking
     return min(found), ways
 
 

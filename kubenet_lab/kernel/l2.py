@@ -175,7 +175,7 @@ def lookup_fdb(w: Walk, ns: Namespace, bridge: Link, mac: str, vlan: int = 0) ->
     if found and found[0] in ns.links and ns.links[found[0]].master == bridge.name:
         if fixed is not None:
             return found[0], fixed.but(dev=found[0])
-        if w.now - found[1] <= bridge.bridge.ageing:
+        if w.state.clock - found[1] <= bridge.bridge.ageing:
             return found[0], FdbEntry(mac, found[0], state="dynamic", self_=False, master=bridge.name, vlan=vlan)
     return (fixed.dev, fixed) if fixed is not None else None
 
@@ -220,8 +220,8 @@ def bridge_input(w: Walk, f: Flight, ns: Namespace, port: Link) -> Successors:
 def _learn(w: Walk, ns: Namespace, bridge: Link, port: Link, mac: str, vlan: int) -> None:
     table, key = _learned_at(bridge, mac, vlan)
     known = w.state.read(table, ns.id).get(key)
-    if known is None or known[0] != port.name or w.now - known[1] > 1.0:
-        w.state.write(table, ns.id)[key] = (port.name, w.now)
+    if known is None or known[0] != port.name or w.state.clock - known[1] > 1.0:
+        w.state.write(table, ns.id)[key] = (port.name, w.state.clock)
 
 
 def _calls_iptables(ns: Namespace, packet: Packet) -> bool:

@@ -131,8 +131,7 @@ class Namespace:
         self._next_index = 1
         self._fibs: dict[int, Fib] = {}
         self._local: dict[str, str] = {}
-        self._derived: tuple[int, dict[Any, Any]] = (0, {})
-        self.version = 0
+        self.derived: dict[Any, Any] = {}  # a place to keep what follows from what is programmed; empty again after every change
         self.add_link("lo", "loopback", mac="00:00:00:00:00:00", mtu=65536)
         self.add_address("lo", "127.0.0.1/8", scope="host")
         self.add_address("lo", "::1/128", scope="host")
@@ -583,17 +582,8 @@ class Namespace:
     # ------------------------------------------------------------------------------------------------- misc
     def touch(self) -> None:
         """Something is programmed otherwise: what was derived from it is derived anew."""
-        self.version += 1
+        self.derived = {}
         Namespace.changes += 1
-
-    @property
-    def derived(self) -> dict[Any, Any]:
-        """A place to keep what follows from what is programmed; empty again after every change."""
-        version, found = self._derived
-        if version != self.version:
-            found = {}
-            self._derived = (self.version, found)
-        return found
 
     def _changed(self) -> None:
         self._fibs.clear()

@@ -31,7 +31,7 @@ def learned_neighbours(w: Walk, ns: str) -> dict[tuple[str, str], Neighbour]:
     """(dev, ip) -> entry, of what ARP has found out; state by age."""
     out = {}
     for (dev, ip), (mac, when) in w.state.read("neigh", ns).items():
-        out[dev, ip] = Neighbour(ip, dev, mac, "REACHABLE" if w.now - when <= REACHABLE else "STALE")
+        out[dev, ip] = Neighbour(ip, dev, mac, "REACHABLE" if w.state.clock - when <= REACHABLE else "STALE")
     return out
 
 
@@ -48,7 +48,7 @@ def resolve(w: Walk, f: Flight, ns: Namespace, link: Link, nexthop: str, then: s
         return w.go(then, f)
     known = w.state.read("neigh", ns.id).get((link.name, nexthop))
     if known is not None:
-        entry = Neighbour(nexthop, link.name, known[0], "REACHABLE" if w.now - known[1] <= REACHABLE else "STALE")
+        entry = Neighbour(nexthop, link.name, known[0], "REACHABLE" if w.state.clock - known[1] <= REACHABLE else "STALE")
         f = w.note(f, "neigh.use", major=False, entry=entry, smac=smac, dmac=known[0], dev=link.name, moves={"stage": then})
         return w.go(then, f)
     if fixed is not None and fixed.state == "NOARP":
@@ -106,7 +106,7 @@ def neigh_timer(w: Walk, t: Timer) -> Successors:
             f = w.note(f, why[0], dev=dev, failed=True, **why[1])
         elif apart is not None:  # told where the bridge is
             f = f.but(trail=w.note(f.but(ns=apart[1]), apart[0], dev=apart[2]["port"], failed=True, **apart[2]).trail)
-        w.endings.append(Ending(w.now, "neigh.failed", f))
+        w.endings.append(Ending(w.state.clock, "neigh.failed", f))
         if isinstance(f.packet, Packet):
             out += icmp.error(w, f, "host-unreachable")
     return out
@@ -116,7 +116,7 @@ def learn(w: Walk, ns: Namespace, dev: str, ip: str, mac: str, code: str = "neig
     """An answer (or a question) told us an address: remember it and send what waited. `code` tells how it became known."""
     if (dev, ip) in ns.neighbours and ns.neighbours[dev, ip].state == "PERMANENT":
         return []
-    w.state.write("neigh", ns.id)[dev, ip] = (mac, w.now)
+    w.state.write("neigh", ns.id)[dev, ip] = (mac, w.state.clock)
     waiting = w.asking.pop((ns.id, dev, ip), ())
     if not waiting:
         return []

@@ -128,6 +128,7 @@ class Walk:
         quiet: bool = False,
     ):  # fmt: skip
         self.net, self.state, self.quiet = network, state, quiet
+        self.ns: Callable[[str], Namespace] = network.namespaces.__getitem__
         self.chooser = chooser or Draws(network.seed)
         self.depth = depth  # how many processes are waiting for this walk
         self.events: list[Event] = []
@@ -200,7 +201,8 @@ class Walk:
     def fork(self, chooser: Draws | Script) -> Walk:
         """A walk that goes on from here with other choices, on a fork of the state. Not to be asked in the middle of a step."""
         other = object.__new__(Walk)
-        other.net, other.state, other.chooser, other.depth, other.quiet = self.net, self.state.fork(), chooser, self.depth, self.quiet
+        other.net, other.ns, other.state, other.chooser = self.net, self.ns, self.state.fork(), chooser
+        other.depth, other.quiet = self.depth, self.quiet
         other.heard, other.steps, other._sequence = self.heard, self.steps, self._sequence
         other.events, other.endings, other.exchanges = list(self.events), list(self.endings), list(self.exchanges)
         other.asking, other.silences, other.refusals = dict(self.asking), dict(self.silences), dict(self.refusals)
@@ -242,9 +244,6 @@ class Walk:
     @property
     def now(self) -> float:
         return self.state.clock
-
-    def ns(self, id: str) -> Namespace:
-        return self.net.namespaces[id]
 
     def choose(self, weights: Sequence[int], chooser: str) -> int:
         """The one door of chance. A single possibility is no choice."""
