@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from .packet import Arp, Packet
 
-__all__ = ["Frames", "Seen"]
+__all__ = ["Frames", "Record", "Seen"]
 
 #: lab time, "namespace/device", source MAC, destination MAC, what was in it
 Seen = tuple[float, str, str, str, Packet | Arp]
@@ -29,6 +29,17 @@ class Frames:
     def extend(self, other: Frames) -> None:
         for records in other._parts():
             self._records += records
+
+    def put(self, records: Iterable[Record]) -> None:
+        """What `since` gave elsewhere."""
+        self._records += records
+
+    def mark(self) -> int:
+        """A place for `since`, good until the next fork."""
+        return len(self._records)
+
+    def since(self, mark: int) -> list[Record]:
+        return self._records[mark:]
 
     def fork(self) -> Frames:
         """Frames that start as these; each goes its own way."""

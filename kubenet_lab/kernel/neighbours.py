@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from . import icmp
 from .address import family, prefix
 from .bridge_vlans import kept_apart
+from .exchanges import Recording
 from .flight import Flight, Timer
 from .links import Link
 from .macvlan import unheard
@@ -58,7 +59,27 @@ def resolve(w: Walk, f: Flight, ns: Namespace, link: Link, nexthop: str, then: s
     w.asking[ns.id, link.name, nexthop] = (*waiting, held)[-64:]
     if waiting:
         return ()
-    return [*_ask(w, ns, link, nexthop), (ASK_AGAIN, Timer("neigh_timer", ns.id, (link.name, nexthop, 1)))]
+    timer = (ASK_AGAIN, Timer("neigh_timer", ns.id, (link.name, nexthop, 1)))
+    if w.known is not None and link.segment and len(w.asking) == 1:
+        return [(0.0, Timer("ask_as_known", ns.id, (link.name, nexthop))), timer]
+    return [*_ask(w, ns, link, nexthop), timer]
+
+
+@stage("ask_as_known")
+def ask_as_known(w: Walk, t: Timer) -> Successors:
+    """The first question for an address, where another way of the same question may have asked it."""
+    dev, ip = t.args
+    ns = w.ns(t.ns)
+    [(_, request)] = _ask(w, ns, ns.links[dev], ip)
+    assert w.known is not None and isinstance(request, Flight) and isinstance(request.packet, Arp)
+    key = (t.ns, dev, ip, request.packet.sender_ip, w.state.clock)
+    found = w.known.get(key)
+    if found is not None and found.fits(w):
+        found.happen(w)
+        return _released(w, ns, dev, ip, found.entry, found.code)
+    if w.quiet_until(w.state.clock):
+        w.recording = Recording(w, key)
+    return w.go("xmit", request)
 
 
 def _ask(w: Walk, ns: Namespace, link: Link, ip: str) -> Successors:
@@ -117,8 +138,17 @@ def learn(w: Walk, ns: Namespace, dev: str, ip: str, mac: str, code: str = "neig
     if (dev, ip) in ns.neighbours and ns.neighbours[dev, ip].state == "PERMANENT":
         return []
     w.state.write("neigh", ns.id)[dev, ip] = (mac, w.state.clock)
-    waiting = w.asking.pop((ns.id, dev, ip), ())
-    if not waiting:
+    if (ns.id, dev, ip) not in w.asking:
         return []
     entry = Neighbour(ip, dev, mac, "REACHABLE")
-    return [(0.0, w.note(f, code, major=False, entry=entry, dmac=mac, dev=dev, ip=ip)) for f in waiting]
+    if w.recording is not None:
+        if w.recording.key[:3] == (ns.id, dev, ip):
+            w.recording.kept(w, entry, code)
+        w.recording = None
+    return _released(w, ns, dev, ip, entry, code)
+
+
+def _released(w: Walk, ns: Namespace, dev: str, ip: str, entry: Neighbour, code: str) -> list[Successor]:
+    """What waited for an address goes on."""
+    waiting = w.asking.pop((ns.id, dev, ip))
+    return [(0.0, w.note(f, code, major=False, entry=entry, dmac=entry.mac, dev=dev, ip=ip)) for f in waiting]

@@ -8,7 +8,7 @@ the tables are immutable, so forks never see each other's changes.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
 from .frames import Frames
@@ -55,6 +55,19 @@ class State:
 
     def keys(self) -> Iterator[Key]:
         return iter(self._tables)
+
+    def share(self, key: Key, table: dict[Any, Any]) -> None:
+        """Put in place a table that others have, too."""
+        self._tables[key] = table
+        self._owned.discard(key)
+
+    def disown(self, keys: Iterable[Key]) -> None:
+        """Others may keep these tables from here on."""
+        self._owned.difference_update(keys)
+
+    def tables(self) -> Iterable[tuple[Key, dict[Any, Any]]]:
+        """Every table, not to be changed. Forks share one until somebody writes to it."""
+        return self._tables.items()
 
     def drop(self, *key: str) -> None:
         self._tables.pop(key, None)

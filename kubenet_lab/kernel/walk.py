@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import KubenetError
 from .chance import Lot
+from .exchanges import Exchanges, Recording
 from .flight import Flight, Timer, Trail
 from .frames import Frames
 from .namespace import Namespace
@@ -136,6 +137,8 @@ class Walk:
         self.endings: list[Ending] = []
         self.frames = Frames() if capture else None
         self.exchanges: list[tuple[str, Any]] = []  # what processes asked for on the way: (process name, Exchange)
+        self.known: Exchanges | None = None  # of the ways of one question: exchanges that went the same way in another one
+        self.recording: Recording | None = None
         self.asking: dict[tuple[str, str, str], tuple[Flight, ...]] = {}  # (ns, dev, ip) -> packets that wait for ARP
         self.silences: dict[str, tuple[str, str, Arp]] = {}  # address -> who could have answered for it, and did not: (ns, dev, question)
         self.refusals: dict[str, tuple[str, str, dict[str, Any]]] = {}  # address -> who dropped a request for it: code, namespace ...
@@ -172,6 +175,14 @@ class Walk:
         """Nothing is under way: there are timers at most."""
         return not self._now and not any(isinstance(item, Flight) or item.stage in _MOVING for _, _, item in self._later)
 
+    def quiet_until(self, when: float) -> bool:
+        """Does nothing else happen before, or then?"""
+        return not self._now and (not self._later or self._later[0][0] > when)
+
+    def pending(self) -> tuple[int, tuple[tuple[float, int], ...]]:
+        """What has yet to happen: how much at once, and when what came in which order."""
+        return len(self._now), tuple(sorted((when, order) for when, order, _ in self._later))
+
     def settle(self) -> None:
         """Let what is under way arrive (the last ACK, say); who asked has gone on at `heard`."""
         deadline = self.state.clock + FLIGHT_TIME
@@ -205,6 +216,7 @@ class Walk:
         other.depth, other.quiet = self.depth, self.quiet
         other.heard, other.steps, other._sequence = self.heard, self.steps, self._sequence
         other.events, other.endings, other.exchanges = list(self.events), list(self.endings), list(self.exchanges)
+        other.known, other.recording, self.recording = self.known, None, None
         other.asking, other.silences, other.refusals = dict(self.asking), dict(self.silences), dict(self.refusals)
         other._now, other._later = self._now.copy(), list(self._later)
         other.frames = None if self.frames is None else self.frames.fork()

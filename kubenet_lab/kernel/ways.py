@@ -58,7 +58,9 @@ def no_collections() -> Iterator[None]:
 def outcomes(net: Network, state: State, q: Question, record: Callable[[Result], Any]) -> list[tuple[Fraction, Any]]:
     """Every way the question can go, on forks of `state`, with its probability: one for every sequence of choices."""
     found: list[tuple[Fraction, Any]] = []
-    pending = [Branch(Asked(net, state.fork(), q, Script()))]
+    first = Asked(net, state.fork(), q, Script())
+    first.walk.known = {}
+    pending = [Branch(first)]
     while pending:
         branch = pending.pop()
         asked, places = _walked(branch)
@@ -73,16 +75,16 @@ def outcomes(net: Network, state: State, q: Question, record: Callable[[Result],
 
 
 def _walked(branch: Branch) -> tuple[Asked, list[int]]:
-    """A branch at its end, and in which unit of work after its beginning each of its own choices was made."""
+    """A branch at its end, and how far it was (`progress`) before the unit of work in which each of its own choices was made."""
     asked = branch.begun()
-    made, unit = asked.script.made, 0
+    made = asked.script.made
     known, places = len(made), list[int]()
     while asked.result is None:
+        before = asked.progress
         asked.unit()
         while len(made) > known:
             known += 1
-            places.append(unit)
-        unit += 1
+            places.append(before)
     return asked, places
 
 
@@ -98,14 +100,13 @@ def _others(branch: Branch, made: Sequence[tuple[int, tuple[int, ...]]], places:
     return out
 
 
-def _stops(branch: Branch, units: Sequence[int]) -> dict[int, Asked]:
-    """The branch before each of these units of work. Only now is it known where that is, so it goes there once more."""
-    found, asked, unit = {}, branch.start, 0
-    for stop in units:
-        if unit < stop:
+def _stops(branch: Branch, places: Sequence[int]) -> dict[int, Asked]:
+    """The branch at each of these places. Only now is it known where that is, so it goes there once more."""
+    found, asked = {}, branch.start
+    for place in places:
+        if asked.progress < place:
             asked = Branch(asked, branch.told).begun()
-        while unit < stop:
+        while asked.progress < place:
             asked.unit()
-            unit += 1
-        found[stop] = asked
+        found[place] = asked
     return found

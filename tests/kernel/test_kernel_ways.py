@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kubenet_lab.kernel import hearers
 from kubenet_lab.kernel.ask import Question, put
 from kubenet_lab.kernel.chance import Lot, Weights, kernel_share
+from kubenet_lab.kernel.exchanges import Exchange
 from kubenet_lab.kernel.flight import Trail
 from kubenet_lab.kernel.frames import Frames
 from kubenet_lab.kernel.namespace import Listener
@@ -307,3 +308,33 @@ def test_no_cycles_are_collected_meanwhile_and_nothing_stays_frozen():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+@pytest.mark.parametrize("warm", [False, True])
+def test_what_was_asked_on_a_wire_in_one_way_is_put_in_place_in_another(protocol, warm, monkeypatch):
+    lab = Lab(nodes=4, pods=3)
+    ends = [f"10.244.{node}.{pod}" for node in (1, 2, 0, 3) for pod in (2, 3, 4)]
+    balanced(lab, [f"{1 / (12 - i):.10f}" for i in range(11)], ends, False)
+    if warm:
+        lab.ask("p03", "10.244.2.2")
+    happened = []
+    real = Exchange.happen
+    monkeypatch.setattr(Exchange, "happen", lambda self, w: (happened.append(self), real(self, w)))
+    q = Question("p02", "10.96.0.50", 80, protocol, wait_answer=True, timeout=0.9)
+    fast, slow = outcomes(lab.net, lab.state, q, lambda r: r), every_way_whole(lab.net, lab.state, q)
+    assert len(fast) == 12 and [(share, told(r)) for share, r in fast] == [(share, told(r)) for share, r in slow]
+    # of three ways to a node that has to be asked for, two; one to the first node, for the very first way's state is nobody else's
+    assert len(happened) == (3 if warm else 5)
+
+
+def test_another_state_is_asked_anew(monkeypatch):
+    """Chance drops a first question's packet on some ways, so that the next attempt comes later, to a node that knows more."""
+    lab = Lab(nodes=3, pods=3)
+    balanced(lab, ["0.3333333333", "0.5"], ["10.244.1.2", "10.244.1.3", "10.244.2.2"], False)
+    for node, table, rule in CHANCES[:2]:
+        lab[node].ruleset(4).restore(f"*{table}\n{rule}\nCOMMIT\n", noflush=True)
+        lab[node].rules_changed()
+    q = Question("p02", "10.96.0.50", 80, timeout=3.5)
+    fast, slow = outcomes(lab.net, lab.state, q, lambda r: r), every_way_whole(lab.net, lab.state, q)
+    assert [(share, told(r)) for share, r in fast] == [(share, told(r)) for share, r in slow]
