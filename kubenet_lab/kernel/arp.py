@@ -70,7 +70,7 @@ def _requested(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> Succe
     if why:
         return _unanswered(w, ns, link, arp)
     out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac)
-    return [*out, *_for_another(w, f, ns, link, arp)]
+    return [*out, *_for_another(w, f, ns, link, arp, "proxy")]
 
 
 def _why_not(ns: Namespace, link: Link, arp: Arp) -> str:
@@ -102,14 +102,11 @@ def _solicited(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> Succe
     if any(a.ip == arp.target_ip for a in link.addresses):
         out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in UNKNOWN else []
         return [*out, _answer(ns, link, arp)]
-    known = arp.sender_ip not in UNKNOWN
-    if arp.target_ip in subnet_routers(ns, link):
-        out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if known else []
-        return [*out, *_for_another(w, f, ns, link, arp, "anycast")]
-    if _why_not_solicited(ns, link, arp):
+    routers = arp.target_ip in subnet_routers(ns, link)
+    if not routers and _why_not_solicited(ns, link, arp):
         return _unanswered(w, ns, link, arp)
-    out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if known else []
-    return [*out, *_for_another(w, f, ns, link, arp)]
+    out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in UNKNOWN else []
+    return [*out, *_for_another(w, f, ns, link, arp, "anycast" if routers else "proxy")]
 
 
 def _why_not_solicited(ns: Namespace, link: Link, arp: Arp) -> str:
@@ -129,7 +126,7 @@ def _answer(ns: Namespace, link: Link, arp: Arp, label: str = "") -> Successor:
     return (0.0, Flight("xmit", ns.id, link.name, reply, link.mac, arp.sender_mac, aux=True, label=label))
 
 
-def _for_another(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp, label: str = "proxy") -> list[Successor]:
+def _for_another(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp, label: str) -> list[Successor]:
     """The answer on behalf of others: at once, or after a random part of proxy_delay if everyone on the link was asked."""
     fam = 6 if ":" in arp.target_ip else 4
     ticks = ns.sysctls.get(f"net.ipv{fam}.neigh.{link.name}.proxy_delay", ns.sysctl(f"net.ipv{fam}.neigh.default.proxy_delay"))

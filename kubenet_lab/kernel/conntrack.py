@@ -76,7 +76,6 @@ def invert(t: Tuple) -> Tuple:
 
 
 UDP_STREAM_AFTER = 2.0  # seconds
-UDP_LIFE = 30  # seconds, until it is a stream
 
 
 class Conntrack:
@@ -135,12 +134,6 @@ class Conntrack:
         found = self.find(reply)
         return found is not None and found[0].id != own
 
-    def begin(self, t: Tuple, packet: Packet) -> Entry | None:
-        """An entry that nobody has confirmed, after its first packet. None: that packet is INVALID."""
-        if packet.proto == "UDP":
-            return Entry(self.state.next_serial(), t, invert(t), expires=self.state.clock + UDP_LIFE, born=self.state.clock)
-        return self.refresh(self.new(t), packet, False)
-
     def refresh(self, entry: Entry, packet: Packet, is_reply: bool) -> Entry | None:
         """The entry after one more packet: reply seen, TCP state, time left. None: the packet is INVALID, and changes nothing."""
         seen = entry.seen_reply or is_reply
@@ -162,7 +155,7 @@ class Conntrack:
             # answered, and still going two seconds after it began: a stream (nf_conntrack_proto_udp.c)
             stream = entry.seen_reply and self.state.clock > entry.born + UDP_STREAM_AFTER
             assured = assured or stream
-            life = 120 if stream else UDP_LIFE
+            life = 120 if stream else 30
         else:
             life = 30 if packet.proto in ("ICMP", "ICMPv6") else 600
         changed = entry.but(seen_reply=seen, tcp_state=tcp, assured=assured, unacked=unacked, expires=self.state.clock + life)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "Exchanges", "Recording"]
 
 #: tables that questions for neighbours neither read nor write: in them the ways differ
-_APART = frozenset(("ct", "ct-entries", "hits", "tcp", "sockets", "pairs", "recent", "nft-set"))
+_APART = frozenset(("ct", "ct-entries", "hits", "tcp", "sockets", "pairs", "recent", "nft-set", "nat-draws"))
 
 #: (namespace, device, address that is asked for, address that asks, lab time) -> what came of it
 Exchanges = dict[tuple[str, str, str, str, float], "Exchange"]

@@ -21,7 +21,6 @@ from .namespace import Namespace
 from .nat import nat
 from .nftables import MapEntry
 from .nftables.model import Element, NftSet
-from .nftables.model import Table as NftTable
 from .nftables.references import tracks
 from .nftables.selectors import Place
 from .packet import Packet, Tcp
@@ -107,7 +106,7 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
                 listed.append(((priority, 1), _table_handler(name, OfTable(ns, name, fam, hook))))
         for table, chain in base_chains(ns, fam, hook):
             if chain.base is not None and chain.base.type != "nat" and (chain.rules or chain.base.policy != "accept"):
-                listed.append((rank(chain), _nft_handler(table, OfChain(ns, table, chain))))
+                listed.append((rank(chain), _table_handler(table.name, OfChain(ns, table, chain))))
         if _tracks(rules) or tracks(ns.nft):
             if hook == "prerouting":
                 listed.append(((_DEFRAG, 1), defrag))
@@ -121,14 +120,6 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
         found = tuple(h for _, h in sorted(listed, key=lambda x: x[0]))
         ns.derived[fam, hook] = found
     return found
-
-
-def _nft_handler(table: NftTable, ask: Ask) -> Handler:
-    def handle(skb: Skb) -> Stop | None:
-        verdict = ask(skb)
-        return None if verdict.kind == "ACCEPT" else skb.refuse(verdict, table.name)
-
-    return handle
 
 
 def _has_rules(rules: Any, table: str, chain: str) -> bool:
@@ -153,9 +144,7 @@ def _tracks(rules: Any) -> bool:
 def _table_handler(table: str, ask: Ask) -> Handler:
     def handle(skb: Skb) -> Stop | None:
         verdict = ask(skb)
-        if verdict.kind == "ACCEPT":
-            return None
-        return skb.refuse(verdict, table)
+        return None if verdict.kind == "ACCEPT" else skb.refuse(verdict, table)
 
     return handle
 

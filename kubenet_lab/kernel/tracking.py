@@ -66,7 +66,7 @@ def conntrack_in(skb: Skb) -> Stop | None:
     if isinstance(l4, Icmp) and l4.type not in (8, 13, 15, 17, 128):
         skb.ctinfo = "invalid"
         return None
-    skb.ct = table.begin(t, packet)
+    skb.ct = table.refresh(table.new(t), packet, False)
     skb.ctinfo = "invalid" if skb.ct is None else "new"
     return None
 

@@ -206,15 +206,19 @@ def build(spec: dict[str, Any]) -> dict[str, Space]:
     return spaces
 
 
-def main() -> None:
-    spec = json.load(sys.stdin)
-    spaces = build(spec)
-    servers = Servers()
+def serve(servers: Servers, spaces: dict[str, Space], spec: dict[str, Any]) -> None:
+    """Start every server of the spec in its namespace, and the programs that answer for announced addresses."""
     for id, space in spaces.items():
         for protocol, port, owner in spec["spaces"][id]["listen"]:
             servers.listen(space, protocol, port, owner)
         for dev, ip in spec["spaces"][id]["announced"]:
             servers.answer_for(space, dev, ip)
+
+
+def main() -> None:
+    spec = json.load(sys.stdin)
+    spaces = build(spec)
+    serve(Servers(), spaces, spec)
     with ThreadPoolExecutor(8) as pool:  # most of the time they wait
         answers = list(pool.map(lambda q: ask(spaces[q[0]], *q[1:]), spec["questions"]))
     asked = spec.get("often", ())

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from tests.cluster.kernel_twin import Servers, build
+from tests.cluster.kernel_twin import Servers, build, serve
 from tests.cluster.twin_many import ECHO, ask_many, inside, opened
 from tests.kernel_lab.netns import Space
 
@@ -166,12 +166,7 @@ def traced(tracers: dict[str, Tracer], space: Space, protocol: str, dst: str, po
 def main() -> None:
     spec = json.load(sys.stdin)
     spaces = build(spec)
-    servers = Servers()
-    for id, space in spaces.items():
-        for protocol, port, owner in spec["spaces"][id]["listen"]:
-            servers.listen(space, protocol, port, owner)
-        for dev, ip in spec["spaces"][id]["announced"]:
-            servers.answer_for(space, dev, ip)
+    serve(Servers(), spaces, spec)
     ruled = [id for id, s in spec["spaces"].items() if s["nft"] or any(text.strip() for text in s["rules"].values())]
     tracers = {id: Tracer(spaces[id]) for id in ruled}
     if spec["again"]:  # neighbours that a busy machine was late to find are known then

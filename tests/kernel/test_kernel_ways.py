@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -167,6 +168,20 @@ def test_who_draws_throws_each_coin(seed):
     assert passed == (single.index(0) if 0 in single else 5)
 
 
+def heard(make: Callable[[], Lab], change: Callable[[Lab], None], target: str, source: str, patch: pytest.MonkeyPatch) -> list[Any]:
+    """What comes of a question in a changed lab: where those who have nothing to say hear it together, and where each takes its own."""
+    answers = []
+    for together in (True, False):
+        lab = make()
+        change(lab)
+        if not together:
+            patch.setattr(hearers, "question", lambda f: None)
+        r = lab.ask(source, target, source_port=40000)
+        waited = [e.flight.trail.params.get("silence") for e in r.walk.endings if e.flight.trail]
+        answers.append((told(r), waited, r.walk.silences))
+    return answers
+
+
 def a_plain_pod(lab: Lab) -> None: ...
 
 
@@ -212,16 +227,8 @@ def a_moved_address(lab: Lab) -> None:
 @pytest.mark.parametrize("target", ["10.244.1.5", "10.244.1.9", "10.244.0.1", "10.244.1.255"])
 @pytest.mark.parametrize("source", ["p12", "p02"])
 def test_a_question_to_all_ports_is_heard_as_if_each_took_its_own(change, target, source, monkeypatch):
-    answers = []
-    for together in (True, False):
-        lab = Lab(pods=5)
-        change(lab)
-        if not together:
-            monkeypatch.setattr(hearers, "question", lambda f: None)
-        r = lab.ask(source, target, source_port=40000)
-        waited = [e.flight.trail.params.get("silence") for e in r.walk.endings if e.flight.trail]
-        answers.append((told(r), waited, r.walk.silences))
-    assert answers[0] == answers[1]
+    together, alone = heard(lambda: Lab(pods=5), change, target, source, monkeypatch)
+    assert together == alone
 
 
 def a_plain_node(lab: Lab) -> None: ...
@@ -259,16 +266,8 @@ ON_A_WIRE = [
 @pytest.mark.parametrize("target", ["192.168.50.12", "192.168.50.77", "10.244.1.2", "10.244.1.9"])
 @pytest.mark.parametrize("source", ["n0", "p02"])
 def test_a_question_on_a_wire_is_heard_as_if_each_took_its_own(change, target, source, monkeypatch):
-    answers = []
-    for together in (True, False):
-        lab = Lab(nodes=4)
-        change(lab)
-        if not together:
-            monkeypatch.setattr(hearers, "question", lambda f: None)
-        r = lab.ask(source, target, source_port=40000)
-        waited = [e.flight.trail.params.get("silence") for e in r.walk.endings if e.flight.trail]
-        answers.append((told(r), waited, r.walk.silences))
-    assert answers[0] == answers[1]
+    together, alone = heard(lambda: Lab(nodes=4), change, target, source, monkeypatch)
+    assert together == alone
 
 
 def test_a_frame_on_many_links_is_told_once_for_each_and_forks_do_not_see_each_other():

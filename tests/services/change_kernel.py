@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.cluster.kernel_twin import Servers, _answer, build
+from tests.cluster.kernel_twin import Servers, _answer, build, serve
 from tests.cluster.twin_many import WAIT, Answer, failed, heard, opened
 from tests.kernel_lab.netns import Space
 
@@ -115,12 +115,7 @@ def main() -> None:
     spaces = build(spec)
     for space in spaces.values():  # however busy this machine is
         space.sysctl("net.netfilter.nf_conntrack_udp_timeout", 600)
-    servers = Patient()
-    for id, space in spaces.items():
-        for protocol, port, owner in spec["spaces"][id]["listen"]:
-            servers.listen(space, protocol, port, owner)
-        for dev, ip in spec["spaces"][id]["announced"]:
-            servers.answer_for(space, dev, ip)
+    serve(Patient(), spaces, spec)
     held: dict[str, socket.socket] = {}
     answers: list[list[list[Answer]]] = []
     for change in spec["changes"]:
