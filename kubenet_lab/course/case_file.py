@@ -1,22 +1,34 @@
-"""`kn.mystery(seed=7)`: a bookshop with one hidden fault. Probe, accuse, share how many probes it took."""
+"""`kn.mystery(seed=7)`: a bookshop with one hidden fault. Probe, accuse, share how many probes it took.
+
+A probe shows what an operator's tool shows where he stands. What the lab knows beyond that (which entry decided, and why) would name
+the fault in the first answer: it is told when the case is closed.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
+from ..cluster.outcomes import Outcomes
 from ..errors import KubenetError
 from ..objects.kinds import kind_of
+from .declared import Declared, Listing, listing
 from .logbook import CourseError
 from .mysteries import bookshop, chosen
 from .mysteries.fault import Fault
+from .observation import Observation, observed, shares
 from .verdict import Note, Verdict
 
 __all__ = ["Mystery", "Shared", "Witness", "mystery"]
 
-#: probes that a wrong accusation costs
-PENALTY = 3
-HELP = 'Probe with m.ask, m.node(...).run, m.pod(...).run; then m.accuse("Service shop/cart", "spec.selector").'
+#: what a wrong accusation and giving up cost, in probes
+PENALTY, SURRENDER = 3, 20
+HELP = (
+    'Probe with m.ask("shop/web", "http://cart:8080"), m.node("worker-1").run("ip route"), m.pod("shop/web").run(...), '
+    'm.objects("Service"), m.get("Service", "shop/cart"), m.underlay(); then m.accuse("Service shop/cart", "spec.selector"). '
+    "m.reveal() gives up."
+)
 
 
 class Shared(str):
@@ -31,15 +43,13 @@ class Shared(str):
 class Witness:
     """A node or a pod of the mystery: a shell, each command one probe. What it changes stays changed."""
 
-    def __init__(self, case: Mystery, machine: Any, sign: str):
-        self._case, self._machine, self._sign = case, machine, sign
-        self.name: str = machine.name
+    def __init__(self, case: Mystery, find: Callable[[Any], Any], sign: str):
+        self._case, self._find, self._sign = case, find, sign
+        self.name: str = find(case._cluster).name
 
     def run(self, command: str) -> Any:
-        """What the real tool prints. Raises CommandError for a command that the lab does not know, which is no probe."""
-        out = self._machine.run(command)
-        self._case._probed(self._sign)
-        return out
+        """What the real tool prints. Raises CommandError with what it prints when it fails."""
+        return self._case._probe(self._sign, lambda cluster: self._find(cluster).run(command))
 
     def __repr__(self) -> str:
         return f"{self.name}: run(command)"
@@ -48,9 +58,13 @@ class Witness:
 class Mystery:
     """A bookshop in which one thing is wrong.
 
-    Probes: `ask`, `connect`, `outcomes`, `request`, `resolve`; `node("worker-1").run("ip route")`, `pod("shop/web").run(...)`; `get` and
-    `objects` read what was declared. `accuse(object, field)` ends it if it is right. Every question is one probe, a wrong accusation
-    counts as three. `share()` gives three lines to copy that tell nothing about the fault.
+    Probes: `ask`, `connect`, `outcomes`, `request`, `resolve` tell what the client sees; `node("worker-1").run("ip route")`,
+    `pod("shop/web").run(...)` what a tool prints there, `run("tcpdump -ni any")` what the last question put on the links; `get` and
+    `objects` what was declared; `underlay()` what the network between the nodes is.
+
+    `accuse(object, field)` ends it if it is right. Every question is one probe, a wrong accusation counts as three, giving up by
+    `reveal()` as twenty. `share()` gives three lines to copy that tell nothing about the fault. When the case is closed, `explain()`
+    of each observation tells the packet's whole way.
     """
 
     def __init__(self, seed: int, fault: Fault):
@@ -59,55 +73,80 @@ class Mystery:
         self._signs: list[str] = []
         self.solved = self.revealed = False
 
+    @property
+    def closed(self) -> bool:
+        """Solved or given up."""
+        return self.solved or self.revealed
+
     # ------------------------------------------------------------------------------------------------------- probing
     def _probed(self, sign: str) -> None:
-        if not self.solved and not self.revealed:
+        if not self.closed:
             self._signs.append(sign)
 
-    def _question(self, verb: str, *args: Any, **options: Any) -> Any:
-        found = getattr(self._cluster, verb)(*args, **options)
-        self._probed("?")
+    def _probe(self, sign: str, question: Callable[[Any], Any], free: bool = False) -> Any:
+        """An error that a healthy bookshop gives too is a slip of the pen and costs nothing; any other tells something."""
+        try:
+            found = question(self._cluster)
+        except KubenetError:
+            if not _refused(question, bookshop(self._fault, planted=False)):
+                self._probed(sign)
+            raise
+        if not free:
+            self._probed(sign)
         return found
 
-    def ask(self, src: Any, target: Any, **options: Any) -> Any:
-        """As `cluster.ask`: a URL, "host:port", a name, an address."""
+    def _question(self, verb: str, *args: Any, **options: Any) -> Observation:
+        found = self._probe("?", lambda cluster: getattr(cluster, verb)(*args, **options))
+        return observed(found, str(args[0]), lambda: self.closed)
+
+    def ask(self, src: Any, target: Any, **options: Any) -> Observation:
+        """As `cluster.ask`: a URL, "host:port", a name, an address. What the client sees of it."""
         return self._question("ask", src, target, **options)
 
-    def connect(self, src: Any, dst: Any, port: int | str = 80, protocol: str = "TCP", **options: Any) -> Any:
-        """As `cluster.connect`."""
+    def connect(self, src: Any, dst: Any, port: int | str = 80, protocol: str = "TCP", **options: Any) -> Observation:
+        """As `cluster.connect`. What the client sees of it."""
         return self._question("connect", src, dst, port, protocol, **options)
 
-    def outcomes(self, src: Any, dst: Any, port: int | str = 80, protocol: str = "TCP", **options: Any) -> Any:
-        """As `cluster.outcomes`."""
-        return self._question("outcomes", src, dst, port, protocol, **options)
+    def outcomes(self, src: Any, dst: Any, port: int | str = 80, protocol: str = "TCP", **options: Any) -> Outcomes:
+        """As `cluster.outcomes`: how often which end, as a client counts that asks again and again."""
+        return shares(self._probe("?", lambda cluster: cluster.outcomes(src, dst, port, protocol, **options)))
 
-    def request(self, src: Any, url: str, method: str = "GET", **options: Any) -> Any:
-        """As `cluster.request`."""
+    def request(self, src: Any, url: str, method: str = "GET", **options: Any) -> Observation:
+        """As `cluster.request`. What the client sees of it."""
         return self._question("request", src, url, method, **options)
 
-    def resolve(self, src: Any, name: str, **options: Any) -> Any:
-        """As `cluster.resolve`."""
+    def resolve(self, src: Any, name: str, **options: Any) -> Observation:
+        """As `cluster.resolve`: the addresses or the error, and each query with its answer."""
         return self._question("resolve", src, name, **options)
 
     def node(self, name: str) -> Witness:
         """A node. Naming it is free, each `run` is a probe."""
-        return Witness(self, self._cluster.node(name), "N")
+        return self._witness("N", lambda cluster: cluster.node(name))
 
     def pod(self, key: str) -> Witness:
         """A pod. Naming it is free, each `run` is a probe."""
-        return Witness(self, self._cluster.pod(key), "P")
+        return self._witness("P", lambda cluster: cluster.pod(key))
 
-    def get(self, kind: str, key: str) -> Any:
-        """One object as it was declared."""
-        found = self._cluster.get(kind, key)
-        self._probed("O")
-        return found
+    def underlay(self) -> Shared:
+        """What the network team's console shows: the segments of the node network and the packet filters before the nodes."""
+        return Shared(self._probe("U", lambda cluster: str(cluster.underlay)))
 
-    def objects(self, kind: str) -> Any:
-        """All objects of a kind."""
-        found = self._cluster.objects(kind)
-        self._probed("O")
-        return found
+    def _witness(self, sign: str, find: Callable[[Any], Any]) -> Witness:
+        self._probe(sign, find, free=True)
+        return Witness(self, find, sign)
+
+    def get(self, kind: str, key: str) -> Declared:
+        """One object as it was declared; it shows itself as YAML."""
+
+        def read(cluster: Any) -> Declared:
+            view = cluster.get(kind, key)
+            return Declared(view, cluster.store.document(view.kind, view.key))
+
+        return cast(Declared, self._probe("O", read))
+
+    def objects(self, kind: str) -> Listing:
+        """All objects of a kind, as `kubectl get -o wide` lists them."""
+        return cast(Listing, self._probe("O", lambda cluster: listing(cluster.objects(kind), cluster.store.document)))
 
     # ------------------------------------------------------------------------------------------------------ accusing
     def accuse(self, object: str, field: str) -> Verdict:
@@ -124,7 +163,8 @@ class Mystery:
         if guilty and what in {_word(f) for f in self._fault.fields}:
             self._mark("✓")
             self.solved = True
-            return Verdict("accuse", title, "right", f"{self._fault.because} Solved with {self._count()}.")
+            end = f"Solved with {self._count()}. Now explain() of what m.ask gave tells the whole way."
+            return Verdict("accuse", title, "right", f"{self._fault.because} {end}")
         self._mark("✗")
         shown = " ".join(who)
         near = f"{shown}: yes, but not its {field.strip()}." if guilty else f"{shown} is as it should be."
@@ -159,8 +199,8 @@ class Mystery:
 
     @property
     def score(self) -> int:
-        """Probes, and three for each wrong accusation. Fewer is better."""
-        return self.probes + PENALTY * self._signs.count("✗")
+        """Probes, three for each wrong accusation, twenty for giving up. Fewer is better."""
+        return self.probes + PENALTY * self._signs.count("✗") + SURRENDER * self.revealed
 
     def _count(self) -> str:
         wrong = self._signs.count("✗")
@@ -176,7 +216,7 @@ class Mystery:
         return Shared(f"kubenet-lab mystery {self.seed}\n{end} {self._count()} · {self.score} {points}\n{' '.join(self._signs) or '-'}")
 
     def reveal(self) -> Note:
-        """Give up: who it was and why. Probes do not count from then on."""
+        """Give up, which counts as twenty probes: who it was and why. What is asked from then on does not count."""
         self.revealed = self.revealed or not self.solved
         told = f"{self._fault.object}, {self._fault.fields[0]}. {self._fault.because}"
         return Note("mystery", str(self.seed), told)
@@ -197,6 +237,14 @@ def mystery(seed: int = 0) -> Mystery:
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise CourseError(f"mystery: seed {seed!r}, expected a number")
     return Mystery(seed, chosen(seed))
+
+
+def _refused(question: Callable[[Any], Any], cluster: Any) -> bool:
+    try:
+        question(cluster)
+    except KubenetError:
+        return True
+    return False
 
 
 def _parts(text: str) -> tuple[str, str]:

@@ -170,9 +170,9 @@ def test_giving_up() -> None:
     m = game("no-route")
     m.ask("shop/web", "http://cart:8080")
     told = m.reveal()
-    assert "Node worker-1, route" in str(told) and m.share().splitlines()[1] == "given up after 1 probe · 1 point"
+    assert "Node worker-1, route" in str(told) and m.share().splitlines()[1] == "given up after 1 probe · 21 points"
     m.accuse("Node worker-1", "route")
-    assert m.score == 1 and "given up" in m.share()
+    assert m.score == 21 and "given up" in m.share()
 
 
 def test_mending_by_hand_is_seen() -> None:
