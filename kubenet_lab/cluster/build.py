@@ -36,7 +36,7 @@ from .host_ports import host_port_problems
 from .kubelet_rules import ORIGINS as KUBELET
 from .kubelet_rules import kubelet_text
 from .listening import bind_pod
-from .names import as_ip, node_address
+from .names import as_ip, further_addresses, node_address
 from .node_disk import NodeDisk
 from .proxy_health import bind_health_servers
 from .sanity import programmable
@@ -161,6 +161,10 @@ class Build:
             ns.add_address("eth0", f"{address}/{length}")
             if inside:
                 ns.add_route("::/0" if ":" in address else "default", via=seg.gateway(6 if ":" in address else 4))
+        for address in further_addresses(node):  # kubelet reports them, and not where they are: with the first ones
+            cidr = seg.cidr(6 if ":" in address else 4)
+            inside = bool(cidr) and address in prefix(cidr)
+            ns.add_address("eth0", f"{address}/{prefix(cidr).length if inside else 128 if ':' in address else 32}")
         # what kubeadm's preflight asks for, and kubelet sets
         ns.set_sysctl("net.ipv4.ip_forward", 1)
         ns.set_sysctl("net.bridge.bridge-nf-call-iptables", 1)

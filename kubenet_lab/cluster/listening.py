@@ -96,7 +96,7 @@ def _claimed_twice(pod: Pod) -> list[Problem]:
     """Ports that two containers name. An API server takes that; the container that starts later cannot bind and crashes."""
     first: dict[tuple[str, int], str] = {}
     out = []
-    for c in pod.spec.containers:
+    for c in pod.spec.running_containers:
         for p in c.ports:
             other = first.setdefault((p.protocol, p.container_port), c.name)
             if other != c.name:
@@ -136,13 +136,13 @@ def _given(pod: Pod, snapshot: Snapshot, given: Mapping[str, Sequence[int | str]
 
 def _assumed(pod: Pod, snapshot: Snapshot) -> Iterable[tuple[str, int, str]]:
     found: dict[tuple[str, int], str] = {}
-    for c in pod.spec.containers:
+    for c in pod.spec.running_containers:
         for p in c.ports:
             found.setdefault(
                 (p.protocol, p.container_port),
                 f"{pod.key} listens on {p.container_port}/{p.protocol}, because container {c.name} names it in ports",
             )
-    for c in pod.spec.containers:
+    for c in pod.spec.running_containers:
         for probe in ("readiness_probe", "liveness_probe", "startup_probe"):
             port = _probe_port(getattr(c, probe), pod)
             if port is not None:
@@ -185,5 +185,5 @@ def _probe_port(probe: dict[str, Any] | None, pod: Pod) -> int | None:
         if isinstance(port, int):
             return port
         if isinstance(port, str):
-            return next((p.container_port for c in pod.spec.containers for p in c.ports if p.name == port), None)
+            return next((p.container_port for c in pod.spec.running_containers for p in c.ports if p.name == port), None)
     return None

@@ -21,7 +21,8 @@ from ..objects.snapshot import Snapshot
 from ..objects.views import CronJob, DaemonSet, Deployment, Job, Node, Object, Pod, ReplicaSet, Service, StatefulSet
 
 __all__ = [
-    "Index", "Party", "as_ip", "index_of", "node_address", "node_addresses", "owner_workload", "party", "pods_of", "scalable", "siblings",
+    "Index", "Party", "as_ip", "further_addresses", "index_of", "node_address", "node_addresses", "owner_workload", "party", "pods_of",
+    "scalable", "siblings",
 ]  # fmt: skip
 
 _WORKLOADS: dict[str, type[Object]] = {
@@ -73,6 +74,12 @@ def node_addresses(node: Node) -> list[str]:
         if a.type == "InternalIP":
             found.setdefault(":" in a.address, a.address)
     return list(found.values())
+
+
+def further_addresses(node: Node) -> list[str]:
+    """Its InternalIPs beyond the first of each family: addresses that it answers at, and not its node IPs."""
+    first = node_addresses(node)
+    return [a for a in dict.fromkeys(a.address for a in node.status.addresses if a.type == "InternalIP") if a not in first]
 
 
 def owner_workload(snapshot: Snapshot, pod: Pod) -> tuple[str, str]:

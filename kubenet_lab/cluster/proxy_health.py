@@ -1,13 +1,17 @@
-"""kube-proxy's HTTP servers on a node: its own health on 10256, and one for each healthCheckNodePort. Balancers ask them.
+"""kube-proxy's HTTP servers on a node: its own health on 10256, one for each healthCheckNodePort (balancers ask them), its mode on 10249.
 
-Source: Kubernetes 1.34, pkg/proxy/healthcheck/{proxy_health,service_health}.go; KEP-3836 (nodeEligible).
+Source: Kubernetes 1.34, pkg/proxy/healthcheck/{proxy_health,service_health}.go; cmd/kube-proxy/app/server.go (serveMetrics);
+KEP-3836 (nodeEligible).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ..errors import NotModelled
 from ..ingress import HttpRequest, HttpResponse
 from ..kernel.namespace import Listener
 from ..kernel.network import Network
@@ -16,12 +20,14 @@ from ..objects.stamps import timestamp
 from ..objects.views import Node
 from ..services import HealthCheck, KubeProxy, NodeView, ServicePort, health_checks
 from ..services.kube_proxy import node_port_addresses
-from .names import node_address
+from .names import node_addresses
 
 __all__ = ["HEALTHZ_PORT", "HealthServer", "ProxyHealth", "bind_health_servers", "eligible"]
 
 #: healthzBindAddress 0.0.0.0:10256
 HEALTHZ_PORT = 10256
+#: metricsBindAddress 127.0.0.1:10249
+METRICS_PORT = 10249
 #: the taint of a node that the cluster autoscaler is about to take away
 TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
 _PLAIN = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
@@ -43,24 +49,48 @@ def _no_http() -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class ProxyHealth:
-    """/healthz: is this node to get connections; /livez: does kube-proxy work. The lab's kube-proxy is never late with its rules."""
+    """/healthz: is this node to get connections; /livez: does kube-proxy work. The lab's kube-proxy is never late with its rules.
+
+    `families`: those for which it writes rules, each with a status of its own (since 1.33).
+    """
 
     node_eligible: bool
+    families: tuple[int, ...] = (4,)
     name: str = "kube-proxy"
 
     def handle(self, message: Message, machine: Machine) -> Answer:
         request = message.payload
         if not isinstance(request, HttpRequest):
             return _no_http()
-        now = f"{timestamp(machine.now).replace('T', ' ').removesuffix('Z')} +0000 UTC"
-        seen = f'"lastUpdated": "{now}","currentTime": "{now}"'
         path = request.target.partition("?")[0]
-        if path == "/livez":
-            return _answer(request, 200, _JSON, f"{{{seen}}}")
+        if path not in ("/healthz", "/livez"):
+            return _answer(request, 404, _PLAIN, "404 page not found\n")
+        now = timestamp(machine.now)
+        told: dict[str, Any] = {"lastUpdated": now, "currentTime": now}
         if path == "/healthz":
-            told = "true" if self.node_eligible else "false"
-            return _answer(request, 200 if self.node_eligible else 503, _JSON, f'{{{seen}, "nodeEligible": {told}}}')
-        return _answer(request, 404, _PLAIN, "404 page not found\n")
+            told["nodeEligible"] = self.node_eligible
+        told["healthy"] = True  # the rules are; whether the node is to get connections is another matter
+        told["status"] = {f"IPv{f}": {"lastUpdated": now, "healthy": True} for f in sorted(self.families)}
+        good = path == "/livez" or self.node_eligible
+        return _answer(request, 200 if good else 503, _JSON, json.dumps(told, separators=(",", ":")))
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyMetrics:
+    """/proxyMode: "iptables" or "nftables", by which people find out; /healthz: that the server answers. The metrics are not modelled."""
+
+    mode: str
+    name: str = "kube-proxy"
+
+    def handle(self, message: Message, machine: Machine) -> Answer:
+        request = message.payload
+        if not isinstance(request, HttpRequest):
+            return _no_http()
+        path = request.target.partition("?")[0]
+        if path == "/metrics":
+            raise NotModelled("kube-proxy's metrics")
+        told = {"/proxyMode": self.mode, "/healthz": "ok"}.get(path)
+        return _answer(request, 404, _PLAIN, "404 page not found\n") if told is None else _answer(request, 200, _PLAIN, told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +113,23 @@ class HealthServer:
 def bind_health_servers(
     network: Network, ports: Callable[[int], Sequence[ServicePort]], nodes: Iterable[Node], options: KubeProxy
 ) -> None:  # fmt: skip
-    """The listeners of every node. What a pod in the node's network has taken already stays its. `ports`: what is proxied in a family."""
+    """The listeners of every node. What a pod in the node's network has taken already stays its. `ports`: what is proxied in a family.
+
+    Each family has a health server of its own, which counts that family's endpoints. Both listen on every address, unless
+    nodePortAddresses says otherwise; then IPv4's has the port, and IPv6's finds it taken.
+    """
     for node in nodes:
         ns = network.namespaces[node.name]
         owner = f"node:{node.name}"
+        families = tuple(sorted(6 if ":" in a else 4 for a in node_addresses(node)))
         if ns.listener("TCP", "", HEALTHZ_PORT) is None:
-            ns.listen(Listener("TCP", HEALTHZ_PORT, ProxyHealth(eligible(node)), owner))
-        family = 4 if node_address(node) else 6
+            ns.listen(Listener("TCP", HEALTHZ_PORT, ProxyHealth(eligible(node), families), owner))
+        if ns.listener("TCP", "127.0.0.1", METRICS_PORT) is None:
+            ns.listen(Listener("TCP", METRICS_PORT, ProxyMetrics(options.mode), owner, "127.0.0.1"))
         view = NodeView.of(node, [a.ip for dev, a in ns.addresses() if dev != "lo"])
-        for check in health_checks(ports(family), view, family):
-            given = node_port_addresses(options, view, family)
-            for address in ("",) if given is None else given:
-                if ns.listener("TCP", address, check.port) is None:
-                    ns.listen(Listener("TCP", check.port, HealthServer(check), owner, address))
+        for family in families:
+            for check in health_checks(ports(family), view, family):
+                given = node_port_addresses(options, view, family)
+                for address in ("",) if given is None else given:
+                    if ns.listener("TCP", address, check.port) is None:
+                        ns.listen(Listener("TCP", check.port, HealthServer(check), owner, address))

@@ -22,7 +22,7 @@ from ..services.endpoints import MAX_ENDPOINTS
 from .balancers import provider
 from .controllers import reconcile
 from .detect import enforcer, nodes_of_pods, own_policies, proxy_options, selects_any
-from .names import node_address
+from .names import further_addresses, node_address
 from .options import Options
 from .plan import Assumption, Plan, node_documents, plan_for
 from .pod_network import DATASTORE, Disk, PodNetwork, pod_cidrs, pod_network
@@ -151,7 +151,7 @@ class Declared:
             segment = self.plan.segment_of(node.name, own)
             if not own:
                 out.append(Problem("the node has no InternalIP: nothing reaches it", "status.addresses", f"Node {node.name}"))
-            for ip in own:
+            for ip in (*own, *further_addresses(node)):
                 cidr = segment.cidr(6 if ":" in ip else 4)
                 if cidr and ip not in prefix(cidr):
                     wire = f"the node network {cidr}" if len(self.plan.segments) == 1 else f"{cidr} of segment {segment.name}"
@@ -175,6 +175,8 @@ class Declared:
             self.store.write(node_documents(plan, self.options, self.options.nodes), by="kubenet-lab")
             names = ", ".join(n.name for n in self.store.snapshot().list(Node))
             notes.append(Assumption("nodes", names, "assumed", "the objects contain none"))
+        if more := [f"{n.name} {a}" for n in self.store.snapshot().list(Node) for a in further_addresses(n)]:
+            notes.append(Assumption("further InternalIPs", ", ".join(more), "assumed", "nothing says on which interface; on eth0"))
         bare = [n.name for n in self.store.snapshot().list(Node) if not pod_cidrs(n)]
         if bare:
             notes.append(Assumption("podCIDR", ", ".join(bare), "assumed", "these nodes show none; each gets the next free one"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..dns import Resolution, ResolvConf, Zones, hosts_file, parse_resolv_conf, resolv_conf
 from ..dns import resolve as run_resolver
+from ..dns.hosts_file import NODE_HOSTS
 from ..dns.zones import DEFAULT_ZONES
 from ..errors import KubenetError, NotFound, Problem
 from ..ingress import HttpServer
@@ -85,7 +86,7 @@ def stub_resolve(cluster: Cluster, fork: Fork, source: Party, name: str, family:
     if source.pod is not None:
         conf, hosts = cluster.resolv_of(source.pod), hosts_file(source.pod, cluster.options.domain)
     else:
-        conf, hosts = parse_resolv_conf(cluster.node_resolv_conf), ""
+        conf, hosts = parse_resolv_conf(cluster.node_resolv_conf), NODE_HOSTS
     return run_resolver(fork, source.namespace, name, conf, hosts=hosts, family=family, resolver=resolver)
 
 

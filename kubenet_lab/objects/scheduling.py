@@ -164,7 +164,7 @@ def fits(pod: Pod, node: Node, cluster: _Cluster) -> str:
 
 
 def _host_ports(pod: Pod) -> list[tuple[str, str, int]]:
-    return [(p.host_ip or "0.0.0.0", p.protocol, p.host_port) for c in pod.spec.containers for p in c.ports if p.host_port]
+    return [(p.host_ip or "0.0.0.0", p.protocol, p.host_port) for c in pod.spec.running_containers for p in c.ports if p.host_port]
 
 
 def _ports_free(pod: Pod, others: list[Pod]) -> bool:

@@ -199,6 +199,11 @@ class PodSpec(_View):
     service_account_name: str = ""
     restart_policy: str = "Always"
 
+    @property
+    def running_containers(self) -> list[Container]:
+        """Those that run as long as the pod: its containers, then its sidecars (init containers with restartPolicy Always)."""
+        return [*self.containers, *(c for c in self.init_containers if c.restart_policy == "Always")]
+
 
 class PodIP(_View):
     ip: str = ""

@@ -14,8 +14,7 @@ __all__ = ["find_port", "named_ports"]
 
 def named_ports(pod: Pod) -> Iterator[ContainerPort]:
     """The named container ports that a targetPort can mean: of the containers, then of sidecars (restartPolicy Always)."""
-    sidecars = (c for c in pod.spec.init_containers if c.restart_policy == "Always")
-    for container in (*pod.spec.containers, *sidecars):
+    for container in pod.spec.running_containers:
         yield from (p for p in container.ports if p.name)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import kubenet_lab as kn
 from kubenet_lab.cni import PLUGINS
-from tests.cluster.cluster_fixtures import SMALL, Doc, pod
+from tests.cluster.cluster_fixtures import SMALL, Doc, pod, service
 
 WORLD, WORLD6 = "external:203.0.113.7", "external:2001:db8::7"
 PROVIDERS: dict[str, Any] = {
@@ -85,6 +85,19 @@ def test_containers_of_a_pod_share_one_namespace() -> None:
     assert inside.run("ss -ltn").count("LISTEN") == 2
     assert "succeeded" in inside.run("nc -zv 127.0.0.1 15001"), "one container reaches the other by localhost"
     assert messages(cluster, "Pod default/pair") == []
+
+
+def test_a_sidecar_listens_too() -> None:
+    """test/e2e/network/service.go: "should connect to the ports exposed by restartable init containers"."""
+    doc = pod("a", "worker-1", {"app": "a"})
+    own = {"name": "set-up", "image": "x", "ports": [{"name": "setup", "containerPort": 9001}]}
+    mesh = {"name": "mesh", "image": "x", "restartPolicy": "Always", "ports": [{"name": "mesh", "containerPort": 9000}]}
+    doc["spec"]["initContainers"] = [own, mesh]
+    ports = ({"name": "m", "port": 81, "targetPort": "mesh"}, {"name": "s", "port": 82, "targetPort": "setup"})
+    cluster = kn.load([*SMALL[:3], doc, pod("guest", "worker-2"), service("front", {"app": "a"}, *ports)])
+    assert cluster.connect("default/guest", "svc:default/front", 81).verdict == "delivered"
+    assert cluster.connect("default/guest", "svc:default/front", 82).verdict == "refused"  # nobody has a port of that name
+    assert cluster.connect("default/guest", "default/a", 9001).verdict == "refused"  # it has ended
 
 
 def test_two_containers_that_name_one_port() -> None:

@@ -246,11 +246,41 @@ def test_kube_proxys_own_health() -> None:
         (11, "/healthz", 200, "true"), (12, "/healthz", 200, "true"), (13, "/healthz", 503, "false"), (13, "/livez", 200, None),
     ):  # fmt: skip
         answer = cluster.request(LAN, f"http://192.168.50.{host}:10256{path}").answer
-        now = "2026-01-01 00:01:30 +0000 UTC"
-        more = f', "nodeEligible": {told}' if told else ""
-        assert (answer.status, answer.body.decode()) == (status, f'{{"lastUpdated": "{now}","currentTime": "{now}"{more}}}')
+        now = "2026-01-01T00:01:30Z"
+        node_says = f'"nodeEligible":{told},' if told else ""
+        rules_say = f'"healthy":true,"status":{{"IPv4":{{"lastUpdated":"{now}","healthy":true}}}}'
+        body = f'{{"lastUpdated":"{now}","currentTime":"{now}",{node_says}{rules_say}}}'
+        assert (answer.status, answer.body.decode()) == (status, body)
         assert answer.header("Content-Type") == "application/json"
     assert cluster.request(LAN, "http://192.168.50.11:10256/metrics").answer.status == 404
+
+
+def test_each_family_has_a_health_server_of_its_own() -> None:
+    """pkg/proxy/iptables/proxier.go: one a family; with node ports on the node IPs each has its own address."""
+    nodes = [node("worker-1", "192.168.50.11", "10.244.1.0/24")]
+    nodes[0]["status"]["addresses"].append({"type": "InternalIP", "address": "fd50::11"})
+    nodes[0]["spec"]["podCIDRs"] = ["10.244.1.0/24", "fd44:1::/64"]
+    for mode, families, heard in (
+        ("iptables", ["IPv4"], [1, 1]), ("iptables", ["IPv6"], [1, 1]), ("iptables", ["IPv4", "IPv6"], [1, 1]),
+        ("nftables", ["IPv4"], [1, None]), ("nftables", ["IPv6"], [None, 1]), ("nftables", ["IPv4", "IPv6"], [1, 1]),
+    ):  # fmt: skip
+        policy = "RequireDualStack" if len(families) == 2 else "SingleStack"
+        doc = lb("a", app="one", externalTrafficPolicy="Local", healthCheckNodePort=32100, ipFamilies=families, ipFamilyPolicy=policy)
+        cluster = kn.load(
+            [*nodes, pod("one", "worker-1", {"app": "one"}), doc], ip_families=("IPv4", "IPv6"), proxy=mode, dns="none"
+        )
+        answers = [cluster.request(f"external:{src}", f"http://{dst}:32100/").answer for src, dst in
+                   (("203.0.113.7", "192.168.50.11"), ("2001:db8::7", "[fd50::11]"))]  # fmt: skip
+        assert [a and int(a.header("X-Load-Balancing-Endpoint-Weight")) for a in answers] == heard, (mode, families)
+
+
+def test_which_mode_a_node_says_it_runs() -> None:
+    """cmd/kube-proxy/app/server.go, serveMetrics: on the loopback address only."""
+    for mode in ("iptables", "nftables"):
+        worker = load(proxy=mode).node("worker-1")
+        assert worker.run("curl -s http://localhost:10249/proxyMode") == mode
+        assert worker.run("curl -s http://127.0.0.1:10249/healthz") == "ok"
+        assert "Failed to connect" in worker.run("curl -sS http://192.168.50.11:10249/proxyMode")
 
 
 def test_a_cloud_balancer_finds_out_by_asking() -> None:

@@ -13,7 +13,7 @@ from ...errors import KubenetError
 from ...kernel.address import number, prefix
 from ...objects.snapshot import Snapshot
 from ...objects.views import Node
-from ..names import node_addresses
+from ..names import further_addresses, node_addresses
 from ..plan import Plan
 from ..segments import NodeSegment
 
@@ -45,7 +45,8 @@ class Shares:
             count = (before.slots if before else {}).get(segment.name) or max(FEWEST, 1 << len(here).bit_length())
             known += [n for n in here if n not in known][: count - len(known)]
             places[segment.name], slots[segment.name] = tuple(known), count
-            taken = [a for n in nodes if homes[n.name] is segment for a in node_addresses(n)] + [plan.api_server]
+            own = [(*node_addresses(n), *further_addresses(n)) for n in nodes if homes[n.name] is segment]
+            taken = [a for addresses in own for a in addresses] + [plan.api_server]
             for node in here:
                 if node in known:
                     fields[node] = _fields(segment, known.index(node), count, taken)
