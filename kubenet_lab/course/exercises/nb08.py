@@ -44,11 +44,11 @@ def _places(cluster: Any) -> list[str]:
 
 def _source_case(seed: int) -> Case:
     policy, side = pick(seed, "source", (("Cluster", "other"), ("Local", "same"), ("Cluster", "same")))
-    cluster = _public(policy)
+    cluster = _public(policy, nodes=3)
     home = _places(cluster)[0]
-    node = home if side == "same" else next(n for n in NODES if n != home)
+    node = home if side == "same" else next(n for n in reversed(NODES) if n != home)
     seen = cluster.connect(OUTSIDE, f"node:{node}", port=30080).source_seen
-    facts = {"policy": policy, "home": home, "node": node, "seen": seen}
+    facts = {"policy": policy, "home": home, "node": node, "seen": seen, "nth": ("first", "second", "third")[NODES.index(node)]}
     return Case(cluster, facts | {"address": address_of_node(cluster, node)})
 
 
@@ -56,8 +56,8 @@ SOURCE = Exercise(
     id="08.1",
     title="Whom the pod sees",
     prompt=(
-        "The Service web-public has one pod, on {home}, and externalTrafficPolicy {policy}. The customer 203.0.113.7 asks {node} at port "
-        "30080. Which source address does the pod see?"
+        "The bookshop runs on worker-1, worker-2 and worker-3. The Service web-public has one pod, on {home}, and externalTrafficPolicy "
+        "{policy}. The customer 203.0.113.7 asks {node} at port 30080. Which source address does the pod see?"
     ),
     form=Form("address"),
     setup=_source_case,
@@ -69,8 +69,8 @@ SOURCE = Exercise(
     ),
     hints=(
         "Does this policy masquerade? If so, by which device does the packet leave {node}?",
-        "A pod on the same node is reached by cni0, a pod elsewhere by flannel.1. Which addresses do they have?",
-        "Ask: `cluster.outcomes(...)` lists what the server sees.",
+        "A pod on the same node is reached by cni0, a pod elsewhere by flannel.1. Which addresses do they have on {node}, the {nth} node?",
+        'Three nodes: `kn.example("bookshop", nodes=3)`. Apply the Service; `cluster.outcomes(...)` lists what the server sees.',
     ),
     distractors=(
         Distractor(

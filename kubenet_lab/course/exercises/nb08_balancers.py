@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..compare import Form
 from ..exercise import Case, Distractor, Exercise, Prediction, pick
 from .clusters import VERDICTS, address_of_node, bookshop
@@ -83,22 +85,33 @@ DOOR = Exercise(
 
 
 def _health_case(seed: int) -> Case:
-    replicas, unready = pick(seed, "health", ((2, "worker-3"), (1, ""), (2, "worker-1"), (3, "worker-2")))
+    replicas, lost, node = pick(
+        seed, "health", ((2, "leaves", "worker-3"), (2, "unready", "worker-1"), (3, "leaves", "worker-2"), (3, "unready", "worker-2"))
+    )
     cluster = bookshop(nodes=3, load_balancer="cloud")
     cluster.scale("shop/web", replicas)
     document = cluster.store.document("Service", "shop/web-public")
     document["spec"] |= {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
     cluster.apply(document)
-    pods = [p for p in cluster.objects("Pod") if p.labels.get("app.kubernetes.io/name") == "web"]
-    places = sorted({p.spec.node_name for p in pods})
-    tired = [p.key for p in pods if p.spec.node_name == unready]
-    for key in tired:
-        cluster.set_pod(key, ready=False)
+    pods = {p.key: p.spec.node_name for p in _pods(cluster)}
+    places = sorted(set(pods.values()))
+    gone = next(key for key, place in pods.items() if place == node)
+    if lost == "leaves":
+        cluster.set_pod(gone, terminating=True)
+        cluster.set_pod(next(p.key for p in _pods(cluster) if p.key not in pods), ready=False)
+        words = f"The one on {node} has been told to stop and still serves; the pod that follows it is not ready yet"
+    else:
+        cluster.set_pod(gone, ready=False)
+        words = f"The one on {node} is not ready"
     port = next(s for s in cluster.objects("Service") if s.key == "shop/web-public").spec.health_check_node_port
     status = {n: cluster.request(OUTSIDE, f"http://{address_of_node(cluster, n)}:{port}/healthz").answer.status for n in NODES}
-    where = ", ".join(f"{sum(p.spec.node_name == n for p in pods)} on {n}" for n in places)
-    lost = f", and what runs on {unready} is not ready" if tired else ""
-    return Case(cluster, {"where": where, "lost": lost, "well": [n for n in NODES if status[n] == 200], "places": places})
+    where = " and ".join(f"one on {n}" for n in places) if len(places) < len(NODES) else "one on each"
+    well = [n for n in NODES if status[n] == 200]
+    return Case(cluster, {"where": where, "words": words, "well": well, "places": places, "lost": lost})
+
+
+def _pods(cluster: Any) -> list[Any]:
+    return [p for p in cluster.objects("Pod") if p.labels.get("app.kubernetes.io/name") == "web"]
 
 
 HEALTH = Exercise(
@@ -106,26 +119,33 @@ HEALTH = Exercise(
     title="Who answers 200",
     prompt=(
         "The bookshop runs on worker-1, worker-2 and worker-3. web-public is a LoadBalancer with externalTrafficPolicy Local. Its pods: "
-        "{where}{lost}. Which nodes answer 200 at the health check node port?"
+        "{where}. {words}. Which nodes answer 200 at the health check node port?"
     ),
     form=Form("word", "set", choices=NODES),
     setup=_health_case,
     truth=lambda case: case["well"],
-    because="A node answers 200 while it has a ready endpoint of its own, else 503.",
+    because=lambda case: (
+        "A node answers 200 while it has a ready endpoint of its own. "
+        + (
+            "One that leaves is not ready, though it serves: the balancer takes the node out while the pod ends what it has begun."
+            if case["lost"] == "leaves"
+            else "One that is not ready does not count."
+        )
+    ),
     hints=(
         "What does kube-proxy count for this answer, and on which node?",
-        "Does a pod count that is not ready? Look at the list of endpoints.",
-        'Build it with `kn.example("bookshop", nodes=3, load_balancer="cloud")`, and ask each node for `/healthz`.',
+        "Does a pod count that is not ready, or that leaves? Look at `ready` in the EndpointSlice, as in notebook 06.",
+        'Build it with `kn.example("bookshop", nodes=3, load_balancer="cloud")` and `set_pod`, and ask each node for `/healthz`.',
     ),
     distractors=(
         Distractor(
             "health-check-is-of-the-service",
-            lambda case: NODES,
+            lambda case: NODES if case["places"] != list(NODES) else None,
             "So a balancer would send customers to nodes that drop them. What is the question for?",
         ),
         Distractor(
             "unready-still-gets-traffic",
-            lambda case: case["places"] if case["lost"] else None,
+            lambda case: case["places"] if case["lost"] == "unready" else None,
             "Does an endpoint count that is not ready?",
         ),
     ),

@@ -204,7 +204,11 @@ PORT = Exercise(
 # 09.4
 
 PUBLISHER = "books.example"
-SAYINGS = (("https", "catalogue"), ("http", "catalogue"), ("http", PUBLISHER), ("https", PUBLISHER))
+#: the name in the URL, by which the client also finds the server unless it is told otherwise, and the Host header
+SAYINGS = (
+    ("https", "catalogue", PUBLISHER), ("https", PUBLISHER, "catalogue"), ("http", "catalogue.shop", ""),
+    ("https", PUBLISHER, ""), ("https", "catalogue", ""),
+)  # fmt: skip
 
 
 def _publisher(cluster: Any) -> Any:
@@ -225,15 +229,26 @@ def _publisher(cluster: Any) -> Any:
 
 
 def _saying_case(seed: int) -> Case:
-    scheme, said = pick(seed, "saying", SAYINGS)
+    scheme, said, header = pick(seed, "saying", SAYINGS)
     cluster = _publisher(bookshop())
-    route = cluster.ingress.route(f"{scheme}://{said}/")
+    route = cluster.ingress.route(f"{scheme}://{said}/", headers={"Host": header or said})
     if scheme == "https" and not route.tls.secret:
         meets = "a wrong certificate"
     else:
         meets = "an answer" if route.status == 200 else "404"
-    word = "Host header" if scheme == "http" else "handshake and Host header"
-    return Case(cluster, {"scheme": scheme, "said": said, "word": word, "meets": meets})
+    command = f"curl {scheme}://{said}/"
+    if header:
+        command += f' -H "Host: {header}"'
+    if said == PUBLISHER:
+        command += f" --connect-to {PUBLISHER}:443:catalogue:443"
+    note = " (--connect-to changes where curl connects to, and nothing that it says.)" if "--connect-to" in command else ""
+    return Case(cluster, {"scheme": scheme, "said": said, "host": header or said, "meets": meets, "command": command, "note": note})
+
+
+def _why_met(case: Case) -> str:
+    if case["meets"] == "a wrong certificate":
+        return f"The handshake comes first, and names {case['said']}, as the URL does. The Host header would have come after it."
+    return f"The server reads the name that the client says, {case['host']}, in whatever way its address was found."
 
 
 SAYING = Exercise(
@@ -241,27 +256,34 @@ SAYING = Exercise(
     title="The name that is said",
     prompt=(
         "catalogue is an ExternalName that leads to a publisher's server, which serves books.example alone and has a certificate for that "
-        "name. A client follows it over {scheme}, and says {said} in its {word}. What does the client meet?"
+        "name. A pod runs `{command}`.{note} What does it meet?"
     ),
-    form=Form("word", choices=("an answer", "404", "a wrong certificate"), synonyms={"200": "an answer", "certificate": "a wrong certificate"}),
+    form=Form(
+        "word", choices=("an answer", "404", "a wrong certificate"), synonyms={"200": "an answer", "certificate": "a wrong certificate"}
+    ),
     setup=_saying_case,
     truth=lambda case: case["meets"],
-    because="The server sees the name that the client says, {said}, in whatever way its address was found.",
+    because=_why_met,
     hints=(
-        "Which name does the server read, and does DNS have a part in that?",
-        "What comes first over TLS: the certificate, or the request?",
-        'Apply the lesson\'s manifests and ask: `cluster.ingress.route("{scheme}://{said}/")`.',
+        "Which names does the client say: in the handshake, if there is one, and in the Host header? Has DNS a part in that?",
+        "What comes first over TLS: the certificate, or the request? Each is about a name of its own.",
+        'Apply the lesson\'s manifests and ask: `cluster.ingress.route("{scheme}://{said}/", headers=dict(Host="{host}"))`.',
     ),
     distractors=(
         Distractor(
             "external-name-changes-host",
-            lambda case: "an answer" if case["said"] == "catalogue" and case["scheme"] == "http" else None,
+            lambda case: "an answer" if case["scheme"] == "http" else None,
             "Who would write another name into the request? DNS has given an address, and is gone.",
         ),
         Distractor(
             "certificate-follows-the-cname",
-            lambda case: "an answer" if case["said"] == "catalogue" and case["scheme"] == "https" else None,
+            lambda case: "an answer" if case["scheme"] == "https" and case["said"] == case["host"] == "catalogue" else None,
             "Against which name does the client check: the one that it asked for, or the one that DNS found behind it?",
+        ),
+        Distractor(
+            "certificate-follows-the-host-header",
+            lambda case: {"catalogue": "an answer", PUBLISHER: "a wrong certificate"}[case["said"]] if case["said"] != case["host"] else None,
+            "When does the server read the Host header: before it shows its certificate, or after?",
         ),
     ),
 )

@@ -79,4 +79,11 @@ MISCONCEPTIONS: tuple[Misconception, ...] = (
         _NOTEBOOK,
         "What the client says",
     ),
+    Misconception(
+        "certificate-follows-the-host-header",
+        "With the right Host header the server shows the right certificate.",
+        "The handshake is over before the header is sent. It names what the URL names, and the certificate must be for that.",
+        _NOTEBOOK,
+        "What the client says",
+    ),
 )
