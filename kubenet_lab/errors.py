@@ -31,7 +31,8 @@ class NotFound(KubenetError):
 
     def __init__(self, what: str, name: str, choices: Iterable[str] = (), hint: str = ""):
         self.what, self.name, self.choices = what, name, tuple(choices)
-        near = get_close_matches(name, self.choices, n=3, cutoff=0.5) or sorted(self.choices)[:8]
+        elsewhere = [c for c in self.choices if "/" in c and c.rpartition("/")[2] == name.rpartition("/")[2]]  # of another namespace
+        near = list(dict.fromkeys([*elsewhere, *get_close_matches(name, self.choices, n=3, cutoff=0.5)]))[:3] or sorted(self.choices)[:8]
         tail = f"; nearest: {', '.join(near)}" if near else ""
         super().__init__(f"no {what} {name!r}{tail}{'; ' + hint if hint else ''}")
 

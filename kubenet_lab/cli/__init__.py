@@ -22,6 +22,7 @@ from .words import EXAMPLES, NODE_EXAMPLES, OUTCOMES_EXAMPLES, PCAP_EXAMPLES, PO
 __all__ = ["main"]
 
 OK, NOT_DELIVERED, BAD_INPUT = 0, 1, 2
+_SOURCE = "manifests, a dump, - or an example's name: see below"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -131,8 +132,8 @@ def _parser() -> argparse.ArgumentParser:
         "rules", formatter_class=raw, help="what kube-proxy programmed on a node", epilog=RULES_EXAMPLES,
         description="Print a node's rules: all of them, or those of one Service.",
     )  # fmt: skip
-    rules.add_argument("source", metavar="SOURCE")
-    rules.add_argument("--node", required=True, metavar="NODE")
+    rules.add_argument("source", metavar="SOURCE", help=_SOURCE)
+    rules.add_argument("--node", metavar="NODE", help="whose rules (required)")
     rules.add_argument("--mode", dest="proxy", metavar="MODE", help="how kube-proxy works: iptables or nftables (default: detected)")
     rules.add_argument("--service", metavar="NS/NAME", help="only the rules of this Service")
     rules.add_argument("--written", action="store_true", help="what the agents hand over, instead of what the tool prints")
@@ -145,8 +146,8 @@ def _parser() -> argparse.ArgumentParser:
             usage=f"kubenet-lab {kind} [-h] [OPTION ...] SOURCE {place} -- COMMAND",
             description=f"Run a command on a {kind} and print what the real tool prints.",
         )  # fmt: skip
-        machine.add_argument("source", metavar="SOURCE")
-        machine.add_argument("machine", metavar=place)
+        machine.add_argument("source", metavar="SOURCE", help=_SOURCE)
+        machine.add_argument("machine", metavar=place, help=f"the {kind}'s name" if kind == "node" else "ns/name")
         _build_options(machine)
         machine.set_defaults(run=_machine)
     return parser
@@ -154,10 +155,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _connection(command: argparse.ArgumentParser) -> None:
     """Who talks to whom."""
-    command.add_argument("source", metavar="SOURCE")
-    command.add_argument("src", metavar="SRC")
-    command.add_argument("dst", metavar="DST")
-    command.add_argument("--port", metavar="PORT", help="a number or a port's name (default 80)")
+    command.add_argument("source", metavar="SOURCE", help=_SOURCE)
+    command.add_argument("src", metavar="SRC", help="who connects: ns/name, node:NAME, external:IP ...")
+    command.add_argument("dst", metavar="DST", help="to whom: ns/name, svc:ns/name, node:NAME, an IP or a name; a port may follow, as in cart:8080")
+    command.add_argument("--port", metavar="PORT", help="a number or a port's name (default: the only port of a svc:, else 80)")
     command.add_argument("--protocol", default="TCP", metavar="PROTO", help="TCP, UDP, ICMP ... (default TCP)")
     command.add_argument("--size", type=int, metavar="BYTES", help="payload to send once connected")
     command.add_argument("--via", metavar="NODE", help="the node by which a packet from outside enters")
@@ -166,8 +167,13 @@ def _connection(command: argparse.ArgumentParser) -> None:
 def _build_options(command: argparse.ArgumentParser, proxy: bool = True) -> None:
     options = command.add_argument_group("how the cluster is built (default: detected from the objects)")
     options.add_argument("--nodes", type=int, metavar="N", help="worker nodes to assume where SOURCE declares none")
-    for name in ("cni", *(("proxy",) if proxy else ()), "dns", "policy", "kubernetes"):
-        options.add_argument(f"--{name}", metavar="NAME")
+    told = {
+        "cni": "the pod network, such as flannel", "proxy": "kube-proxy's mode: iptables or nftables", "dns": "the DNS server, such as coredns",
+        "policy": "who enforces NetworkPolicies, such as kube-router", "kubernetes": "the release, such as 1.34",
+    }  # fmt: skip
+    for name, meaning in told.items():
+        if proxy or name != "proxy":
+            options.add_argument(f"--{name}", metavar="NAME", help=meaning)
     options.add_argument("--seed", type=int, metavar="N", help="seed of every random choice (default 0)")
 
 
@@ -206,42 +212,60 @@ def _doctor(args: argparse.Namespace) -> int:
     return NOT_DELIVERED
 
 
-def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """What was said of the connection, as the lab takes it."""
+def _asked(args: argparse.Namespace, cluster: Any) -> tuple[str, dict[str, Any]]:
+    """DST and what was said of the connection, as the lab takes it. Of a Service its only port is meant, where none is said."""
+    from ..cluster.questions import only_port, split_port
+
     port = int(args.port) if args.port and args.port.isascii() and args.port.isdigit() else args.port
+    dst, written = args.dst, split_port(args.dst)
+    if written is not None:
+        if args.port:
+            raise KubenetError(f"{dst} carries its port: leave --port away")
+        dst, port = written
+    elif not args.port and dst.startswith("svc:"):
+        port = only_port(cluster.snapshot(), dst)
     given = {"size": args.size, "via": args.via, "port": port}
-    return {"protocol": args.protocol.upper(), **{k: v for k, v in given.items() if v is not None}}
+    return dst, {"protocol": args.protocol.upper(), **{k: v for k, v in given.items() if v is not None}}
 
 
-def _asked(args: argparse.Namespace) -> Any:
-    """The trace of the connection that was asked for."""
+def _answer(args: argparse.Namespace, verb: str) -> Any:
+    """What the lab says of the connection that was asked for: `verb` is "connect" or "outcomes"."""
     cluster = _cluster(args)
     if "://" in args.dst:
+        if verb == "outcomes":
+            raise KubenetError(f"outcomes are of connections: give the host of {args.dst} as DST, and --port")
         if args.port:
             raise KubenetError("a URL carries its port: write it there and leave --port away")
         return cluster.ask(args.src, args.dst)
-    return cluster.connect(args.src, args.dst, **_given(args))
+    dst, given = _asked(args, cluster)
+    found = getattr(cluster, verb)(args.src, dst, **given)
+    if "port" not in given and given["protocol"] in ("TCP", "UDP") and not (found if verb == "connect" else all(found)):
+        print("kubenet-lab: no port was given, and 80 was asked for; --port says another", file=sys.stderr)
+    return found
 
 
 def _outcomes(args: argparse.Namespace) -> int:
-    if "://" in args.dst:
-        raise KubenetError(f"outcomes are of connections: give the host of {args.dst} as DST, and --port")
-    found = _cluster(args).outcomes(args.src, args.dst, **_given(args))
+    found = _answer(args, "outcomes")
     print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if args.json else found)
     return OK if all(found) else NOT_DELIVERED
 
 
 def _rules(args: argparse.Namespace) -> int:
     cluster = _cluster(args)
+    if args.node is None:
+        raise KubenetError(f"which node's rules? --node {', '.join(n.name for n in cluster.nodes)}")
     node, nft = cluster.node(args.node), cluster.proxy.mode == "nftables"
-    if args.service:
-        from ..cluster.service_rules import service_rules
+    if args.service is not None:
+        from ..cluster.service_rules import HasNoRules, service_rules
 
         if args.written:
             raise KubenetError("--written is all that the agents hand over: leave --service away")
-        text = str(service_rules(cluster, args.node, args.service))
-        if not text:
-            print(f"kubenet-lab: {args.node} has no rule for Service {args.service}", file=sys.stderr)
+        try:
+            text = str(service_rules(cluster, args.node, args.service)) or f"{args.node} has no rule for Service {args.service}"
+        except HasNoRules as nothing:
+            text = str(nothing)
+        if not text.startswith(("*", "table")):
+            print(f"kubenet-lab: {text}", file=sys.stderr)
             return NOT_DELIVERED
         print(text)
     elif args.written:
@@ -252,7 +276,7 @@ def _rules(args: argparse.Namespace) -> int:
 
 
 def _pcap(args: argparse.Namespace) -> int:
-    result = _asked(args)
+    result = _answer(args, "connect")
     if args.file == "-":
         from ..kernel.pcap import capture
 
@@ -280,7 +304,7 @@ def _machine(args: argparse.Namespace) -> int:
 
 
 def _trace(args: argparse.Namespace) -> int:
-    result = _asked(args)
+    result = _answer(args, "connect")
     if args.pcap:
         result.to_pcap(Path(args.pcap))
     if args.json:

@@ -77,17 +77,18 @@ Service is caught, and what follows.
 examples:
   kubenet-lab rules bookshop --node worker-1
   kubenet-lab rules bookshop --node worker-1 --service shop/cart
-  kubenet-lab rules dump.yaml --node worker-1 --mode nftables
+  kubenet-lab rules dump.yaml --node worker-1 --mode nftables --service shop/cart
   kubenet-lab rules bookshop --node worker-1 --written
 
-exit status: 0 done, 1 the node has no rule for this Service, 2 bad input (also a Service that has rules nowhere: headless, ExternalName)
+exit status: 0 done, 1 the node has no rule for this Service (none ever has one for a headless or an ExternalName Service), 2 bad input
 """
 
 OUTCOMES_EXAMPLES = f"""\
 {_SOURCE}SRC and DST as for `kubenet-lab trace`, but no URL. The probabilities are exact and sum to 1; nothing is drawn.
 
 examples:
-  kubenet-lab outcomes bookshop shop/web svc:shop/api --port 8080
+  kubenet-lab outcomes bookshop shop/web svc:shop/api
+  kubenet-lab outcomes bookshop shop/web svc:kube-system/kube-dns:dns --protocol UDP
   kubenet-lab outcomes bookshop external:203.0.113.7 node:worker-1 --port 30080 --json
   kubenet-lab outcomes dump.yaml external:203.0.113.7 198.51.100.7 --port 443 --via worker-2
 

@@ -194,6 +194,8 @@ def party(snapshot: Snapshot, who: Any, *, role: str = "source") -> Party:
         raise NotFound("pod or workload", text, _choices(snapshot), hint='a kind is written before it as in "deploy/ns/name"')
     if role == "destination":
         return Party("name", text, address=text)
+    if snapshot.get(Node, text) is not None:
+        raise NotFound("pod or workload", text, hint=f"the node of that name is written node:{text}")
     raise NotFound("pod or workload", text, _choices(snapshot), hint=f'a {role} is written "namespace/name"')
 
 

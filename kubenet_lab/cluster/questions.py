@@ -6,18 +6,19 @@ import re
 from typing import Any
 
 from ..errors import KubenetError
+from ..objects.snapshot import Snapshot
 from .connect import connect, outcomes, resolve
 from .connection import Connection, open_connection
 from .fork import Fork
 from .names import as_ip, party
 from .request import request
 
-__all__ = ["Connection", "Fork", "ask", "connect", "open_connection", "outcomes", "request", "resolve"]
+__all__ = ["Connection", "Fork", "ask", "connect", "only_port", "open_connection", "outcomes", "request", "resolve", "split_port"]
 
 
-def _only_port(fork: Fork, text: str) -> int | str:
-    """The port of a Service that has one; of several one must be named."""
-    service = party(fork.cluster.snapshot(), text, role="destination").service
+def only_port(snapshot: Snapshot, text: str) -> int | str:
+    """The port of a Service ("svc:ns/name") that has one; of several one must be named: KubenetError."""
+    service = party(snapshot, text, role="destination").service
     ports = service.spec.ports if service is not None else []
     if len(ports) > 1:
         listed = ", ".join(f"{p.name or p.port} ({p.port}/{p.protocol})" for p in ports)
@@ -27,6 +28,14 @@ def _only_port(fork: Fork, text: str) -> int | str:
 
 _HOST_PORT = re.compile(r"^(?P<host>\[[0-9a-fA-F:.]+\]|(?:(?:svc|node|external):)?[^:]+):(?P<port>[A-Za-z0-9-]+)$")
 _PREFIXED = ("svc:", "node:", "external:")
+
+
+def split_port(text: str) -> tuple[str, int | str] | None:
+    """(host, port) of "cart:8080", "svc:shop/cart:http", "[fd00::1]:53"; None if no port is written behind it."""
+    bare = text[text.index(":") + 1 :] if text.startswith(_PREFIXED) else text
+    if as_ip(bare) is not None or (m := _HOST_PORT.match(text)) is None or (text.startswith(_PREFIXED) and ":" not in bare):
+        return None
+    return m["host"].strip("[]"), int(m["port"]) if m["port"].isascii() and m["port"].isdigit() else m["port"]
 
 
 def ask(fork: Fork, src: Any, target: Any, **options: Any) -> Any:
@@ -43,11 +52,10 @@ def ask(fork: Fork, src: Any, target: Any, **options: Any) -> Any:
         if text.startswith(_PREFIXED) or "port" in options or "protocol" in options:
             return connect(fork, src, text, **options)
         return connect(fork, src, text, 0, "ICMP", **options)
-    if (m := _HOST_PORT.match(text)) is not None and (not text.startswith(_PREFIXED) or ":" in bare):
-        port = int(m["port"]) if m["port"].isascii() and m["port"].isdigit() else m["port"]
-        return connect(fork, src, m["host"].strip("[]"), **{"port": port, **options})
+    if (written := split_port(text)) is not None:
+        return connect(fork, src, written[0], **{"port": written[1], **options})
     if text.startswith("svc:") and "port" not in options:
-        options["port"] = _only_port(fork, text)
+        options["port"] = only_port(fork.cluster.snapshot(), text)
     if "/" in text or text.startswith(_PREFIXED) or "port" in options:
         return connect(fork, src, text, **options)
     return resolve(fork, src, text, **options)

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from ..kernel.nftables.model import Table as NftTable
     from .cluster import Cluster
 
-__all__ = ["CAUGHT_IN", "ProgrammedRule", "ServiceRules", "service_rules"]
+__all__ = ["CAUGHT_IN", "HasNoRules", "ProgrammedRule", "ServiceRules", "service_rules"]
 
 #: the chains in which kube-proxy catches Service addresses and node ports (pkg/proxy/iptables/proxier.go)
 CAUGHT_IN = ("KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL")
 _COMMON = (*CAUGHT_IN, "KUBE-MARK-MASQ")
+
+
+class HasNoRules(KubenetError):
+    """A Service for which no proxy programs anything: headless, ExternalName."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,8 @@ def _belongs(rule: Rule, titles: frozenset[str], others: frozenset[str], address
 def service_rules(cluster: Cluster, node: str, key: str, ip_family: int | None = None, port: int | str | None = None) -> ServiceRules:
     """The rules of one Service ("shop/cart" or "svc:shop/cart") on one node, of its first family unless told otherwise.
 
-    `port`: only those of this port, by number or name. Raises NotFound, KubenetError for a Service that has no address or no
-    such port, and NotModelled for a proxy that is not modelled.
+    `port`: only those of this port, by number or name. Raises NotFound, HasNoRules for a Service without an address, KubenetError
+    for one without such a port, and NotModelled for a proxy that is not modelled.
     """
     name = key if key.startswith("svc:") else f"svc:{key}"
     service = party(cluster.snapshot(), name, role="destination").service
@@ -132,7 +136,7 @@ def service_rules(cluster: Cluster, node: str, key: str, ip_family: int | None =
     addresses = _addresses(service)
     if not addresses:
         kind = "ExternalName" if service.spec.type == "ExternalName" else "headless"
-        raise KubenetError(f"Service {service.key} is {kind}: it has no address, and a node has no rule for it")
+        raise HasNoRules(f"Service {service.key} is {kind}: it has no address, and no node has a rule for it")
     version = ip_family or family(addresses[0])
     view = cluster.node(node)
     ns = cluster.walkable().namespaces[view.name]

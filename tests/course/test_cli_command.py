@@ -49,7 +49,7 @@ def test_help_by_example(run: Run, command: str) -> None:
     "words",
     [[], ["walk"], ["trace"], ["trace", "bookshop"], ["trace", "bookshop", "a", "b", "--size", "big"], ["start", "a", "b"], ["--nonsense"],
      ["node"], ["node", "bookshop"], ["node", "bookshop", "worker-1", "ip", "route"], ["pod", "bookshop", "--", "ip"], ["pcap", "bookshop", "a", "b"],
-     ["outcomes", "bookshop", "a"], ["rules", "bookshop"], ["rules", "bookshop", "worker-1"]],
+     ["outcomes", "bookshop", "a"], ["rules"], ["rules", "bookshop", "worker-1"]],
     ids=" ".join,
 )
 def test_bad_words_are_answered_with_a_hint(run: Run, words: list[str]) -> None:
@@ -146,11 +146,14 @@ def test_bad_input_is_one_clear_message(run: Run, words: list[str]) -> None:
         ["outcomes", "bookshop", "shop/web", "svc:shop/cart", "--port", "70000"],
         ["outcomes", "bookshop", "shop/web", "http://cart:8080"],
         ["outcomes", "bookshop", "shop/web", "svc:shop/cart", "--port", "8080", "--via", "worker-1"],
+        ["outcomes", "bookshop", "shop/web", "svc:shop/cart:8080", "--port", "8080"],
+        ["outcomes", "bookshop", "shop/web", "svc:kube-system/kube-dns"],
         ["outcomes", "no/such/file.yaml", "a/b", "c/d"],
+        ["rules", "bookshop"],
         ["rules", "bookshop", "--node", "worker-9"],
         ["rules", "bookshop", "--node", "worker-1", "--mode", "smoke-signals"],
         ["rules", "bookshop", "--node", "worker-1", "--service", "shop/crat"],
-        ["rules", "bookshop", "--node", "worker-1", "--service", "data/db"],
+        ["rules", "bookshop", "--node", "worker-1", "--service", ""],
         ["rules", "bookshop", "--node", "worker-1", "--service", "shop/cart", "--written"],
     ],
     ids=" ".join,
@@ -172,6 +175,39 @@ def test_outcomes(run: Run) -> None:
     assert run("outcomes", "bookshop", "shop/web", "svc:shop/api", "--port", "99")[0] == 1
     status, out, _ = run("outcomes", "bookshop", "shop/web", "shop/api", "--port", "99")
     assert status == 1 and "refused" in out
+
+
+@pytest.mark.parametrize("dst", ["svc:shop/cart", "svc:shop/cart:http", "svc:shop/cart:8080", "cart:8080", "shop/cart:8080"])
+def test_the_port_may_stand_behind_the_name_or_be_the_only_one(run: Run, dst: str) -> None:
+    found = kubenet_lab.example("bookshop").outcomes("shop/web", "svc:shop/cart", port=8080)
+    assert run("outcomes", "bookshop", "shop/web", dst) == (0, f"{found}\n", "")
+    status, out, _ = run("trace", "bookshop", "shop/web", dst)
+    assert status == 0 and ":8080 TCP" in out.splitlines()[0]
+
+
+def test_a_port_that_was_not_said_is_told_when_it_fails(run: Run) -> None:
+    for command in ("outcomes", "trace"):
+        status, _, err = run(command, "bookshop", "shop/web", "shop/cart")
+        assert status == 1 and "80 was asked for" in err
+    assert run("outcomes", "bookshop", "shop/web", "shop/cart", "--protocol", "ICMP")[2] == ""
+
+
+def test_mistyped_names_lead_on(run: Run) -> None:
+    for words, said in (
+        (["rules", "bookshop"], "--node worker-1, worker-2"),
+        (["rules", "bookshop", "--node", "worker-1", "--service", "cart"], "nearest: shop/cart"),
+        (["rules", "bookshop", "--node", "worker1"], "nearest: worker-1"),
+        (["outcomes", "bookshop", "worker-1", "svc:shop/cart"], "node:worker-1"),
+        (["outcomes", "bookshop", "shop/web", "svc:kube-system/kube-dns"], "dns (53/UDP)"),
+    ):
+        status, out, err = run(*words)
+        assert status == 2 and not out and said in err
+
+
+@pytest.mark.parametrize("mode", ["iptables", "nftables"])
+def test_a_headless_service_has_no_rules_to_print(run: Run, mode: str) -> None:
+    status, out, err = run("rules", "bookshop", "--node", "worker-1", "--mode", mode, "--service", "data/db")
+    assert (status, out) == (1, "") and "data/db is headless" in err
 
 
 def test_rules(run: Run) -> None:
