@@ -20,7 +20,7 @@ from .neighbours import learn
 from .packet import Arp
 from .walk import Script, Successor, Walk, stage
 
-__all__ = ["Silence", "arp_input", "silence_of"]
+__all__ = ["Silence", "answer", "arp_input", "silence_of", "speaks_for_itself"]
 
 Successors = Iterable[Successor]
 LOCKTIME = 1.0  # seconds for which an entry is not overwritten by another address (neigh locktime)
@@ -51,7 +51,7 @@ def arp_input(w: Walk, f: Flight, arp: Arp) -> Successors:
             return ()  # without the override flag it changes nothing that is known
         return learn(w, ns, f.dev, arp.sender_ip, arp.sender_mac, _LEARNED.get(f.label, "neigh.learned"))
     if (f.dev, arp.target_ip) in ns.announced:  # a program hears it too, and answers; the kernel knows nothing of that
-        return [_answer(ns, link, arp), *(_solicited if ":" in arp.target_ip else _requested)(w, f, ns, link, arp)]
+        return [(0.0, answer(ns, link, arp)), *(_solicited if ":" in arp.target_ip else _requested)(w, f, ns, link, arp)]
     if ":" in arp.target_ip:
         return _solicited(w, f, ns, link, arp)
     return _requested(w, f, ns, link, arp)
@@ -61,12 +61,12 @@ def _requested(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> Succe
     """arp_process: the question is routed like a packet from the sender to the target, and the route decides."""
     if arp.sender_ip == "0.0.0.0":  # duplicate address detection
         mine = ns.local_device(arp.target_ip) is not None and not _ignores(ns, link, arp)
-        return [_answer(ns, link, arp)] if mine else ()
+        return [(0.0, answer(ns, link, arp))] if mine else ()
     why = _why_not(ns, link, arp)
     if why == "own":
         if _ignores(ns, link, arp):
             return ()
-        return [*learn(w, ns, link.name, arp.sender_ip, arp.sender_mac), _answer(ns, link, arp)]
+        return [*learn(w, ns, link.name, arp.sender_ip, arp.sender_mac), (0.0, answer(ns, link, arp))]
     if why:
         return _unanswered(w, ns, link, arp)
     out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac)
@@ -101,7 +101,7 @@ def _solicited(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> Succe
     """ndisc_recv_ns: an address of this very device or of its routers, or a listed one where proxy_ndp is on. No route is asked."""
     if any(a.ip == arp.target_ip for a in link.addresses):
         out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in UNKNOWN else []
-        return [*out, _answer(ns, link, arp)]
+        return [*out, (0.0, answer(ns, link, arp))]
     routers = arp.target_ip in subnet_routers(ns, link)
     if not routers and _why_not_solicited(ns, link, arp):
         return _unanswered(w, ns, link, arp)
@@ -121,9 +121,17 @@ def silence_of(ns: Namespace, link: Link, arp: Arp) -> Silence:
     return Silence(ns.label, link.name, (_why_not_solicited if ":" in arp.target_ip else _why_not)(ns, link, arp))
 
 
-def _answer(ns: Namespace, link: Link, arp: Arp, label: str = "") -> Successor:
+def speaks_for_itself(ns: Namespace, link: Link, arp: Arp) -> bool:
+    """Is the question one for an address of the device's own, and does it say so?"""
+    if ":" in arp.target_ip:
+        return any(a.ip == arp.target_ip for a in link.addresses)
+    return _why_not(ns, link, arp) == "own" and not _ignores(ns, link, arp)
+
+
+def answer(ns: Namespace, link: Link, arp: Arp, label: str = "") -> Flight:
+    """What a device says to the one who asked."""
     reply = Arp("reply", link.mac, arp.target_ip, arp.sender_mac, arp.sender_ip)
-    return (0.0, Flight("xmit", ns.id, link.name, reply, link.mac, arp.sender_mac, aux=True, label=label))
+    return Flight("xmit", ns.id, link.name, reply, link.mac, arp.sender_mac, aux=True, label=label)
 
 
 def _for_another(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp, label: str) -> list[Successor]:
@@ -131,7 +139,7 @@ def _for_another(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp, label:
     fam = 6 if ":" in arp.target_ip else 4
     ticks = ns.sysctls.get(f"net.ipv{fam}.neigh.{link.name}.proxy_delay", ns.sysctl(f"net.ipv{fam}.neigh.default.proxy_delay"))
     if not ticks or f.stage == "arp_redo" or f.dmac == link.mac:
-        return [_answer(ns, link, arp, label)]
+        return [(0.0, answer(ns, link, arp, label))]
     if label == "anycast" and isinstance(w.chooser, Script):
         _alone(w, ns, link, arp.target_ip)
     return [(w.jitter(ticks / USER_HZ, f"proxy_delay {ns.id}/{link.name} {arp.target_ip}"), f.to("arp_redo"))]

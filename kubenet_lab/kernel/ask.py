@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import KubenetError
-from . import l2, sockets  # noqa: F401  (their stages register themselves)
+from . import bridge_questions, l2, sockets  # noqa: F401  (their stages register themselves)
 from .address import prefix
 from .background import catch_up
 from .flight import Flight, Timer
@@ -72,7 +72,7 @@ class Asked:
     Everything it knows is in the walk, the state and `Wait`; so a fork between two units goes on as the original would.
     """
 
-    __slots__ = ("_cursor", "_question", "_started", "_turns", "_wait", "result", "walk")
+    __slots__ = ("_cursor", "_question", "_started", "_wait", "result", "walk")
 
     def __init__(self, net: Network, state: State, q: Question, script: Script | None = None, depth: int = 0, capture: bool = True):
         if len(q.payload or ()) > MAX_SIZE:
@@ -89,7 +89,6 @@ class Asked:
         state.write("pairs")[target] = count + 1
         self.walk, self._question, self._started, self._cursor = w, q, state.clock, 0
         self._wait: Wait | None = None
-        self._turns = 0
         self.result: Result | None = None
         packet = Packet(src or q.source or "0.0.0.0", q.dst, q.protocol, Udp(sport, q.port), ttl=q.ttl)
         if route is not None and route.type == "broadcast":
@@ -118,13 +117,13 @@ class Asked:
         """Another one that goes on from here with these choices, on a fork of the state."""
         other = object.__new__(Asked)
         other.walk, other._question, other._started = self.walk.fork(script), self._question, self._started
-        other._wait, other._cursor, other._turns, other.result = self._wait, self._cursor, self._turns, self.result
+        other._wait, other._cursor, other.result = self._wait, self._cursor, self.result
         return other
 
     @property
     def progress(self) -> int:
         """How far it is: how often something has happened. The same for all who go the same way."""
-        return self.walk.steps + self._turns
+        return self.walk.steps
 
     def unit(self) -> None:
         """The next step of the walk; or, if what was waited for is there or cannot come any more, what the client does then."""
@@ -138,7 +137,7 @@ class Asked:
             w.state.clock = max(w.state.clock, wait.deadline)  # the one who asked waits to the end
         if wait.kinds:
             w.heard = w.now
-        self._turns += 1
+        w.steps += 1
         self._go_on(wait.then(w, event))
 
     def _heard(self, wait: Wait) -> Event | None:

@@ -16,7 +16,7 @@ from .nftables.model import Chain
 from .packet import Arp
 from .walk import Walk
 
-__all__ = ["refused"]
+__all__ = ["has_chains", "refused"]
 
 
 class _Frame:
@@ -42,6 +42,11 @@ def _chains(ns: Namespace) -> tuple[tuple[Program, Chain], ...]:
         chains = [(nft_program(ns, t), c) for t in tables for c in t.chains.values() if c.base is not None]
         found = ns.derived["nft-bridge"] = tuple(sorted(chains, key=lambda x: rank(x[1])))
     return found
+
+
+def has_chains(ns: Namespace) -> bool:
+    """Does anybody look at the frames of this namespace's bridges?"""
+    return bool(_chains(ns))
 
 
 def refused(w: Walk, f: Flight, ns: Namespace, bridge: Link, port: Link) -> bool:

@@ -7,13 +7,13 @@ net/netfilter/nf_conntrack_core.c, nf_conntrack_proto_tcp.c, nf_nat_core.c.
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .conntrack_tcp import TIMEOUTS as TCP_TIMEOUTS
 from .conntrack_tcp import UNACKNOWLEDGED, follow
 from .packet import Icmp, Packet, Tcp, Udp
 from .state import State
-from .value import Value, value
+from .value import Value, copy_with, value
 
 __all__ = ["TCP_TIMEOUTS", "Conntrack", "Entry", "Tuple", "apply_nat", "invert", "tuple_of"]
 
@@ -47,6 +47,21 @@ class Entry(Value):
     unacked: tuple[int, int] | None = None  # the end of the newest data, and its direction (0 original, 1 reply), until it is acknowledged
     expires: float = 0.0
     born: float = 0.0  # lab time of the first packet
+
+    if TYPE_CHECKING:
+
+        def bound(self, dst_bound: bool, src_bound: bool) -> Entry:
+            """The entry when the nat table has spoken."""
+
+        def in_table(self, confirmed: bool) -> Entry:
+            """The entry as the table takes it in."""
+
+        def refreshed(self, seen_reply: bool, tcp_state: str, assured: bool, unacked: tuple[int, int] | None, expires: float) -> Entry:
+            """The entry after one more packet."""
+    else:
+        bound = copy_with("dst_bound", "src_bound", more=False)
+        in_table = copy_with("confirmed", more=False)
+        refreshed = copy_with("seen_reply", "tcp_state", "assured", "unacked", "expires", more=False)
 
 
 _WITH_PORTS = (Tcp, Udp)
@@ -110,7 +125,7 @@ class Conntrack:
             other = table.get(t)
             if other is not None and other[0] != entry.id and self.find(t) is not None:
                 return None
-        entry = entry.but(confirmed=True)
+        entry = entry.in_table(True)
         refs = self.state.write("ct", self.ns)
         # the reply first: a connection to itself has one tuple, and its first packet is the original direction
         refs[entry.reply] = (entry.id, True)
@@ -158,7 +173,7 @@ class Conntrack:
             life = 120 if stream else 30
         else:
             life = 30 if packet.proto in ("ICMP", "ICMPv6") else 600
-        changed = entry.but(seen_reply=seen, tcp_state=tcp, assured=assured, unacked=unacked, expires=self.state.clock + life)
+        changed = entry.refreshed(seen, tcp, assured, unacked, self.state.clock + life)
         if dead:
             self.delete(entry)
         elif entry.confirmed:
@@ -168,9 +183,9 @@ class Conntrack:
     def null_binding(self, entry: Entry, manip: str, seed: int) -> Entry:
         """No rule asks for a change: the tuple stays as it is, but its source moves if somebody else has the same answers."""
         if manip == "dst":
-            return entry.but(dst_bound=True)
+            return entry.bound(True, entry.src_bound)
         if not self.taken(entry.reply, entry.id):
-            return entry.but(src_bound=True)
+            return entry.bound(entry.dst_bound, True)
         return self.unique_reply(entry, manip, entry.reply.dst, None, False, seed)
 
     def unique_reply(self, entry: Entry, manip: str, address: str, ports: tuple[int, int] | None, scatter: bool, seed: int) -> Entry:

@@ -6,6 +6,8 @@ followed: the walk's senders never leave theirs.
 
 from __future__ import annotations
 
+from functools import cache
+
 __all__ = ["STATES", "TIMEOUTS", "UNACKNOWLEDGED", "begins", "follow"]
 
 STATES = ("NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2")
@@ -43,6 +45,7 @@ def kind(flags: str) -> str:
     return "fin" if "F" in flags else "ack" if "A" in flags else "none"
 
 
+@cache
 def follow(state: str, flags: str, is_reply: bool) -> str | None:
     """The state after this segment; the same for one that is ignored, None for one that is invalid."""
     code = _TABLE.get((is_reply, kind(flags)), {}).get(state or "NONE", "x")

@@ -84,10 +84,26 @@ class Flight(Value):
 
         def anew(self, stage: str, **changes: Any) -> Flight:
             """The flight as a fresh skb: what the stack it leaves knew of it (connection, route, hooks run) stays behind."""
+
+        def arriving(self, stage: str, ns: str, dev: str, indev: str, trail: Trail | None) -> Flight:
+            """The flight as a fresh skb, without a mark, that comes in at a device (`dev` and `indev`) of a namespace."""
+
+        def reframed(self, stage: str, dev: str, packet: Packet | Arp, smac: str, dmac: str, mark: int, trail: Trail | None) -> Flight:
+            """The flight as a fresh skb with another packet: the one around it, or the one in it."""
+
+        def rewritten(self, trail: Trail | None, packet: Packet | Arp, smac: str, dmac: str) -> Flight:
+            """The flight with another packet or other addresses on its frame."""
+
+        def seen(self, packet: Packet, mark: int, ct: Entry | None, ctinfo: str) -> Flight:
+            """The flight as a hook leaves it."""
     else:
         to = copy_with("stage")
         on = copy_with("trail")
         anew = copy_with("stage", reset=_STACK)
+        arriving = copy_with("stage", "ns", "dev", "indev", "trail", reset=(*_STACK, "mark"), more=False)
+        reframed = copy_with("stage", "dev", "packet", "smac", "dmac", "mark", "trail", reset=_STACK, more=False)
+        rewritten = copy_with("trail", "packet", "smac", "dmac", more=False)
+        seen = copy_with("packet", "mark", "ct", "ctinfo", more=False)
 
 
 @value

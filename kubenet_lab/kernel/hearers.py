@@ -20,7 +20,7 @@ from .packet import Arp, is_group
 from .switch import Port, Switch
 from .walk import Successor, Walk, stage
 
-__all__ = ["Group", "Hearers", "behind_bridge", "crossed", "flooded", "on_wire", "question"]
+__all__ = ["Group", "Hearers", "behind_bridge", "crossed", "flooded", "heard", "on_wire", "places", "question"]
 
 #: both ends of a port let a question through
 _ROOM = 576
@@ -47,6 +47,8 @@ class Hearers:
     owners: dict[str, list[int]] = field(default_factory=dict)  # address -> positions of the plain ends that have it
     at: dict[Hashable, int] = field(default_factory=dict)  # port's name -> position
     of: dict[str, list[int]] = field(default_factory=dict)  # namespace -> positions of its plain ends
+    #: (address, who asks) -> port, namespace and device of the end that answers at once (`bridge_questions`)
+    speakers: dict[tuple[str, str], tuple[Link, Namespace, Link] | None] = field(default_factory=dict)
 
     def add(self, name: Hashable, port: str, end: tuple[Namespace, Link] | None) -> None:
         """The next port."""
@@ -177,9 +179,14 @@ def question(f: Flight) -> Arp | None:
     return None if arp.sender_ip in UNKNOWN or arp.target_ip.startswith("127.") else arp
 
 
+def places(group: Group) -> Iterable[str]:
+    """The places at which a group's frame leaves a bridge."""
+    return _Ports(group)
+
+
 def flooded(w: Walk, f: Flight, group: Group) -> Successor:
     """The question goes out of the ports of a bridge; the ends behind them hear it when it is their turn."""
-    w.tap_each(f, _Ports(group))
+    w.tap_each(f, places(group))
     return crossed(f, group, 0.0)
 
 
@@ -190,12 +197,17 @@ def crossed(f: Flight, group: Group, delay: float) -> Successor:
 
 @stage("hear", moving=True)
 def hear(w: Walk, t: Timer) -> Iterable[Successor]:
-    f, group = t.args
-    arp: Arp = f.packet
+    return heard(w, *t.args)
+
+
+def heard(w: Walk, f: Flight, group: Group) -> list[Successor]:
+    """The ends of a group hear the question."""
+    arp = f.packet
+    assert isinstance(arp, Arp)
     w.tap_each(f, _Ends(group))
     out: list[Successor] = []
     for h in group.concerned(w, arp.sender_ip):
-        out += arp_input(w, f.anew("rx", ns=h.ns, dev=h.dev, mark=0), arp)
+        out += arp_input(w, f.arriving("rx", h.ns, h.dev, h.dev, None), arp)
     if group.last.port:  # behind a bridge: who heard it last tells why, should nobody answer
         w.silences[arp.target_ip] = (group.last.ns, group.last.dev, arp)
     return out

@@ -253,7 +253,7 @@ class Skb:
     def flight(self) -> Flight:
         f = self.trail_flight
         if f.packet is not self.packet or f.mark != self.mark or f.ct is not self.ct or f.ctinfo != self.ctinfo:
-            f = f.but(packet=self.packet, mark=self.mark, ct=self.ct, ctinfo=self.ctinfo)
+            f = f.seen(self.packet, self.mark, self.ct, self.ctinfo)
         return f
 
     def to(self, stage: str, **changes: Any) -> Flight:

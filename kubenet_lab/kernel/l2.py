@@ -20,7 +20,7 @@ from .stacked import promiscuity
 from .switch import switch_of
 from .walk import Successor, Walk, stage
 
-__all__ = ["learned_fdb", "lookup_fdb"]
+__all__ = ["learn_address", "learned_fdb", "lookup_fdb"]
 
 Successors = Iterable[Successor]
 
@@ -68,8 +68,9 @@ def veth_xmit(w: Walk, f: Flight, link: Link) -> Successors:
         return w.end(f, "link.no_carrier", peer=link.peer[1], peer_ns=link.peer[0])
     if f.packet.size > peer.mtu + 4 and not f.gso:  # is_skb_forwardable: a VLAN tag's room is granted
         return w.end(f, "mtu.veth", size=f.packet.size, mtu=peer.mtu, peer=peer.name, peer_ns=link.peer[0])
-    trail = w.trail(f, "veth.cross", major=False, peer=peer.name, peer_ns=link.peer[0])
-    return ((0.0, f.anew("rx", ns=link.peer[0], dev=link.peer[1], mark=0, trail=trail)),)
+    told = {"peer": peer.name, "peer_ns": link.peer[0]}
+    trail = w.trail(f, "veth.cross", f.packet, f.smac, f.dmac, f.dev, told, major=False)
+    return ((0.0, f.arriving("rx", *link.peer, link.peer[1], trail)),)
 
 
 def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
@@ -104,7 +105,8 @@ def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
             out.append(hearers.crossed(f, taker, segment.delay))
             continue
         (ns_id, name), other, nic = taker
-        trail = w.trail(f, "wire.cross", to_host=other.host, to_ns=ns_id, to_dev=name, segment=segment.name)
+        told = {"to_host": other.host, "to_ns": ns_id, "to_dev": name, "segment": segment.name}
+        trail = w.trail(f, "wire.cross", f.packet, f.smac, f.dmac, f.dev, told)
         if f.packet.size > nic.mtu + 4:  # a NIC's receive buffer holds its MTU and a VLAN tag
             g = f.to("rx", ns=ns_id, dev=name, trail=trail)
             w.end(g, "mtu.nic", size=f.packet.size, mtu=nic.mtu, segment=segment.name)
@@ -114,7 +116,7 @@ def wire_xmit(w: Walk, f: Flight, link: Link) -> Successors:
             g = f.to("rx", ns=ns_id, dev=name, trail=trail)
             w.end(g, "group.denied", entry=rule, group=at.name, rule=str(rule), way="ingress")
             continue
-        out.append((segment.delay, f.anew("rx", ns=ns_id, dev=name, mark=0, trail=trail)))
+        out.append((segment.delay, f.arriving("rx", ns_id, name, name, trail)))
     return out
 
 
@@ -146,7 +148,7 @@ def own_rx(w: Walk, f: Flight, link: Link) -> Successors:
 def to_protocol(w: Walk, f: Flight) -> Successors:
     if isinstance(f.packet, Arp):
         return arp_input(w, f, f.packet)
-    return w.go("ip_rcv", f.to("ip_rcv", indev=f.dev))
+    return w.go("ip_rcv", f if f.indev == f.dev else f.to("ip_rcv", indev=f.dev))
 
 
 # -------------------------------------------------------------------------------------------------------- bridge
@@ -204,20 +206,21 @@ def bridge_input(w: Walk, f: Flight, ns: Namespace, port: Link) -> Successors:
         return ()
     vlan = bridge_vlans.ingress(bridge, port)
     if port.port.learning and not is_group(f.smac) and vlan is not None:
-        _learn(w, ns, bridge, port, f.smac, vlan)
+        learn_address(w, ns, bridge, port, f.smac, vlan)
     f = f.to("bridge_finish", physin=port.name, indev=bridge.name)
     if isinstance(f.packet, Packet) and not f.bridged and _calls_iptables(ns, f.packet):
         passed = hooks.run(w, f, "prerouting", indev=bridge.name, physin=port.name)
         if passed.stopped is not None:
             return passed.stopped
-        before, f = f, passed.flight.to("bridge_finish", bridged=True)
+        before, f = f, passed.to("bridge_finish", bridged=True)
         assert isinstance(before.packet, Packet) and isinstance(f.packet, Packet)
         if f.packet.dst != before.packet.dst:
             return _bridged_dnat(w, f, ns, bridge)
     return bridge_finish(w, f)
 
 
-def _learn(w: Walk, ns: Namespace, bridge: Link, port: Link, mac: str, vlan: int) -> None:
+def learn_address(w: Walk, ns: Namespace, bridge: Link, port: Link, mac: str, vlan: int) -> None:
+    """A frame from this address has come in by the port (br_fdb_update)."""
     table, key = _learned_at(bridge, mac, vlan)
     known = w.state.read(table, ns.id).get(key)
     if known is None or known[0] != port.name or w.state.clock - known[1] > 1.0:

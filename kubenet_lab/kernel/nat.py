@@ -22,28 +22,31 @@ __all__ = ["nat"]
 
 def nat(skb: Skb) -> Stop | None:
     """nf_nat_inet_fn: bind on the first packet, rewrite every packet."""
-    if skb.ct is None or skb.ctinfo in ("untracked", "invalid"):
+    ct, info = skb.ct, skb.ctinfo
+    if ct is None or info in ("untracked", "invalid"):
         return None
     manip = "dst" if skb.hook in ("prerouting", "output") else "src"
-    if skb.ctinfo.startswith("related") and isinstance(skb.packet.l4, Icmp):
-        changed = _translate_error(skb.packet, skb.ct, skb.ctinfo.endswith("reply"), manip)
+    if info.startswith("related") and isinstance(skb.packet.l4, Icmp):
+        changed = _translate_error(skb.packet, ct, info.endswith("reply"), manip)
         if changed != skb.packet:
-            skb.note("nat.error", changed, entry=skb.ct, manip=manip)
+            skb.note("nat.error", changed, entry=ct, manip=manip)
         return None
     verdict: Verdict | None = None
-    if skb.ctinfo == "new" and not (skb.ct.dst_bound if manip == "dst" else skb.ct.src_bound):
+    if info == "new" and not (ct.dst_bound if manip == "dst" else ct.src_bound):
         for ask in nat_chains(skb.ns, skb.packet.family, skb.hook):
             verdict = ask(skb)
             if verdict.kind in ("DROP", "REJECT"):
                 return skb.refuse(verdict, "nat")
             if verdict.kind != "ACCEPT":
                 break
-        skb.ct = _bind(skb, manip, verdict)
-        if skb.ct.confirmed:
-            Conntrack(skb.w.state, skb.ns.id).save(skb.ct)
-    is_reply = skb.ctinfo in ("reply", "related-reply")
+        skb.ct = ct = _bind(skb, manip, verdict)
+        if ct.confirmed:
+            Conntrack(skb.w.state, skb.ns.id).save(ct)
+    if not (ct.dnat or ct.snat):
+        return None
+    is_reply = info in ("reply", "related-reply")
     before = skb.packet
-    changed = apply_nat(before, skb.ct, is_reply, manip)
+    changed = apply_nat(before, ct, is_reply, manip)
     if changed is before:
         return None
     if verdict is not None and verdict.kind not in ("ACCEPT", "RETURN"):
@@ -51,9 +54,9 @@ def nat(skb: Skb) -> Stop | None:
         origin = verdict.rule.origin if verdict.rule is not None else ""
         skb.note(code, changed, entry=verdict.rule, chain=verdict.chain, rules=tuple(skb.path), origin=origin, outdev=skb.outdev)
     elif is_reply:
-        skb.note("nat.reverse", changed, entry=skb.ct, manip=manip)
+        skb.note("nat.reverse", changed, entry=ct, manip=manip)
     else:
-        skb.note("nat.same", changed, entry=skb.ct, manip=manip)
+        skb.note("nat.same", changed, entry=ct, manip=manip)
     return _unroutable_now(skb) if skb.hook == "output" and changed.dst != before.dst else None
 
 
@@ -73,10 +76,8 @@ def _unroutable_now(skb: Skb) -> Stop | None:
 def _bind(skb: Skb, manip: str, verdict: Verdict | None) -> Entry:
     """The entry with this side's binding made: where the rule says, or nowhere (but unique)."""
     assert skb.ct is not None
-    entry, table = skb.ct, Conntrack(skb.w.state, skb.ns.id)
-    kind = verdict.kind if verdict is not None else "ACCEPT"
-    seed = skb.w.net.seed
-    if verdict is not None and kind in ("DNAT", "REDIRECT", "SNAT", "MASQUERADE"):
+    entry, table, seed = skb.ct, Conntrack(skb.w.state, skb.ns.id), skb.w.net.seed
+    if verdict is not None and (kind := verdict.kind) in ("DNAT", "REDIRECT", "SNAT", "MASQUERADE"):
         wanted: NatRange = verdict.params
         if kind == "MASQUERADE":
             address = _masquerade_address(skb)

@@ -19,7 +19,7 @@ from .namespace import Namespace, Neighbour
 from .packet import BROADCAST, Arp, Packet
 from .walk import Ending, Successor, Walk, stage
 
-__all__ = ["learn", "learned_neighbours", "resolve"]
+__all__ = ["ask", "learn", "learned_neighbours", "resolve"]
 
 ASK_AGAIN = 1.0  # seconds between ARP requests (neigh retrans_time)
 ASKS = 3  # requests before a neighbour is FAILED (ucast_solicit + mcast_solicit as seen from outside)
@@ -62,7 +62,9 @@ def resolve(w: Walk, f: Flight, ns: Namespace, link: Link, nexthop: str, then: s
     timer = (ASK_AGAIN, Timer("neigh_timer", ns.id, (link.name, nexthop, 1)))
     if w.known is not None and link.segment and len(w.asking) == 1:
         return [(0.0, Timer("ask_as_known", ns.id, (link.name, nexthop))), timer]
-    return [*_ask(w, ns, link, nexthop), timer]
+    if link.kind == "bridge":
+        return [(0.0, Timer("ask_behind", ns.id, (link.name, nexthop))), timer]
+    return [(0.0, ask(w, ns, link, nexthop)), timer]
 
 
 @stage("ask_as_known")
@@ -70,8 +72,8 @@ def ask_as_known(w: Walk, t: Timer) -> Successors:
     """The first question for an address, where another way of the same question may have asked it."""
     dev, ip = t.args
     ns = w.ns(t.ns)
-    [(_, request)] = _ask(w, ns, ns.links[dev], ip)
-    assert w.known is not None and isinstance(request, Flight) and isinstance(request.packet, Arp)
+    request = ask(w, ns, ns.links[dev], ip)
+    assert w.known is not None and isinstance(request.packet, Arp)
     key = (t.ns, dev, ip, request.packet.sender_ip, w.state.clock)
     found = w.known.get(key)
     if found is not None and found.fits(w):
@@ -82,13 +84,14 @@ def ask_as_known(w: Walk, t: Timer) -> Successors:
     return w.go("xmit", request)
 
 
-def _ask(w: Walk, ns: Namespace, link: Link, ip: str) -> Successors:
+def ask(w: Walk, ns: Namespace, link: Link, ip: str) -> Flight:
+    """A question for the hardware address of `ip`, to everyone."""
     source = ns.select_source(link.name, ip, "link") or ("0.0.0.0" if family(ip) == 4 else "::")
     waiting = w.asking.get((ns.id, link.name, ip), ())
     if waiting and isinstance(waiting[0].packet, Packet) and _announces(ns, link, waiting[0].packet.src, ip):
         source = waiting[0].packet.src
     arp = Arp("request", link.mac, source, "00:00:00:00:00:00", ip)
-    return ((0.0, Flight("xmit", ns.id, link.name, arp, link.mac, BROADCAST, aux=True)),)
+    return Flight("xmit", ns.id, link.name, arp, link.mac, BROADCAST, aux=True)
 
 
 def _announces(ns: Namespace, link: Link, source: str, target: str) -> bool:
@@ -110,7 +113,7 @@ def neigh_timer(w: Walk, t: Timer) -> Successors:
     ns = w.ns(t.ns)
     link = ns.links.get(dev)
     if link is not None and link.up and asked < ASKS:
-        return [*_ask(w, ns, link, ip), (ASK_AGAIN, Timer("neigh_timer", t.ns, (dev, ip, asked + 1)))]
+        return [(0.0, ask(w, ns, link, ip)), (ASK_AGAIN, Timer("neigh_timer", t.ns, (dev, ip, asked + 1)))]
     del w.asking[t.ns, dev, ip]
     out: list[Successor] = []
     silence = None

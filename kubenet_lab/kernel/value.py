@@ -28,10 +28,13 @@ class Value:
 
 
 class copy_with:
-    """In a class body, a method like `but` whose first argument is the new value of one field; `reset` fields start from their defaults."""
+    """In a class body, a method like `but` whose first arguments are the new values of `names`; `reset` fields start from their defaults.
 
-    def __init__(self, name: str, reset: tuple[str, ...] = ()):
-        self.name, self.reset = name, reset
+    It takes others by their name as well, unless `more` is False: each costs as much as a third of a copy.
+    """
+
+    def __init__(self, *names: str, reset: tuple[str, ...] = (), more: bool = True):
+        self.names, self.reset, self.more = names, reset, more
 
 
 def derived(compute: Callable[[Any], Any], *, init: Literal[False] = False) -> Any:
@@ -78,7 +81,8 @@ def _source(parts: tuple[Field[Any], ...], copies: dict[str, copy_with]) -> str:
         ("__reduce__(self)", [f"return frozen, ({everything})"]),
     ]
     for method, copy in copies.items():
-        from_where = {f.name: f"self.{f.name}" for f in given} | {n: f"default_{n}" for n in copy.reset} | {copy.name: copy.name}
+        from_where = {f.name: f"self.{f.name}" for f in given} | {n: f"default_{n}" for n in copy.reset} | {n: n for n in copy.names}
         fresh = ["o = new(growing)", *(f"o.{name} = {source}" for name, source in from_where.items())]
-        functions.append((f"{method}(self, {copy.name}, **changes)", [*fresh, *changes, *end]))
+        head = f"{method}(self, {', '.join(copy.names)}"
+        functions.append((f"{head}, **changes)", [*fresh, *changes, *end]) if copy.more else (f"{head})", [*fresh, *end]))
     return "".join(f"def {head}:\n" + "".join(f"    {line}\n" for line in lines) for head, lines in functions)

@@ -52,17 +52,13 @@ def encapsulate(w: Walk, f: Flight, ns: Namespace, link: Link) -> Iterable[Succe
         inner = Vxlan(link.vxlan.vni, Frame(f.smac, f.dmac, f.packet))
         udp = Udp(flow_source_port(f.packet, f.smac, f.dmac), link.vxlan.port, inner)
         outer = Packet(link.vxlan.local, e.dst, "UDP", udp, ttl=64, df=_outer_df(link.vxlan, f.packet, e.dst))
-        if (told := _check_pmtu(w, f, ns, link, outer)) is not None:
-            out.append(told)
+        if (refused := _check_pmtu(w, f, ns, link, outer)) is not None:
+            out.append(refused)
             continue
-        g = f
-        if isinstance(f.packet, Packet):
-            more = outer.size - f.packet.size
-            g = w.note(
-                f, "vxlan.encap", after=outer, entry=e, remote=e.dst, vni=link.vxlan.vni, port=link.vxlan.port, more=more, smac="", dmac=""
-            )
+        told = {"remote": e.dst, "vni": link.vxlan.vni, "port": link.vxlan.port, "more": outer.size - f.packet.size}
+        trail = w.trail(f, "vxlan.encap", outer, "", "", f.dev, told, entry=e)
         # the mark stays on the skb; conntrack and the route are those of the outer packet now
-        out.append((0.0, g.anew("output", dev="", packet=outer, smac="", dmac="")))
+        out.append((0.0, f.reframed("output", "", outer, "", "", f.mark, trail)))
     return out
 
 
@@ -143,7 +139,6 @@ def vxlan_rcv(w: Walk, f: Flight) -> Iterable[Successor]:
     assert link.vxlan is not None
     if link.vxlan.learning:
         w.state.write("fdb", ns.id)[link.name, inner.src] = (packet.src, w.now)
-    body = inner.body
-    if isinstance(body, Packet):
-        f = w.note(f, "vxlan.decap", after=body, dev=link.name, remote=packet.src, vni=link.vxlan.vni, smac=inner.src, dmac=inner.dst)
-    return w.go("rx", f.anew("rx", dev=link.name, packet=body, smac=inner.src, dmac=inner.dst, mark=0))
+    told = {"remote": packet.src, "vni": link.vxlan.vni}
+    trail = w.trail(f, "vxlan.decap", inner.body, inner.src, inner.dst, link.name, told)
+    return w.go("rx", f.reframed("rx", link.name, inner.body, inner.src, inner.dst, 0, trail))

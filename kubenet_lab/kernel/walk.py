@@ -296,23 +296,26 @@ class Walk:
         if after is None and smac is None and dmac is None:
             if quiet:
                 return f.but(**moves) if moves else f
-            packet, macs = f.packet, ((f.smac, f.smac), (f.dmac, f.dmac))
-            at = f.dev if dev is None else dev
-            return f.on(Trail(f.trail, code, self.state.clock, f.ns, at, packet, packet, *macs, entry, params, major, failed), **moves)
+            packet, smacs, dmacs, at = f.packet, (f.smac, f.smac), (f.dmac, f.dmac), f.dev if dev is None else dev
+            trail = Trail(f.trail, code, self.state.clock, f.ns, at, packet, packet, smacs, dmacs, entry, params, major, failed)
+            return f.on(trail, **moves)
         new = f.packet if after is None else after
         s, d = f.smac if smac is None else smac, f.dmac if dmac is None else dmac
-        trail = None if quiet else Trail(
+        changed = None if quiet else Trail(
             f.trail, code, self.state.clock, f.ns, f.dev if dev is None else dev, f.packet, new, (f.smac, s), (f.dmac, d),
             entry, params, major, failed,
         )  # fmt: skip
-        return f.on(trail, packet=new, smac=s, dmac=d, **moves)
+        return f.on(changed, packet=new, smac=s, dmac=d, **moves) if moves else f.rewritten(changed, new, s, d)
 
-    def trail(self, f: Flight, code: str, major: bool = True, **params: Any) -> Trail | None:
-        """The flight's trail with one more event, for a flight that is made anew after it."""
+    def trail(
+        self, f: Flight, code: str, after: Packet | Arp, smac: str, dmac: str, dev: str, params: Mapping[str, Any],
+        major: bool = True, entry: Any = None,
+    ) -> Trail | None:  # fmt: skip
+        """The flight's trail with one more event, for a flight that is made anew after it: with this packet, and these MACs."""
         if self.quiet or f.aux:
             return None
-        packet, macs = f.packet, ((f.smac, f.smac), (f.dmac, f.dmac))
-        return Trail(f.trail, code, self.state.clock, f.ns, f.dev, packet, packet, *macs, None, params, major, False)
+        macs = (f.smac, smac), (f.dmac, dmac)
+        return Trail(f.trail, code, self.state.clock, f.ns, dev, f.packet, after, *macs, entry, params, major, False)
 
     def end(self, f: Flight, code: str, **options: Any) -> Iterable[Successor]:
         """The packet ends here. Gives no successors."""
@@ -327,12 +330,12 @@ class Walk:
     def tap(self, f: Flight) -> None:
         """A frame seen on a link, for captures."""
         if self.frames is not None:
-            self.frames.add(self.state.clock, f"{f.ns}/{f.dev}", f.smac, f.dmac, f.packet)
+            self.frames.records.append((self.state.clock, f, None))
 
     def tap_each(self, f: Flight, places: Iterable[str]) -> None:
         """The same frame on many links ("namespace/device") in one instant. `places` is kept, and may be read more than once."""
         if self.frames is not None:
-            self.frames.add(self.state.clock, places, f.smac, f.dmac, f.packet)
+            self.frames.records.append((self.state.clock, f, places))
 
     def trails(self) -> list[Trail]:
         return [e.flight.trail for e in self.endings if e.flight.trail]

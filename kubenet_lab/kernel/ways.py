@@ -78,9 +78,9 @@ def _walked(branch: Branch) -> tuple[Asked, list[int]]:
     """A branch at its end, and how far it was (`progress`) before the unit of work in which each of its own choices was made."""
     asked = branch.begun()
     made = asked.script.made
-    known, places = len(made), list[int]()
+    known, places, walk = len(made), list[int](), asked.walk
     while asked.result is None:
-        before = asked.progress
+        before = walk.steps
         asked.unit()
         while len(made) > known:
             known += 1

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubenet_lab.kernel import hearers
+from kubenet_lab.kernel import bridge_questions, hearers
 from kubenet_lab.kernel.ask import Question, put
 from kubenet_lab.kernel.chance import Lot, Weights, kernel_share
 from kubenet_lab.kernel.exchanges import Exchange
-from kubenet_lab.kernel.flight import Trail
+from kubenet_lab.kernel.flight import Flight, Trail
 from kubenet_lab.kernel.frames import Frames
+from kubenet_lab.kernel.links import PortVlan
 from kubenet_lab.kernel.namespace import Listener
 from kubenet_lab.kernel.network import Network
 from kubenet_lab.kernel.packet import Arp, Filler
@@ -169,12 +170,15 @@ def test_who_draws_throws_each_coin(seed):
 
 
 def heard(make: Callable[[], Lab], change: Callable[[Lab], None], target: str, source: str, patch: pytest.MonkeyPatch) -> list[Any]:
-    """What comes of a question in a changed lab: where those who have nothing to say hear it together, and where each takes its own."""
+    """What comes of a question in a changed lab: with an end that answers in one step; with those who have nothing to say hearing it
+    together; and where each takes its own."""
     answers = []
-    for together in (True, False):
+    for how in ("one step", "together", "alone"):
         lab = make()
         change(lab)
-        if not together:
+        if how == "together":
+            patch.setattr(bridge_questions, "_end", lambda *_: None)
+        elif how == "alone":
             patch.setattr(hearers, "question", lambda f: None)
         r = lab.ask(source, target, source_port=40000)
         waited = [e.flight.trail.params.get("silence") for e in r.walk.endings if e.flight.trail]
@@ -221,14 +225,72 @@ def a_moved_address(lab: Lab) -> None:
     lab["p12"].set_link("eth0", mac="02:00:00:00:00:99")
 
 
-@pytest.mark.parametrize(
-    "change", [a_plain_pod, a_router, a_proxy, a_local_network, an_isolated_port, a_port_down, another_owner, a_moved_address]
-)
-@pytest.mark.parametrize("target", ["10.244.1.5", "10.244.1.9", "10.244.0.1", "10.244.1.255"])
-@pytest.mark.parametrize("source", ["p12", "p02"])
+def a_pod_that_knows_the_node(lab: Lab) -> None:
+    """By an old hardware address, for good."""
+    lab["p12"].add_neighbour("10.244.1.1", "02:00:00:00:00:99", "eth0")
+
+
+def an_address_elsewhere_in_the_pod(lab: Lab) -> None:
+    for pod in ("p12", "p15"):
+        lab[pod].remove_address("eth0", f"10.244.1.{pod[-1]}/24")
+        lab[pod].add_address("lo", f"10.244.1.{pod[-1]}/32")
+        lab[pod].add_route("default", dev="eth0")
+        lab[pod].set_sysctl("net.ipv4.conf.eth0.arp_ignore", 1)
+
+
+def a_port_that_does_not_learn(lab: Lab) -> None:
+    port = lab["n1"].links["veth5"].port
+    lab["n1"].set_link("veth5", port=replace(port, learning=False))
+
+
+def a_bridge_that_filters_vlans(lab: Lab) -> None:
+    bridge, one, two = lab["n1"].links["cni0"].bridge, PortVlan(1, pvid=True, untagged=True), PortVlan(2, pvid=True, untagged=True)
+    lab["n1"].set_link("cni0", bridge=replace(bridge, vlan_filtering=True, vlans=(one,)))
+    for i in range(2, 7):
+        port = lab["n1"].links[f"veth{i}"].port
+        lab["n1"].set_link(f"veth{i}", port=replace(port, vlans=(two if i == 3 else one,)))
+
+
+def a_fixed_address(lab: Lab) -> None:
+    """The bridge has been told that the pod's hardware address is behind another port."""
+    lab["n1"].add_fdb(lab["p15"].links["eth0"].mac, "veth3", master="cni0", state="static")
+
+
+ON_A_BRIDGE = [
+    a_plain_pod, a_router, a_proxy, a_local_network, an_isolated_port, a_port_down, another_owner, a_moved_address,
+    a_pod_that_knows_the_node, an_address_elsewhere_in_the_pod, a_port_that_does_not_learn, a_bridge_that_filters_vlans, a_fixed_address,
+]  # fmt: skip
+
+
+def two_families() -> Lab:
+    lab = Lab(pods=5)
+    lab["n1"].add_address("cni0", "fd00:10:244:1::1/64")
+    for i in range(2, 7):
+        lab[f"p1{i}"].add_address("eth0", f"fd00:10:244:1::{i}/64")
+    return lab
+
+
+@pytest.mark.parametrize("change", ON_A_BRIDGE)
+@pytest.mark.parametrize("target", ["10.244.1.5", "10.244.1.9", "10.244.0.1", "10.244.1.255", "fd00:10:244:1::5", "fd00:10:244:1::9"])
+@pytest.mark.parametrize("source", ["p12", "p02", "n1"])
 def test_a_question_to_all_ports_is_heard_as_if_each_took_its_own(change, target, source, monkeypatch):
-    together, alone = heard(lambda: Lab(pods=5), change, target, source, monkeypatch)
-    assert together == alone
+    at_once, together, alone = heard(two_families, change, target, source, monkeypatch)
+    assert at_once == together == alone
+
+
+@pytest.mark.parametrize("target", ["10.244.1.5", "fd00:10:244:1::5"])
+@pytest.mark.parametrize("change", ON_A_BRIDGE)
+def test_an_end_answers_in_one_step_where_nothing_is_out_of_the_ordinary(change, target, monkeypatch):
+    found: list[Any] = []
+    look = bridge_questions._end
+    monkeypatch.setattr(bridge_questions, "_end", lambda *given: found.append(look(*given)) or found[-1])
+    lab = two_families()
+    change(lab)
+    lab.ask("n1", target)
+    unusual = [a_proxy, a_local_network, an_isolated_port, a_port_down, a_port_that_does_not_learn, a_bridge_that_filters_vlans]
+    if ":" not in target:
+        unusual.append(an_address_elsewhere_in_the_pod)
+    assert [at and at[0].name for at in found] == [None if change in unusual else "veth5"]
 
 
 def a_plain_node(lab: Lab) -> None: ...
@@ -266,18 +328,19 @@ ON_A_WIRE = [
 @pytest.mark.parametrize("target", ["192.168.50.12", "192.168.50.77", "10.244.1.2", "10.244.1.9"])
 @pytest.mark.parametrize("source", ["n0", "p02"])
 def test_a_question_on_a_wire_is_heard_as_if_each_took_its_own(change, target, source, monkeypatch):
-    together, alone = heard(lambda: Lab(nodes=4), change, target, source, monkeypatch)
-    assert together == alone
+    at_once, together, alone = heard(lambda: Lab(nodes=4), change, target, source, monkeypatch)
+    assert at_once == together == alone
 
 
 def test_a_frame_on_many_links_is_told_once_for_each_and_forks_do_not_see_each_other():
     arp = Arp("request", "02:00:00:00:00:01", "10.0.0.1", "00:00:00:00:00:00", "10.0.0.2")
     frames = Frames()
     assert not frames and list(frames) == []
-    frames.add(1.0, ("a/eth0", "b/eth0"), "s", "d", arp)
+    at = {ns: Flight("rx", ns, "eth0", arp, "s", "d") for ns in "ace"}
+    frames.records.append((1.0, at["a"], ("a/eth0", "b/eth0")))
     one, other = frames.fork(), frames.fork()
-    one.add(2.0, "c/eth0", "s", "d", arp)
-    frames.add(3.0, "e/eth0", "s", "d", arp)
+    one.records.append((2.0, at["c"], None))
+    frames.records.append((3.0, at["e"], None))
     assert [(when, where) for when, where, *_ in one] == [(1.0, "a/eth0"), (1.0, "b/eth0"), (2.0, "c/eth0")]
     assert [where for _, where, *_ in frames] == ["a/eth0", "b/eth0", "e/eth0"] and [x[1] for x in other] == ["a/eth0", "b/eth0"]
     other.extend(one)
