@@ -197,4 +197,5 @@ def outcomes(
             merged.setdefault((r.verdict, r.answered_by, r.source_seen, r.error), []).append((share, r))
         facts = fork.facts
         listed = [_outcome(same, told(fork, same[0][1], question, source, target, facts)) for same in merged.values()]
-    return Outcomes(sorted(listed, key=lambda o: (-o.probability, o.verdict, o.answered_by or "", o.source_seen or "")))
+    listed.sort(key=lambda o: (o.verdict, o.answered_by or "", o.source_seen or ""))
+    return Outcomes(sorted(listed, key=lambda o: (o.probability,), reverse=True))  # a tuple asks first if it is the same number

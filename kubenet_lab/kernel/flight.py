@@ -79,8 +79,8 @@ class Flight(Value):
         def to(self, stage: str, **changes: Any) -> Flight:
             """The flight at another stage, with some fields replaced."""
 
-        def on(self, trail: Trail | None, **changes: Any) -> Flight:
-            """The flight with another trail, and with some fields replaced."""
+        def on(self, trail: Trail | None) -> Flight:
+            """The flight with another trail."""
 
         def anew(self, stage: str, **changes: Any) -> Flight:
             """The flight as a fresh skb: what the stack it leaves knew of it (connection, route, hooks run) stays behind."""
@@ -91,6 +91,12 @@ class Flight(Value):
         def reframed(self, stage: str, dev: str, packet: Packet | Arp, smac: str, dmac: str, mark: int, trail: Trail | None) -> Flight:
             """The flight as a fresh skb with another packet: the one around it, or the one in it."""
 
+        def routed(self, packet: Packet, dev: str, route: Route, nexthop: str, forwarded: bool, trail: Trail | None) -> Flight:
+            """The flight on its way out; by which port of a bridge it came in plays no part any more."""
+
+        def addressed(self, stage: str, smac: str, dmac: str, trail: Trail | None) -> Flight:
+            """The flight with the addresses of its frame."""
+
         def rewritten(self, trail: Trail | None, packet: Packet | Arp, smac: str, dmac: str) -> Flight:
             """The flight with another packet or other addresses on its frame."""
 
@@ -98,10 +104,12 @@ class Flight(Value):
             """The flight as a hook leaves it."""
     else:
         to = copy_with("stage")
-        on = copy_with("trail")
+        on = copy_with("trail", more=False)
         anew = copy_with("stage", reset=_STACK)
         arriving = copy_with("stage", "ns", "dev", "indev", "trail", reset=(*_STACK, "mark"), more=False)
         reframed = copy_with("stage", "dev", "packet", "smac", "dmac", "mark", "trail", reset=_STACK, more=False)
+        routed = copy_with("packet", "dev", "route", "nexthop", "forwarded", "trail", reset=("physin", "bridged"), more=False)
+        addressed = copy_with("stage", "smac", "dmac", "trail", more=False)
         rewritten = copy_with("trail", "packet", "smac", "dmac", more=False)
         seen = copy_with("packet", "mark", "ct", "ctinfo", more=False)
 

@@ -145,10 +145,9 @@ def forward(w: Walk, f: Flight, ns: Namespace, packet: Packet, route: Route) -> 
         w.endings.append(Ending(w.now, "mtu.forward", f))
         return icmp.error(w, f, "frag-needed", mtu=mtu)
     physin = f.physin
-    moves = {"dev": route.dev, "route": route, "nexthop": route.via or packet.dst, "forwarded": True, "physin": "", "bridged": False}
-    f = w.note(
-        f, "route.forward", after=packet.but(ttl=packet.ttl - 1), entry=route, dev=route.dev, indev=f.indev, via=route.via, moves=moves
-    )
+    after = packet.aged(packet.ttl - 1)
+    trail = w.trail(f, "route.forward", after, f.smac, f.dmac, route.dev, {"indev": f.indev, "via": route.via}, entry=route)
+    f = f.routed(after, route.dev, route, route.via or packet.dst, True, trail)
     passed = hooks.run(w, f, "forward", indev=f.indev, outdev=route.dev, physin=physin)
     if passed.stopped is not None:
         return passed.stopped
@@ -240,8 +239,8 @@ def output(w: Walk, f: Flight) -> Successors:
     if not packet.src:
         packet = packet.but(src=src)
         f = f.to("output", packet=packet)
-    moves = {"dev": route.dev, "route": route, "nexthop": route.via or packet.dst}
-    f = w.note(f, "route.output", major=False, entry=route, dev=route.dev, moves=moves)
+    trail = w.trail(f, "route.output", packet, f.smac, f.dmac, route.dev, {}, major=False, entry=route)
+    f = f.routed(packet, route.dev, route, route.via or packet.dst, False, trail)
     passed = hooks.run(w, f, "output", outdev=route.dev)
     if passed.stopped is not None:
         return passed.stopped

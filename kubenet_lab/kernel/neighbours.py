@@ -45,13 +45,13 @@ def resolve(w: Walk, f: Flight, ns: Namespace, link: Link, nexthop: str, then: s
         return ((0.0, f.to(then, smac=smac, dmac=BROADCAST)),)
     fixed = ns.neighbours.get((link.name, nexthop))
     if fixed is not None and fixed.state != "FAILED" and fixed.mac:
-        f = w.note(f, "neigh.use", major=False, entry=fixed, smac=smac, dmac=fixed.mac, dev=link.name, moves={"stage": then})
-        return w.go(then, f)
+        trail = w.trail(f, "neigh.use", f.packet, smac, fixed.mac, link.name, {}, major=False, entry=fixed)
+        return w.go(then, f.addressed(then, smac, fixed.mac, trail))
     known = w.state.read("neigh", ns.id).get((link.name, nexthop))
     if known is not None:
         entry = Neighbour(nexthop, link.name, known[0], "REACHABLE" if w.state.clock - known[1] <= REACHABLE else "STALE")
-        f = w.note(f, "neigh.use", major=False, entry=entry, smac=smac, dmac=known[0], dev=link.name, moves={"stage": then})
-        return w.go(then, f)
+        trail = w.trail(f, "neigh.use", f.packet, smac, known[0], link.name, {}, major=False, entry=entry)
+        return w.go(then, f.addressed(then, smac, known[0], trail))
     if fixed is not None and fixed.state == "NOARP":
         return ((0.0, f.to(then, smac=smac, dmac=fixed.mac or link.mac)),)
     waiting = w.asking.get((ns.id, link.name, nexthop), ())

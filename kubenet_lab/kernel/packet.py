@@ -9,10 +9,10 @@ keep every stage without copying. Addresses are canonical strings
 from __future__ import annotations
 
 import hashlib
-from typing import ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
 from .address import family
-from .value import Value, derived, value
+from .value import Value, copy_with, derived, value
 
 __all__ = [
     "BROADCAST", "EMPTY", "Arp", "Enclosed", "Filler", "Frame", "Icmp", "Packet", "Payload", "Raw", "Tcp", "Udp", "Vxlan", "WireGuard",
@@ -162,6 +162,13 @@ class Packet(Value):
     family: int = derived(lambda p: 6 if ":" in p.dst else 4)
     size: int = derived(lambda p: _HEADER[p.family] + p.l4.size if p.whole is None or p.family == 4 else 48 + p.l4.size)
     """Bytes of the IP packet: what an MTU is compared with. An IPv6 fragment has an extension header."""
+
+    if TYPE_CHECKING:
+
+        def aged(self, ttl: int) -> Packet:
+            """The packet with another TTL."""
+    else:
+        aged = copy_with("ttl", more=False, keep=("family", "size"))
 
     @property
     def header_size(self) -> int:

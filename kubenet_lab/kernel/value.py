@@ -30,11 +30,12 @@ class Value:
 class copy_with:
     """In a class body, a method like `but` whose first arguments are the new values of `names`; `reset` fields start from their defaults.
 
-    It takes others by their name as well, unless `more` is False: each costs as much as a third of a copy.
+    It takes others by their name as well, unless `more` is False: each costs as much as a third of a copy. `keep`: derived fields that
+    do not depend on `names`.
     """
 
-    def __init__(self, *names: str, reset: tuple[str, ...] = (), more: bool = True):
-        self.names, self.reset, self.more = names, reset, more
+    def __init__(self, *names: str, reset: tuple[str, ...] = (), more: bool = True, keep: tuple[str, ...] = ()):
+        self.names, self.reset, self.more, self.keep = names, reset, more, keep
 
 
 def derived(compute: Callable[[Any], Any], *, init: Literal[False] = False) -> Any:
@@ -67,22 +68,28 @@ def _refuse(self: object, name: str, *_: object) -> None:
 
 def _source(parts: tuple[Field[Any], ...], copies: dict[str, copy_with]) -> str:
     """The functions of a class with these fields."""
-    given = [f for f in parts if f.init]
-    computed = [f"o.{f.name} = compute_{f.name}(o)" for f in parts if not f.init]
-    end = [*computed, "o.__class__ = frozen", "return o"]
-    arguments = ", ".join(f.name if f.default is MISSING else f"{f.name}=default_{f.name}" for f in given)
-    everything = "".join(f"self.{f.name}, " for f in given)
+    given, follows = [f.name for f in parts if f.init], {f.name: f"compute_{f.name}(o)" for f in parts if not f.init}
+    arguments = ", ".join(f.name if f.default is MISSING else f"{f.name}=default_{f.name}" for f in parts if f.init)
+    everything = "".join(f"self.{name}, " for name in given)
+    same = {name: f"self.{name}" for name in given}
     changes = ["for name in changes:", "    setattr(o, name, changes[name])"]
-    copied = ["o = new(growing)", *(f"o.{f.name} = self.{f.name}" for f in given)]
+
+    def made(fields: dict[str, str], *more: str, rest: dict[str, str] = follows) -> list[str]:
+        """A new value of these fields, what `more` does to it, and the fields that follow."""
+        first, then = ([f"o.{name} = {source}" for name, source in those.items()] for those in (fields, rest))
+        return ["o = new(growing)", *first, *more, *then, "o.__class__ = frozen", "return o"]
+
     functions = [
-        (f"__new__(cls, {arguments})", ["o = new(growing)", *(f"o.{f.name} = {f.name}" for f in given), *end]),
-        ("but(self, **changes)", [*copied, *changes, *end]),
+        (f"__new__(cls, {arguments})", made({name: name for name in given})),
+        ("but(self, **changes)", made(same, *changes)),
         ("__hash__(self)", [f"return hash(({everything}))"]),
         ("__reduce__(self)", [f"return frozen, ({everything})"]),
     ]
     for method, copy in copies.items():
-        from_where = {f.name: f"self.{f.name}" for f in given} | {n: f"default_{n}" for n in copy.reset} | {n: n for n in copy.names}
-        fresh = ["o = new(growing)", *(f"o.{name} = {source}" for name, source in from_where.items())]
+        fields = same | {n: f"default_{n}" for n in copy.reset} | {n: n for n in copy.names}
+        rest = follows | {n: f"self.{n}" for n in copy.keep}
         head = f"{method}(self, {', '.join(copy.names)}"
-        functions.append((f"{head}, **changes)", [*fresh, *changes, *end]) if copy.more else (f"{head})", [*fresh, *end]))
+        functions.append(
+            (f"{head}, **changes)", made(fields, *changes, rest=rest)) if copy.more else (f"{head})", made(fields, rest=rest))
+        )
     return "".join(f"def {head}:\n" + "".join(f"    {line}\n" for line in lines) for head, lines in functions)

@@ -35,7 +35,6 @@ Successor = tuple[float, Flight | Timer]
 Handler = Callable[["Walk", Any], Iterable[Successor]]
 
 _STAGES: dict[str, Handler] = {}
-_NONE: Mapping[str, Any] = {}
 _LASTING: dict[str, Callable[[Walk, Timer], bool]] = {}
 _MOVING: set[str] = set()
 
@@ -285,27 +284,25 @@ class Walk:
         dev: str | None = None,
         major: bool = True,
         failed: bool = False,
-        moves: Mapping[str, Any] = _NONE,
         **params: Any,
     ) -> Flight:
         """The flight with one more event on its trail, and with the packet and MACs as they are after it.
 
-        `moves`: what else of the flight is different from then on. Questions for neighbours leave no trail: nobody asks for it.
+        Questions for neighbours leave no trail: nobody asks for it.
         """
-        quiet = self.quiet or f.aux
+        quiet, before, s, d = self.quiet or f.aux, f.packet, f.smac, f.dmac
         if after is None and smac is None and dmac is None:
             if quiet:
-                return f.but(**moves) if moves else f
-            packet, smacs, dmacs, at = f.packet, (f.smac, f.smac), (f.dmac, f.dmac), f.dev if dev is None else dev
-            trail = Trail(f.trail, code, self.state.clock, f.ns, at, packet, packet, smacs, dmacs, entry, params, major, failed)
-            return f.on(trail, **moves)
-        new = f.packet if after is None else after
-        s, d = f.smac if smac is None else smac, f.dmac if dmac is None else dmac
-        changed = None if quiet else Trail(
-            f.trail, code, self.state.clock, f.ns, f.dev if dev is None else dev, f.packet, new, (f.smac, s), (f.dmac, d),
-            entry, params, major, failed,
-        )  # fmt: skip
-        return f.on(changed, packet=new, smac=s, dmac=d, **moves) if moves else f.rewritten(changed, new, s, d)
+                return f
+            at = f.dev if dev is None else dev
+            return f.on(Trail(f.trail, code, self.state.clock, f.ns, at, before, before, (s, s), (d, d), entry, params, major, failed))
+        new = before if after is None else after
+        macs = (s, s if smac is None else smac), (d, d if dmac is None else dmac)
+        trail = None
+        if not quiet:
+            at = f.dev if dev is None else dev
+            trail = Trail(f.trail, code, self.state.clock, f.ns, at, before, new, *macs, entry, params, major, failed)
+        return f.rewritten(trail, new, macs[0][1], macs[1][1])
 
     def trail(
         self, f: Flight, code: str, after: Packet | Arp, smac: str, dmac: str, dev: str, params: Mapping[str, Any],
