@@ -5,13 +5,14 @@ Source: Kubernetes 1.34, pkg/controller/endpointslicemirroring (endpointslicemir
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 from typing import Any
 
 from ..objects.snapshot import Snapshot
-from ..objects.views import EndpointAddress, Endpoints, Service
-from .slice_documents import MANAGED_BY, SERVICE_NAME, owner, slice_document
+from ..objects.views import EndpointAddress, Endpoints, EndpointSlice, Service
+from .pod_endpoints import Identity, Ports, identity, port_key, same
+from .slice_documents import MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, generated_name, owner, slice_document
 
 __all__ = ["CONTROLLER", "mirrored"]
 
@@ -20,7 +21,7 @@ Document = dict[str, Any]
 CONTROLLER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
-NOT_COPIED = ("endpoints.kubernetes.io/last-change-trigger-time", "kubectl.kubernetes.io/last-applied-configuration")
+NOT_COPIED = (TRIGGER_TIME, "kubectl.kubernetes.io/last-applied-configuration")
 MAX_PER_SUBSET = 1000
 MAX_ENDPOINTS = 1000  # of one family and one list of ports: the rest is in no slice
 
@@ -44,27 +45,79 @@ def _endpoint(address: EndpointAddress, ready: bool) -> Document:
     return found
 
 
-def mirrored(snapshot: Snapshot, settled: Collection[tuple[str, str]], taken: dict[str, set[str]]) -> list[Document]:
-    """The slices for all Endpoints objects that are mirrored; `settled` are Services whose slices are observed."""
-    documents: list[Document] = []
+def mirrored(
+    snapshot: Snapshot, settled: Collection[tuple[str, str]], existing: Mapping[tuple[str, str], list[EndpointSlice]],
+    taken: Mapping[str, set[str]],
+) -> tuple[list[Document], list[EndpointSlice]]:  # fmt: skip
+    """Slices to write and to delete, so that all Endpoints objects that are mirrored have theirs.
+
+    `existing`: the mirrored slices so far, by namespace and Service; `settled`: Services whose slices are observed; `taken`: names of
+    slices by namespace, which grow.
+    """
+    write: list[Document] = []
+    gone = dict(existing)
     for endpoints in snapshot.list(Endpoints):
         service = snapshot.get(Service, endpoints.name, endpoints.namespace)
-        if (endpoints.namespace, endpoints.name) in settled or not is_mirrored(endpoints, service):
-            continue
-        groups: dict[tuple[str, tuple[tuple[str, int, str, str], ...]], list[Document]] = {}
-        for subset in endpoints.subsets:
-            ports = tuple((p.name, p.port or 0, p.protocol, p.app_protocol or "") for p in subset.ports)
-            both = [(a, True) for a in subset.addresses] + [(a, False) for a in subset.not_ready_addresses]
-            for address, ready in both[:MAX_PER_SUBSET]:
-                family = "IPv6" if ":" in address.ip else "IPv4"
-                groups.setdefault((family, ports), []).append(_endpoint(address, ready))
-        labels = {**dict(sorted(endpoints.labels.items())), SERVICE_NAME: endpoints.name, MANAGED_BY: CONTROLLER}
-        notes = {k: v for k, v in endpoints.metadata.annotations.items() if k not in NOT_COPIED}
+        if (endpoints.namespace, endpoints.name) not in settled and is_mirrored(endpoints, service):
+            key = (endpoints.namespace, endpoints.name)
+            written, gone[key] = _changes(endpoints, existing.get(key, []), taken[endpoints.namespace])
+            write += written
+    return write, [s for left in gone.values() for s in left]
+
+
+def _groups(endpoints: Endpoints) -> dict[tuple[str, Ports], tuple[Ports, dict[Identity, Document]]]:
+    """The endpoints by family and ports; what says the same address twice counts once."""
+    groups: dict[tuple[str, Ports], tuple[Ports, dict[Identity, Document]]] = {}
+    for subset in endpoints.subsets:
+        ports: Ports = tuple((p.name, p.port or 0, p.protocol, p.app_protocol) for p in subset.ports)
+        both = [(a, True) for a in subset.addresses] + [(a, False) for a in subset.not_ready_addresses]
+        for address, ready in both[:MAX_PER_SUBSET]:
+            family, endpoint, ref = "IPv6" if ":" in address.ip else "IPv4", _endpoint(address, ready), address.target_ref
+            who = (tuple(endpoint["addresses"]), address.hostname, ref.namespace if ref else "", ref.name if ref else "")
+            groups.setdefault((family, port_key(ports)), (ports, {}))[1][who] = endpoint
+    return groups
+
+
+def _changes(endpoints: Endpoints, existing: list[EndpointSlice], taken: set[str]) -> tuple[list[Document], list[EndpointSlice]]:
+    """One slice for each family and list of ports; one that is no longer needed gives its name to one that is made (recycleSlices)."""
+    labels = {**dict(sorted(endpoints.labels.items())), SERVICE_NAME: endpoints.name, MANAGED_BY: CONTROLLER}
+    notes = {k: v for k, v in endpoints.metadata.annotations.items() if k not in NOT_COPIED}
+    by_ports: dict[tuple[str, Ports], list[EndpointSlice]] = {}
+    for slice_ in existing:
+        by_ports.setdefault((slice_.address_type, port_key(slice_.ports)), []).append(slice_)
+    write: list[Document] = []
+    made: list[tuple[str, Ports, dict[Identity, Document]]] = []
+    gone: list[EndpointSlice] = []
+
+    def written(name: str, family: str, ports: Ports, members: dict[Identity, Document]) -> None:
         owners = owner("Endpoints", endpoints.name, endpoints.metadata.uid)
-        names = taken.setdefault(endpoints.namespace, set())
-        for (family, ports), members in sorted(groups.items(), key=lambda g: g[0]):
-            listed = [{"name": n, "port": i, "protocol": protocol} | ({"appProtocol": a} if a else {}) for n, i, protocol, a in ports]
-            what, prefix = f"{endpoints.key}|{family}|{ports!r}", f"{endpoints.name}-"
-            part = members[:MAX_ENDPOINTS]
-            documents.append(slice_document(endpoints.namespace, prefix, what, labels, owners, family, part, listed, names, notes))
-    return documents
+        listed = [{"name": n, "port": i, "protocol": protocol} | ({"appProtocol": a} if a else {}) for n, i, protocol, a in ports]
+        part = list(members.values())[:MAX_ENDPOINTS]
+        write.append(slice_document(endpoints.namespace, name, f"{endpoints.name}-", labels, owners, family, part, listed, notes))
+
+    for key, (ports, members) in sorted(_groups(endpoints).items(), key=lambda g: (g[0][0], [str(p) for p in g[0][1]])):
+        had = by_ports.pop(key, [])
+        gone += had[1:]
+        if not had:
+            made.append((key[0], ports, members))
+        elif not _mirrors(had[0], members, labels, notes):
+            written(had[0].name, key[0], ports, members)
+    for left in by_ports.values():
+        gone += left
+    for family, ports, members in made:
+        old = next((s for s in gone if s.address_type == family), None)
+        if old is not None:
+            gone.remove(old)
+            name = old.name
+        else:
+            name = generated_name(f"{endpoints.name}-", f"{endpoints.key}|{family}|{ports!r}", taken)
+            taken.add(name)
+        written(name, family, ports, members)
+    return write, gone
+
+
+def _mirrors(slice_: EndpointSlice, members: Mapping[Identity, Document], labels: Mapping[str, str], notes: Mapping[str, str]) -> bool:
+    if (slice_.labels, slice_.metadata.annotations) != (labels, notes) or len(slice_.endpoints) != min(len(members), MAX_ENDPOINTS):
+        return False
+    found = [(members.get(identity(e)), e) for e in slice_.endpoints]
+    return all(wanted is not None and same(wanted, e) for wanted, e in found)

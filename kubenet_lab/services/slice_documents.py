@@ -5,32 +5,33 @@ Source: Kubernetes 1.34, staging/src/k8s.io/endpointslice/utils.go; generateName
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
+from itertools import count
 from typing import Any
 
-__all__ = ["HEADLESS", "MANAGED_BY", "RESERVED", "SERVICE_NAME", "chunks", "generated_name", "owner", "slice_document"]
+__all__ = ["HEADLESS", "MANAGED_BY", "RESERVED", "SERVICE_NAME", "TRIGGER_TIME", "generated_name", "owner", "slice_document"]
 
 Document = dict[str, Any]
 
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 HEADLESS = "service.kubernetes.io/headless"
+TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 RESERVED = (SERVICE_NAME, MANAGED_BY, HEADLESS)  # never copied from the Service's own labels
 NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # of names that the API server generates
 
 
 def generated_name(base: str, what: str, taken: Collection[str] = ()) -> str:
-    """`base` and five characters, as generateName gives them; the characters are a hash of `what`."""
-    digest = int.from_bytes(sha256(what.encode()).digest(), "big")
-    while True:
-        number, suffix = digest, ""
+    """`base` and five characters, as generateName gives them; the characters are a hash of `what` and of how often they were taken."""
+    for turn in count():
+        number, suffix = int.from_bytes(sha256(f"{what}|{turn}".encode()).digest(), "big"), ""
         for _ in range(5):
             number, i = divmod(number, len(NAME_ALPHABET))
             suffix += NAME_ALPHABET[i]
         if (name := base[:58] + suffix) not in taken:
             return name
-        digest += 1
+    raise AssertionError("count() has no end")
 
 
 def owner(kind: str, name: str, uid: str) -> list[Document]:
@@ -41,11 +42,9 @@ def owner(kind: str, name: str, uid: str) -> list[Document]:
 
 
 def slice_document(
-    namespace: str, prefix: str, what: str, labels: Mapping[str, str], owners: list[Document], address_type: str,
-    endpoints: Sequence[Document], ports: Sequence[Document], taken: set[str], annotations: Mapping[str, str] | None = None,
+    namespace: str, name: str, prefix: str, labels: Mapping[str, str], owners: list[Document], address_type: str,
+    endpoints: Sequence[Document], ports: Sequence[Document], annotations: Mapping[str, str] | None = None,
 ) -> Document:  # fmt: skip
-    name = generated_name(prefix, what, taken)
-    taken.add(name)
     metadata: Document = {"name": name, "generateName": prefix, "namespace": namespace, "labels": dict(labels), "ownerReferences": owners}
     if annotations:
         metadata["annotations"] = dict(annotations)
@@ -57,8 +56,3 @@ def slice_document(
         "endpoints": list(endpoints),
         "ports": list(ports),
     }
-
-
-def chunks(items: Sequence[Document], size: int) -> Iterator[Sequence[Document]]:
-    for i in range(0, len(items), size):
-        yield items[i : i + size]

@@ -83,9 +83,8 @@ def add_hints(
         else:
             given += kept
     if shares is None or any(not e.get("zone") for e in ready):
-        for part in unchanged:
-            for endpoint in part:
-                endpoint.pop("hints", None)
+        for endpoint in (*endpoints, *(e for part in unchanged for e in part)):
+            endpoint.pop("hints", None)
         return False
     given.update(e["zone"] for e in ready)
     giving, receiving = _exchange(shares, given)
@@ -100,14 +99,14 @@ def add_hints(
 
 
 def _ready(endpoints: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [e for e in endpoints if e["conditions"].get("ready")]
+    return [e for e in endpoints if (e.get("conditions") or {}).get("ready")]
 
 
 def _kept(endpoints: Iterable[dict[str, Any]], given: Mapping[str, int], shares: Mapping[str, _Share]) -> Counter[str] | None:
     """How many hints for each zone a slice has; None if one lacks its hint, or a zone is no longer there or has too many."""
     found: Counter[str] = Counter()
     for endpoint in _ready(endpoints):
-        zones = [z["name"] for z in endpoint.get("hints", {}).get("forZones", ())]
+        zones = [z["name"] for z in (endpoint.get("hints") or {}).get("forZones") or ()]
         if not zones or any(z not in shares for z in zones):
             return None
         found.update(zones)

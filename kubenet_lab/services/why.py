@@ -75,7 +75,7 @@ def why_not_an_endpoint(snapshot: Snapshot, service: Service, pod: Pod) -> tuple
         return (_reason("endpoint_no_address", service, pod=pod.key, phase=pod.status.phase or "Pending"),)
     nodes = {n.name for n in snapshot.list(Node)}
     always = service.spec.publish_not_ready_addresses
-    if nodes and pod.spec.node_name not in nodes and not always:
+    if pod.spec.node_name not in nodes and not always:
         return (_reason("endpoint_node_missing", service, pod=pod.key, node=pod.spec.node_name),)
     types = address_types(service)
     if not any(("IPv6" if ":" in ip else "IPv4") in types for ip in pod.ips):

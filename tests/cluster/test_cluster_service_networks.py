@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import kubenet_lab as kn
-from kubenet_lab.objects.views import EndpointSlice, Service
+from kubenet_lab.objects.views import EndpointSlice, Pod, Service
 from kubenet_lab.services.allocators import NodePortRange
 from tests.cluster.cluster_fixtures import SMALL, Doc, deployment, observed, service
 
@@ -150,13 +150,45 @@ def test_the_size_of_slices() -> None:
     many = [deployment("many", replicas=7), service("many", {"app": "many"})]
     cluster = kn.load(many, max_endpoints_per_slice=3)
     assert slice_sizes(cluster) == [1, 3, 3]
-    assert slice_sizes(cluster.copy(max_endpoints_per_slice=5)) == [2, 5] and slice_sizes(cluster) == [1, 3, 3]
+    other = cluster.copy(max_endpoints_per_slice=5)  # as with a controller that is started anew: what is there stays
+    assert slice_sizes(other) == [1, 3, 3]
+    other.scale("default/many", 9)
+    assert slice_sizes(other) == [1, 3, 5] and slice_sizes(cluster) == [1, 3, 3]
     cluster.scale("default/many", 6)
-    assert slice_sizes(cluster) == [3, 3]
+    assert sum(slice_sizes(cluster)) == 6
     assert slice_sizes(kn.load(many)) == [7]
     assert {str(o.endpoint) for o in cluster.outcomes("default/many", "svc:default/many")} == {
         str(o.endpoint) for o in cluster.copy(max_endpoints_per_slice=100).outcomes("default/many", "svc:default/many")
     }
+
+
+def members(cluster: kn.Cluster) -> dict[str, list[str]]:
+    """The addresses in each slice of the Service "many"."""
+    found = (s for s in cluster.snapshot().list(EndpointSlice) if s.service == "many")
+    return {s.name: [a for e in s.endpoints for a in e.addresses] for s in found}
+
+
+def test_endpoints_stay_in_their_slices() -> None:
+    """reconciler.go: over what happens to pods and to the Service; a dump's slices are where the controller starts."""
+    cluster = kn.load([deployment("many", replicas=7), service("many", {"app": "many"})], max_endpoints_per_slice=3)
+    before = members(cluster)
+    cluster.set_pod(next(p.key for p in cluster.snapshot().list(Pod) if p.labels.get("app") == "many"), ready=False)
+    assert members(cluster) == before
+    labelled = service("many", {"app": "many"})
+    labelled["metadata"]["labels"] = {"team": "a"}
+    cluster.apply(labelled)
+    assert members(cluster) == before
+    cluster.scale("default/many", 4)
+    thin = members(cluster)
+    assert all(set(addresses) <= set(before[name]) for name, addresses in thin.items()) and sum(map(len, thin.values())) == 4
+
+    again = kn.load(cluster.to_yaml(), max_endpoints_per_slice=3)
+    assert members(again) == thin
+    again.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "b"}})
+    assert members(again) == thin  # nobody packs them anew
+    again.scale("default/many", 5)
+    more = members(again)
+    assert all(set(addresses) <= set(more[name]) for name, addresses in thin.items()) and sum(map(len, more.values())) == 5
 
 
 @pytest.mark.parametrize("size", [0, 1001, "10", True, 1.5])

@@ -31,7 +31,11 @@ def pod(name, ip, app="web", node="node-1"):
 
 
 def snap(*documents):
-    return Snapshot([msgspec.convert(d, KINDS[d["kind"]][0]) for d in documents])
+    """A snapshot with the nodes that the pods are on."""
+    nodes = {d["spec"]["nodeName"] for d in documents if d["kind"] == "Pod"}
+    found = [*documents, *(doc("Node", n, "") for n in sorted(nodes))]
+    keys = [(d["kind"], d["metadata"]["namespace"], d["metadata"]["name"]) for d in found]
+    return Snapshot([msgspec.convert(d, KINDS[d["kind"]][0]) for d in found], documents=dict(zip(keys, found, strict=True)))
 
 
 def test_document():

@@ -36,7 +36,8 @@ def pod(
 
 
 def snap(*documents):
-    objects = Snapshot([msgspec.convert(d, KINDS[d["kind"]][0]) for d in documents])
+    nodes = () if any(d["kind"] == "Node" for d in documents) else [doc("Node", "node-1", "")]
+    objects = Snapshot([msgspec.convert(d, KINDS[d["kind"]][0]) for d in (*documents, *nodes)])
     written = slices(objects).write
     return Snapshot([*objects.all(), *(msgspec.convert(d, KINDS["EndpointSlice"][0]) for d in written)])
 
@@ -106,9 +107,7 @@ def test_the_nearest_port_is_named():
 
 def test_stale_slices():
     old = slices(Snapshot([msgspec.convert(service(), Service)])).write  # made when there was no pod
-    objects = Snapshot(
-        [msgspec.convert(service(), Service), msgspec.convert(pod(), Pod), *(msgspec.convert(d, KINDS["EndpointSlice"][0]) for d in old)]
-    )
+    objects = Snapshot([msgspec.convert(d, KINDS[d["kind"]][0]) for d in (service(), pod(), doc("Node", "node-1", ""), *old)])
     assert [r.code for r in why_no_endpoints(objects, objects.get(Service, "cart", "shop"))] == ["service.slices_stale"]
 
 

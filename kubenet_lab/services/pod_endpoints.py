@@ -1,0 +1,106 @@
+"""A pod as an endpoint of a Service: its addresses, conditions and ports.
+
+Source: Kubernetes 1.34, staging/src/k8s.io/endpointslice/utils.go (podToEndpoint, getEndpointPorts), util/controller_utils.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from ..objects.views import Endpoint, EndpointPort, Node, Pod, Service
+from .target_port import find_port
+from .topology_hints import ZONE
+
+__all__ = ["Group", "Identity", "Ports", "groups", "identity", "port_key", "same"]
+
+Document = dict[str, Any]
+
+#: name, number, protocol, appProtocol of each port
+Ports = tuple[tuple[str, int | None, str, str | None], ...]
+#: what makes an endpoint the same one, whatever becomes of its conditions: addresses, hostname, namespace and name of its target
+Identity = tuple[tuple[str, ...], str, str, str]
+#: ports in the Service's order, and the endpoints that have them
+Group = tuple[Ports, dict[Identity, Document]]
+
+
+def port_key(ports: Iterable[EndpointPort] | Ports) -> Ports:
+    """The ports in an order of their own: slices of the same ports belong together, in whatever order they list them."""
+    found = [p if isinstance(p, tuple) else (p.name, p.port, p.protocol, p.app_protocol) for p in ports]
+    return tuple(sorted(found, key=lambda p: (p[0], p[1] or 0, p[2], p[3] or "")))
+
+
+def identity(endpoint: Endpoint) -> Identity:
+    ref = endpoint.target_ref
+    return tuple(sorted(endpoint.addresses)), endpoint.hostname, ref.namespace if ref else "", ref.name if ref else ""
+
+
+def same(wanted: Document, endpoint: Endpoint) -> bool:
+    """Whether an endpoint of the same identity says the same in all that counts (EndpointsEqualBeyondHash): hints do not."""
+    conditions = endpoint.conditions
+    if [wanted["conditions"].get(c) for c in ("ready", "serving", "terminating")] != [
+        conditions.ready, conditions.serving, conditions.terminating
+    ]:  # fmt: skip
+        return False
+    if (wanted.get("nodeName", ""), wanted.get("zone", "")) != (endpoint.node_name, endpoint.zone):
+        return False
+    ref, mine = endpoint.target_ref, wanted.get("targetRef", {})
+    if ref is None:
+        return not mine
+    return (mine.get("kind", ""), mine.get("uid", "")) == (ref.kind, ref.uid)
+
+
+def groups(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node], address_type: str) -> dict[Ports, Group]:
+    """The endpoints that a Service should have of an address type, by the ports as the pods resolve them.
+
+    Ports of pods that give no endpoint (no address of this type, an unknown node) are there with none. A pod whose node is not known
+    is left out unless the Service publishes unready addresses.
+    """
+    found: dict[Ports, Group] = {}
+    for pod in pods:
+        if pod.terminated or not pod.ips:
+            continue
+        ports = _ports(service, pod)
+        _, members = found.setdefault(port_key(ports), (ports, {}))
+        node = nodes.get(pod.spec.node_name)
+        if node is None and not service.spec.publish_not_ready_addresses:
+            continue
+        if addresses := _addresses(pod, address_type):
+            endpoint = _endpoint(service, pod, addresses, node.labels.get(ZONE, "") if node else "")
+            members[tuple(sorted(addresses)), endpoint.get("hostname", ""), pod.namespace, pod.name] = endpoint
+    return found
+
+
+def _ports(service: Service, pod: Pod) -> Ports:
+    """The ports as this pod resolves them; one whose named target the pod lacks is left out."""
+    numbers = ((p, find_port(pod, p)) for p in service.spec.ports)
+    return tuple((p.name, number, p.protocol, p.app_protocol) for p, number in numbers if number is not None)
+
+
+def _addresses(pod: Pod, address_type: str) -> list[str]:
+    wanted = 6 if address_type == "IPv6" else 4
+    return [str(ip) for a in pod.ips if (ip := ip_address(a)).version == wanted]
+
+
+def _endpoint(service: Service, pod: Pod, addresses: list[str], zone: str) -> Document:
+    serving, terminating = pod.ready, pod.metadata.deletion_timestamp is not None
+    reference = {"kind": "Pod", "namespace": pod.namespace, "name": pod.name}
+    if pod.metadata.uid:
+        reference["uid"] = pod.metadata.uid
+    endpoint: Document = {
+        "addresses": addresses,
+        "conditions": {
+            "ready": service.spec.publish_not_ready_addresses or (serving and not terminating),
+            "serving": serving,
+            "terminating": terminating,
+        },
+        "targetRef": reference,
+    }
+    if pod.spec.hostname and pod.spec.subdomain == service.name:
+        endpoint["hostname"] = pod.spec.hostname
+    if pod.spec.node_name:
+        endpoint["nodeName"] = pod.spec.node_name
+    if zone:
+        endpoint["zone"] = zone
+    return endpoint
