@@ -17,9 +17,10 @@ from ..objects.snapshot import Snapshot
 from ..objects.views import EndpointSlice, Node, Pod, Service
 from .mirroring import CONTROLLER as MIRRORING
 from .mirroring import mirrored
-from .pod_endpoints import Ports, groups
+from .pod_endpoints import groups
 from .slice_documents import HEADLESS, MANAGED_BY, RESERVED, SERVICE_NAME, TRIGGER_TIME, generated_name, owner, slice_document
-from .slice_hints import give_hints
+from .slice_hints import give_hints, settle_hints
+from .slice_ports import as_documents
 from .slice_reconciler import Draft, SlicePlan, owned, reconcile
 from .topology_hints import ZONE, asks_for_hints, counted
 
@@ -135,6 +136,7 @@ def _changes(
 
     write: list[Document] = []
     families, labels = address_types(service), labels_of(service)
+    owners, prefix = owner("Service", service.name, service.metadata.uid), f"{service.name}-"
     gone = [s for s in had if s.address_type not in families]
     for address_type in families:
         plan = SlicePlan(stored)
@@ -142,31 +144,22 @@ def _changes(
         reconcile(plan, service, groups(service, pods, nodes, address_type), before, labels, size)
         give_hints(plan, service, nodes)
         plan.recycle({s.key for s in before if owned(s, service)})
-        if service.metadata.deletion_timestamp is None:
-            write += [_made(service, d, labels, address_type, taken) for d in plan.create]
-        write += [_made(service, d, labels, address_type, taken) if d.changes is None else _changed(stored(d.changes), d, labels)
-                  for d in plan.update]  # fmt: skip
+        if service.metadata.deletion_timestamp is not None:
+            plan.create.clear()
+        for draft in plan.create:
+            what = repr(tuple(tuple(p.items()) for p in as_documents(draft.ports)))
+            draft.name = generated_name(prefix, f"{service.key}|{address_type}|{what}", taken)
+            taken.add(draft.name)
+        settle_hints(plan, service, nodes)
+        for draft in (*plan.create, *plan.update):
+            if draft.changes is not None:
+                write.append(_changed(stored(draft.changes), draft, labels))
+            else:
+                listed = as_documents(draft.ports)
+                namespace, endpoints = service.namespace, draft.endpoints
+                write.append(slice_document(namespace, draft.name, prefix, labels, owners, address_type, endpoints, listed))
         gone += plan.delete
     return write, gone
-
-
-def _made(service: Service, draft: Draft, labels: Mapping[str, str], address_type: str, taken: set[str]) -> Document:
-    prefix = f"{service.name}-"
-    if draft.takes is not None:
-        name = draft.takes.name
-    else:
-        name = generated_name(prefix, f"{service.key}|{address_type}|{_written(draft.ports)!r}", taken)
-        taken.add(name)
-    owners = owner("Service", service.name, service.metadata.uid)
-    ports = [dict(p) for p in _written(draft.ports)]
-    return slice_document(service.namespace, name, prefix, labels, owners, address_type, draft.endpoints, ports)
-
-
-def _written(ports: Ports) -> tuple[tuple[tuple[str, Any], ...], ...]:
-    return tuple(
-        (("name", name), ("port", number), ("protocol", protocol), *((("appProtocol", app),) if app is not None else ()))
-        for name, number, protocol, app in ports
-    )
 
 
 def _changed(document: Document, draft: Draft, labels: Mapping[str, str]) -> Document:

@@ -1,18 +1,20 @@
 """The EndpointSlice mirroring controller: Endpoints that somebody wrote by hand, as EndpointSlices.
 
-Source: Kubernetes 1.34, pkg/controller/endpointslicemirroring (endpointslicemirroring_controller.go, reconciler.go, utils.go).
+Source: Kubernetes 1.34, pkg/controller/endpointslicemirroring (endpointslicemirroring_controller.go, reconciler.go, utils.go),
+pkg/api/v1/endpoints/util.go (RepackSubsets).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
 
 from ..objects.snapshot import Snapshot
-from ..objects.views import EndpointAddress, Endpoints, EndpointSlice, Service
-from .pod_endpoints import Identity, Ports, identity, port_key, same
+from ..objects.views import EndpointAddress, Endpoints, EndpointSlice, EndpointSubset, Service
+from .pod_endpoints import Identity, identity, same
 from .slice_documents import MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, generated_name, owner, slice_document
+from .slice_ports import Port, Ports, as_documents, in_order, ports_of
 
 __all__ = ["CONTROLLER", "mirrored"]
 
@@ -22,8 +24,7 @@ CONTROLLER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
 NOT_COPIED = (TRIGGER_TIME, "kubectl.kubernetes.io/last-applied-configuration")
-MAX_PER_SUBSET = 1000
-MAX_ENDPOINTS = 1000  # of one family and one list of ports: the rest is in no slice
+MAX_PER_SUBSET = 1000  # the rest is in no slice
 
 
 def is_mirrored(endpoints: Endpoints, service: Service | None) -> bool:
@@ -65,16 +66,37 @@ def mirrored(
     return write, [s for left in gone.values() for s in left]
 
 
-def _groups(endpoints: Endpoints) -> dict[tuple[str, Ports], tuple[Ports, dict[Identity, Document]]]:
-    """The endpoints by family and ports; what says the same address twice counts once."""
-    groups: dict[tuple[str, Ports], tuple[Ports, dict[Identity, Document]]] = {}
-    for subset in endpoints.subsets:
-        ports: Ports = tuple((p.name, p.port or 0, p.protocol, p.app_protocol) for p in subset.ports)
-        both = [(a, True) for a in subset.addresses] + [(a, False) for a in subset.not_ready_addresses]
-        for address, ready in both[:MAX_PER_SUBSET]:
+def _repacked(subsets: Iterable[EndpointSubset]) -> Iterator[tuple[Ports, list[tuple[EndpointAddress, bool]]]]:
+    """The subsets in the form that the controller works with: each set of addresses once, with all its ports; ready addresses first.
+
+    An address is ready at a port if every subset that has both says so. Addresses without ports make a set of their own.
+    """
+    known: dict[tuple[str, str], EndpointAddress] = {}
+    by_port: dict[Port | None, dict[tuple[str, str], bool]] = {}
+    for subset in subsets:
+        listed: list[Port | None] = [(p.name, p.port, p.protocol, p.app_protocol) for p in subset.ports]
+        for port in listed or [None]:
+            for addresses, ready in ((subset.addresses, True), (subset.not_ready_addresses, False)):
+                for address in addresses:
+                    key = (address.ip, address.target_ref.uid if address.target_ref else "")
+                    known.setdefault(key, address)
+                    at = by_port.setdefault(port, {})
+                    at[key] = at.get(key, True) and ready
+    ports: dict[frozenset[tuple[tuple[str, str], bool]], list[Port]] = {}
+    for offer, at in by_port.items():
+        ports.setdefault(frozenset(at.items()), []).extend([offer] if offer is not None else [])
+    for members, offered in ports.items():
+        yield in_order(offered), [(known[key], ready) for key, ready in sorted(members, key=lambda m: (not m[1], m[0]))]
+
+
+def _groups(endpoints: Endpoints) -> dict[tuple[str, Ports], dict[Identity, Document]]:
+    """The endpoints by family and ports."""
+    groups: dict[tuple[str, Ports], dict[Identity, Document]] = {}
+    for ports, addresses in _repacked(endpoints.subsets):
+        for address, ready in addresses[:MAX_PER_SUBSET]:
             family, endpoint, ref = "IPv6" if ":" in address.ip else "IPv4", _endpoint(address, ready), address.target_ref
             who = (tuple(endpoint["addresses"]), address.hostname, ref.namespace if ref else "", ref.name if ref else "")
-            groups.setdefault((family, port_key(ports)), (ports, {}))[1][who] = endpoint
+            groups.setdefault((family, ports), {})[who] = endpoint
     return groups
 
 
@@ -84,24 +106,23 @@ def _changes(endpoints: Endpoints, existing: list[EndpointSlice], taken: set[str
     notes = {k: v for k, v in endpoints.metadata.annotations.items() if k not in NOT_COPIED}
     by_ports: dict[tuple[str, Ports], list[EndpointSlice]] = {}
     for slice_ in existing:
-        by_ports.setdefault((slice_.address_type, port_key(slice_.ports)), []).append(slice_)
+        by_ports.setdefault((slice_.address_type, ports_of(slice_.ports)), []).append(slice_)
     write: list[Document] = []
     made: list[tuple[str, Ports, dict[Identity, Document]]] = []
     gone: list[EndpointSlice] = []
 
     def written(name: str, family: str, ports: Ports, members: dict[Identity, Document]) -> None:
         owners = owner("Endpoints", endpoints.name, endpoints.metadata.uid)
-        listed = [{"name": n, "port": i, "protocol": protocol} | ({"appProtocol": a} if a else {}) for n, i, protocol, a in ports]
-        part = list(members.values())[:MAX_ENDPOINTS]
-        write.append(slice_document(endpoints.namespace, name, f"{endpoints.name}-", labels, owners, family, part, listed, notes))
+        prefix, part = f"{endpoints.name}-", list(members.values())
+        write.append(slice_document(endpoints.namespace, name, prefix, labels, owners, family, part, as_documents(ports), notes))
 
-    for key, (ports, members) in sorted(_groups(endpoints).items(), key=lambda g: (g[0][0], [str(p) for p in g[0][1]])):
-        had = by_ports.pop(key, [])
+    for (family, ports), members in sorted(_groups(endpoints).items(), key=lambda g: (g[0][0], [str(p) for p in g[0][1]])):
+        had = by_ports.pop((family, ports), [])
         gone += had[1:]
         if not had:
-            made.append((key[0], ports, members))
+            made.append((family, ports, members))
         elif not _mirrors(had[0], members, labels, notes):
-            written(had[0].name, key[0], ports, members)
+            written(had[0].name, family, ports, members)
     for left in by_ports.values():
         gone += left
     for family, ports, members in made:
@@ -117,7 +138,7 @@ def _changes(endpoints: Endpoints, existing: list[EndpointSlice], taken: set[str
 
 
 def _mirrors(slice_: EndpointSlice, members: Mapping[Identity, Document], labels: Mapping[str, str], notes: Mapping[str, str]) -> bool:
-    if (slice_.labels, slice_.metadata.annotations) != (labels, notes) or len(slice_.endpoints) != min(len(members), MAX_ENDPOINTS):
+    if (slice_.labels, slice_.metadata.annotations) != (labels, notes) or len(slice_.endpoints) != len(members):
         return False
     found = [(members.get(identity(e)), e) for e in slice_.endpoints]
     return all(wanted is not None and same(wanted, e) for wanted, e in found)

@@ -9,26 +9,17 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from ..objects.views import Endpoint, EndpointPort, Node, Pod, Service
+from ..objects.views import Endpoint, Node, Pod, Service
+from .slice_ports import Ports, in_order
 from .target_port import find_port
 from .topology_hints import ZONE
 
-__all__ = ["Group", "Identity", "Ports", "groups", "identity", "port_key", "same"]
+__all__ = ["Identity", "groups", "identity", "same"]
 
 Document = dict[str, Any]
 
-#: name, number, protocol, appProtocol of each port
-Ports = tuple[tuple[str, int | None, str, str | None], ...]
 #: what makes an endpoint the same one, whatever becomes of its conditions: addresses, hostname, namespace and name of its target
 Identity = tuple[tuple[str, ...], str, str, str]
-#: ports in the Service's order, and the endpoints that have them
-Group = tuple[Ports, dict[Identity, Document]]
-
-
-def port_key(ports: Iterable[EndpointPort] | Ports) -> Ports:
-    """The ports in an order of their own: slices of the same ports belong together, in whatever order they list them."""
-    found = [p if isinstance(p, tuple) else (p.name, p.port, p.protocol, p.app_protocol) for p in ports]
-    return tuple(sorted(found, key=lambda p: (p[0], p[1] or 0, p[2], p[3] or "")))
 
 
 def identity(endpoint: Endpoint) -> Identity:
@@ -51,18 +42,17 @@ def same(wanted: Document, endpoint: Endpoint) -> bool:
     return (mine.get("kind", ""), mine.get("uid", "")) == (ref.kind, ref.uid)
 
 
-def groups(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node], address_type: str) -> dict[Ports, Group]:
+def groups(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node], address_type: str) -> dict[Ports, dict[Identity, Document]]:
     """The endpoints that a Service should have of an address type, by the ports as the pods resolve them.
 
     Ports of pods that give no endpoint (no address of this type, an unknown node) are there with none. A pod whose node is not known
     is left out unless the Service publishes unready addresses.
     """
-    found: dict[Ports, Group] = {}
+    found: dict[Ports, dict[Identity, Document]] = {}
     for pod in pods:
         if pod.terminated or not pod.ips:
             continue
-        ports = _ports(service, pod)
-        _, members = found.setdefault(port_key(ports), (ports, {}))
+        members = found.setdefault(_ports(service, pod), {})
         node = nodes.get(pod.spec.node_name)
         if node is None and not service.spec.publish_not_ready_addresses:
             continue
@@ -75,7 +65,7 @@ def groups(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node], add
 def _ports(service: Service, pod: Pod) -> Ports:
     """The ports as this pod resolves them; one whose named target the pod lacks is left out."""
     numbers = ((p, find_port(pod, p)) for p in service.spec.ports)
-    return tuple((p.name, number, p.protocol, p.app_protocol) for p, number in numbers if number is not None)
+    return in_order((p.name, number, p.protocol, p.app_protocol) for p, number in numbers if number is not None)
 
 
 def _addresses(pod: Pod, address_type: str) -> list[str]:

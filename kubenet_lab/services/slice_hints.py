@@ -6,14 +6,14 @@ topologycache/utils.go (RemoveHintsFromSlices).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..objects.views import Endpoint, Node, Service
-from .slice_reconciler import SlicePlan
+from .slice_reconciler import Draft, SlicePlan
 from .topology_hints import add_hints, asks_for_hints, cpu_ratios
 
-__all__ = ["give_hints"]
+__all__ = ["give_hints", "settle_hints"]
 
 Document = dict[str, Any]
 
@@ -68,12 +68,33 @@ def _is_wrong(endpoint: Endpoint, by_node: bool) -> bool:
 def _share(plan: SlicePlan, nodes: Mapping[str, Node]) -> None:
     """By CPUs. Slices in which nothing else changes hand in the hints that they have."""
     drafts = [plan.draft(s) for s in plan.unchanged]
-    before = [[e.get("hints") for e in d.endpoints] for d in drafts]
+    changed = [e for d in (*plan.create, *plan.update) for e in d.endpoints]
+    add_hints(changed, cpu_ratios(nodes.values()), [d.endpoints for d in drafts])
+    _take_over(plan, drafts)
+
+
+def settle_hints(plan: SlicePlan, service: Service, nodes: Mapping[str, Node]) -> None:
+    """Hints that are shared may leave a zone below its least number: the controller's next rounds find that, and share anew what does
+    not fit, until nothing moves. Here they go through the slices by name; all slices have theirs by now."""
+    if not asks_for_hints(service.metadata.annotations):
+        return
+    stay = [plan.draft(s) for s in plan.unchanged]
+    drafts = sorted([*plan.create, *plan.update, *stay], key=lambda d: d.name)
     ratios = cpu_ratios(nodes.values())
-    changed = [d.endpoints for d in (*plan.create, *plan.update)]
-    add_hints([e for endpoints in changed for e in endpoints], ratios, [d.endpoints for d in drafts])
-    # a zone may have ended up below its least number: the controller's next round finds that, and shares anew what does not fit
-    add_hints([], ratios, [*changed, *(d.endpoints for d in drafts)])
-    stay = [[e.get("hints") for e in d.endpoints] == hints for d, hints in zip(drafts, before, strict=True)]
-    plan.update += [d for d, same in zip(drafts, stay, strict=True) if not same]
-    plan.unchanged = [s for s, same in zip(plan.unchanged, stay, strict=True) if same]
+    for _ in drafts:
+        before = _hints(drafts)
+        add_hints([], ratios, [d.endpoints for d in drafts])
+        if _hints(drafts) == before:
+            break
+    _take_over(plan, stay)
+
+
+def _hints(drafts: Iterable[Draft]) -> list[Any]:
+    return [e.get("hints") for d in drafts for e in d.endpoints]
+
+
+def _take_over(plan: SlicePlan, drafts: Sequence[Draft]) -> None:
+    """Of the drafts of all that would stay: those with other hints than before are changes, too."""
+    moved = [_hints([d]) != _hints([plan.draft(s)]) for d, s in zip(drafts, plan.unchanged, strict=True)]
+    plan.update += [d for d, m in zip(drafts, moved, strict=True) if m]
+    plan.unchanged = [s for s, m in zip(plan.unchanged, moved, strict=True) if not m]

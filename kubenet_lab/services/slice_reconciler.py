@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..objects.views import EndpointSlice, Service
-from .pod_endpoints import Group, Ports, identity, port_key, same
+from .pod_endpoints import Identity, identity, same
 from .slice_documents import RESERVED
+from .slice_ports import Ports, ports_of
 
 __all__ = ["Draft", "SlicePlan", "owned", "reconcile"]
 
@@ -22,12 +23,12 @@ Document = dict[str, Any]
 
 @dataclass(slots=True)
 class Draft:
-    """A slice as it shall be. `changes`: the one that it comes from and whose metadata it keeps; `takes`: the one whose name it takes."""
+    """A slice as it shall be. `changes`: the one that it comes from and whose metadata it keeps, None for one that is made."""
 
     endpoints: list[Document]
     ports: Ports = ()  # of a slice that is made; others keep theirs
     changes: EndpointSlice | None = None
-    takes: EndpointSlice | None = None
+    name: str = ""  # "" until a slice that is made has its name
     relabelled: bool = False
 
 
@@ -43,7 +44,7 @@ class SlicePlan:
 
     def draft(self, slice_: EndpointSlice) -> Draft:
         """A slice to change, as it is so far."""
-        return Draft([dict(e) for e in self.stored(slice_).get("endpoints") or ()], changes=slice_)
+        return Draft([dict(e) for e in self.stored(slice_).get("endpoints") or ()], changes=slice_, name=slice_.name)
 
     def recycle(self, reusable: Collection[str]) -> None:
         """Slices to make take the place of slices to delete whose keys are `reusable`: one write instead of two."""
@@ -51,7 +52,7 @@ class SlicePlan:
         for old in self.delete:
             if self.create and old.key in reusable:
                 draft = self.create.pop()
-                draft.takes = old
+                draft.name = old.name
                 self.update.append(draft)
             else:
                 left.append(old)
@@ -64,18 +65,18 @@ def owned(slice_: EndpointSlice, service: Service) -> bool:
     return any((r.uid, r.kind, r.api_version) == (uid, "Service", "v1") for r in slice_.metadata.owner_references)
 
 
-def reconcile(plan: SlicePlan, service: Service, wanted: Mapping[Ports, Group], existing: Sequence[EndpointSlice],
+def reconcile(plan: SlicePlan, service: Service, wanted: Mapping[Ports, Mapping[Identity, Document]], existing: Sequence[EndpointSlice],
               labels: Mapping[str, str], size: int) -> None:  # fmt: skip
     """Fill a plan for the slices of one address type. `existing` are those so far, `labels` what they should carry, `size` the most
     endpoints of one."""
     by_ports: dict[Ports, list[EndpointSlice]] = {}
     for slice_ in existing:
         if owned(slice_, service):
-            by_ports.setdefault(port_key(slice_.ports), []).append(slice_)
+            by_ports.setdefault(ports_of(slice_.ports), []).append(slice_)
         else:
             plan.delete.append(slice_)
-    for key in sorted(wanted, key=lambda k: [(p[0], p[1] or 0, p[2], p[3] or "") for p in k]):
-        _by_ports(plan, by_ports.pop(key, []), wanted[key], labels, size)
+    for ports in sorted(wanted, key=lambda ports: [(p[0], p[1] or 0, p[2], p[3] or "") for p in ports]):
+        _by_ports(plan, by_ports.pop(ports, []), ports, dict(wanted[ports]), labels, size)
     for left in by_ports.values():
         plan.delete += left
     if len(existing) == len(plan.delete) and not plan.create:
@@ -85,8 +86,9 @@ def reconcile(plan: SlicePlan, service: Service, wanted: Mapping[Ports, Group], 
             plan.create.append(Draft([]))
 
 
-def _by_ports(plan: SlicePlan, existing: Sequence[EndpointSlice], group: Group, labels: Mapping[str, str], size: int) -> None:
-    ports, wanted = group[0], dict(group[1])
+def _by_ports(plan: SlicePlan, existing: Sequence[EndpointSlice], ports: Ports, wanted: dict[Identity, Document],
+              labels: Mapping[str, str], size: int) -> None:  # fmt: skip
+    """reconcileByPortMapping. `wanted` is used up."""
     changed: list[Draft] = []
     untouched: list[EndpointSlice] = []
     for slice_ in existing:
@@ -98,7 +100,7 @@ def _by_ports(plan: SlicePlan, existing: Sequence[EndpointSlice], group: Group, 
                 differs = differs or not same(found, endpoint)
         if differs or len(kept) != len(slice_.endpoints):
             if kept:
-                changed.append(Draft(kept, changes=slice_, relabelled=True))
+                changed.append(Draft(kept, changes=slice_, name=slice_.name, relabelled=True))
             else:
                 plan.delete.append(slice_)
         elif _unreserved(slice_.labels) != _unreserved(labels):

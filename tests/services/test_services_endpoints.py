@@ -159,12 +159,65 @@ def test_mirroring_copies_labels_notes_and_protocols():
 
 
 def test_mirroring_stops_at_a_thousand():
-    """TestReconcile, with a subset of too many and two subsets of the same ports (maxEndpointsPerSubset)."""
+    """TestReconcile, with too many in two subsets of the same ports, which are one (RepackSubsets, maxEndpointsPerSubset)."""
     many = [{"ip": f"203.0.{i // 250}.{i % 250 + 1}"} for i in range(1500)]
     subsets = [{"addresses": many[:600], "notReadyAddresses": many[600:], "ports": [{"port": 80}]}, {"addresses": [{"ip": "198.51.100.1"}],
                "ports": [{"port": 80}]}]  # fmt: skip
     [found] = slices(snap(service("db", selector={}), endpoints(subsets=subsets))).write
-    assert [e["conditions"]["ready"] for e in found["endpoints"]] == [True] * 600 + [False] * 400
+    assert [e["conditions"]["ready"] for e in found["endpoints"]] == [True] * 601 + [False] * 399
+
+
+@pytest.mark.parametrize(
+    ("subsets", "expected"),
+    [  # "address[!] ..." and ports of each slice; "!" is not ready. Source: pkg/api/v1/endpoints/util_test.go, TestPackSubsets
+        ([(["1.2.3.4"], [111])], {(111,): "1.2.3.4"}),
+        ([(["1.2.3.4"], [111]), (["1.2.3.4"], [111])], {(111,): "1.2.3.4"}),
+        ([(["1.2.3.4"], [111]), (["1.2.3.4"], [222])], {(111, 222): "1.2.3.4"}),
+        ([(["1.2.3.4"], [111]), (["5.6.7.8"], [111])], {(111,): "1.2.3.4 5.6.7.8"}),
+        ([(["1.2.3.4", "5.6.7.8"], [111]), (["1.2.3.4"], [222])], {(111,): "1.2.3.4 5.6.7.8", (222,): "1.2.3.4"}),
+        ([(["1.2.3.4"], [111]), (["1.2.3.4!"], [111])], {(111,): "1.2.3.4!"}),
+        ([(["1.2.3.4!"], [111]), (["1.2.3.4"], [111])], {(111,): "1.2.3.4!"}),
+        ([(["1.2.3.4"], [111]), (["1.2.3.4!"], [222])], {(111,): "1.2.3.4", (222,): "1.2.3.4!"}),
+        ([(["5.6.7.8", "1.2.3.4!", "1.2.3.5"], [111])], {(111,): "1.2.3.5 5.6.7.8 1.2.3.4!"}),
+        ([(["1.2.3.4"], []), (["1.2.3.4"], [])], {(): "1.2.3.4"}),
+        ([(["1.2.3.4"], []), (["1.2.3.5"], [111])], {(): "1.2.3.4", (111,): "1.2.3.5"}),
+    ],
+)
+def test_mirroring_repacks_subsets(subsets, expected):
+    given = [
+        {
+            "addresses": [{"ip": a} for a in addresses if not a.endswith("!")],
+            "notReadyAddresses": [{"ip": a.rstrip("!")} for a in addresses if a.endswith("!")],
+            "ports": [{"name": f"p{p}", "port": p} for p in ports],
+        }
+        for addresses, ports in subsets
+    ]
+    found = slices(snap(service("db", selector={}), endpoints(subsets=given))).write
+    assert {
+        tuple(sorted(p["port"] for p in s["ports"])): " ".join(
+            e["addresses"][0] + "!" * (not e["conditions"]["ready"]) for e in s["endpoints"]
+        )
+        for s in found
+    } == expected
+
+
+def test_mirrored_slices_keep_their_names():
+    """reconciler.go, recycleSlices: other ports, other addresses, the same slice; of two slices with equal ports the second goes."""
+
+    def given(*subsets):
+        return endpoints(subsets=[{"addresses": [{"ip": a}], "ports": [{"port": p}]} for a, p in subsets])
+
+    subject = service("db", selector={})
+    [first] = slices(snap(subject, given(("203.0.113.9", 80)))).write
+    for change in (("203.0.113.9", 81), ("203.0.113.10", 80)):
+        changes = slices(snap(subject, given(change), first))
+        [found] = changes.write
+        assert (found["metadata"]["name"], changes.delete) == (first["metadata"]["name"], ())
+        assert found["ports"] == [{"name": "", "port": change[1], "protocol": "TCP"}]
+    twin = {**first, "metadata": {**first["metadata"], "name": f"{first['metadata']['name']}-2"}}
+    changes = slices(snap(subject, given(("203.0.113.9", 80)), first, twin))
+    assert (changes.write, changes.delete) == ((), (f"shop/{twin['metadata']['name']}",))
+    assert slices(snap(given(("203.0.113.9", 80)), first)).delete == (f"shop/{first['metadata']['name']}",)
 
 
 @pytest.mark.parametrize(

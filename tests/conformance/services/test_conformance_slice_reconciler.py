@@ -8,6 +8,7 @@ Every third pod is unready in upstream's tests; so it is here.
 from __future__ import annotations
 
 import copy
+import random
 from collections import Counter
 from typing import Any
 
@@ -154,6 +155,16 @@ def test_labels_of_the_service(labels: dict[str, str], changed: int) -> None:
     cluster.service["metadata"]["labels"] = {}
     assert cluster.sync() == (0, changed, 0)
     assert all(s["metadata"]["labels"] == OURS for s in cluster.slices.values())
+
+
+def test_a_reserved_label_that_is_missing_comes_with_the_next_change() -> None:
+    """setEndpointSliceLabels: the headless label of a slice from before there was one is no reason to write it."""
+    cluster = Cluster(service(clusterIP="None"), many(2))
+    cluster.has("old", cluster.pods)
+    del cluster.slices["old"]["metadata"]["labels"][HEADLESS]
+    assert cluster.sync() == (0, 0, 0)
+    cluster.pods = many(1)
+    assert cluster.sync() == (0, 1, 0) and cluster.slices["old"]["metadata"]["labels"] == {**OURS, HEADLESS: ""}
 
 
 def test_thinly_filled_slices_stay_until_all_must_change() -> None:
@@ -473,3 +484,52 @@ def test_families_go_each_their_own_way(families: list[str]) -> None:
     assert {s["addressType"]: len(s["endpoints"]) for s in cluster.slices.values()} == {"IPv4": 3, "IPv6": 2}
     cluster.service = service(ipFamilies=["IPv4"])
     assert cluster.sync() == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "ports", "listed"),
+    [
+        ("kube-dns of kubeadm, 1.25 to 1.34", ["dns/UDP/53", "dns-tcp/TCP/53", "metrics/TCP/9153"], "9153,53,53"),
+        ("router-internal-default of OpenShift", ["http/TCP/80", "https/TCP/443", "metrics/TCP/1936"], "80,1936,443"),
+        ("router-default of OpenShift", ["http/TCP/80", "https/TCP/443"], "80,443"),
+        ("a Service of `oc new-app`, 4.18", ["8080-tcp/TCP/8080", "8443-tcp/TCP/8443"], "8443,8080"),
+    ],
+)
+def test_ports_stand_in_the_order_of_a_hash(source: str, ports: list[str], listed: str) -> None:
+    """portsInOrder. Source: what `kubectl get endpointslices` prints in real clusters; from 1.35 on kube-dns has 53,53,9153."""
+    entries = [dict(zip(("name", "protocol", "port"), (*p.split("/")[:2], int(p.split("/")[2])), strict=True)) for p in ports]
+    for order in (entries, entries[::-1]):
+        cluster = Cluster(service(ports=order), many(1))
+        cluster.sync()
+        [found] = cluster.slices.values()
+        assert ",".join(str(p["port"]) for p in found["ports"]) == listed
+        cluster.service = service(ports=order[::-1])  # the same ports
+        assert cluster.sync() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_changes_at_random(seed: int) -> None:
+    """Whatever happens: each pod once, no slice too large, nobody moved, at rest after one run."""
+    draw = random.Random(seed)
+    size = draw.choice((1, 2, 3, 10))
+    cluster, born = Cluster(service(), [], size=size), 0
+    cluster.sync()
+    for _ in range(15):
+        where = {e["targetRef"]["name"]: n for n, s in cluster.slices.items() for e in s["endpoints"]}
+        before = cluster.lengths
+        cluster.pods = [p for p in cluster.pods if draw.random() < 0.8]
+        for i, p in enumerate(cluster.pods):
+            if draw.random() < 0.2:
+                cluster.pods[i] = pod(int(p["metadata"]["name"][3:]), ready=draw.random() < 0.5)
+        came = draw.randrange(8)
+        cluster.pods += many(came, born)
+        born += came
+        created, updated, _ = cluster.sync()
+        assert all(n <= size for n in cluster.lengths.values())
+        assert cluster.members() == Counter(p["metadata"]["name"] for p in cluster.pods)
+        if cluster.pods and where:
+            now = {e["targetRef"]["name"]: n for n, s in cluster.slices.items() for e in s["endpoints"]}
+            assert all(now[name] == slice_ for name, slice_ in where.items() if name in now)
+        assert cluster.sync() == (0, 0, 0)
+        if came == 0:
+            assert created == 0 and updated <= len(before)
