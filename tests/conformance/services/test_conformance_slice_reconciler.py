@@ -1,7 +1,7 @@
 """Which slices the EndpointSlice controller makes, changes, deletes and leaves alone.
 
 Source: kubernetes/kubernetes 1.34, staging/src/k8s.io/endpointslice/reconciler_test.go (the test named in each row), utils_test.go
-(TestGetSliceToFill, TestSetEndpointSliceLabels), in our own form; the code itself where no test says it.
+(TestSetEndpointSliceLabels), in our own form; the code itself where no test says it.
 Every third pod is unready in upstream's tests; so it is here.
 """
 
@@ -142,7 +142,6 @@ def test_a_new_port_changes_the_slices_that_there_are() -> None:
     [
         ({"foo": "bar"}, 3),  # TestReconcileEndpointSlicesServicesLabelsUpdating
         ({SERVICE: "bad", MANAGED: "actor", HEADLESS: "invalid"}, 0),  # TestReconcileEndpointSlicesServicesReservedLabels
-        ({"foo": "bar", SERVICE: "bad"}, 3),  # TestSetEndpointSliceLabels
     ],
 )
 def test_labels_of_the_service(labels: dict[str, str], changed: int) -> None:
@@ -157,14 +156,36 @@ def test_labels_of_the_service(labels: dict[str, str], changed: int) -> None:
     assert all(s["metadata"]["labels"] == OURS for s in cluster.slices.values())
 
 
-def test_a_reserved_label_that_is_missing_comes_with_the_next_change() -> None:
-    """setEndpointSliceLabels: the headless label of a slice from before there was one is no reason to write it."""
-    cluster = Cluster(service(clusterIP="None"), many(2))
-    cluster.has("old", cluster.pods)
-    del cluster.slices["old"]["metadata"]["labels"][HEADLESS]
-    assert cluster.sync() == (0, 0, 0)
+@pytest.mark.parametrize(
+    ("source", "headless", "labels", "carried", "written", "updated"),
+    [
+        ("Service without labels", False, {}, {}, {}, False),
+        ("Headless service with labels", True, {"foo": "bar"}, {}, {"foo": "bar", HEADLESS: ""}, True),
+        ("Headless service without labels", True, {}, {}, {HEADLESS: ""}, False),
+        ("Non Headless service with Headless label", False, {HEADLESS: ""}, {}, {}, False),
+        ("Headless Service change to ClusterIP Service with headless label", False, {HEADLESS: ""}, {HEADLESS: ""}, {}, False),
+        ("Headless Service change to ClusterIP Service; slice with headless label", False, {}, {HEADLESS: ""}, {}, False),
+        ("Headless service and endpoint slice with same labels", True, {"foo": "bar"}, {"foo": "bar"}, {"foo": "bar", HEADLESS: ""}, False),
+        ("Service with labels; slice with reserved labels", False, {"foo": "bar"}, {}, {"foo": "bar"}, True),
+        ("Slice with labels and service without labels", False, {}, {"foo": "bar"}, {}, True),
+        ("Evil service trying to hijack slice labels only well-known slice labels", False,
+         {SERVICE: "bad", MANAGED: "actor", HEADLESS: "invalid"}, {}, {}, False),
+        ("Evil service trying to hijack slice labels with updates", False,
+         {SERVICE: "bad", MANAGED: "actor", "foo": "bar"}, {}, {"foo": "bar"}, True),
+    ],
+)  # fmt: skip
+def test_labels_of_a_slice(
+    source: str, headless: bool, labels: dict[str, str], carried: dict[str, str], written: dict[str, str], updated: bool
+) -> None:
+    """TestSetEndpointSliceLabels: reserved labels are no reason to write a slice, and are put right when there is another."""
+    cluster = Cluster(service(**{"clusterIP": "None"} if headless else {}), many(2))
+    cluster.service["metadata"]["labels"] = labels
+    cluster.has("foo-1", cluster.pods)
+    cluster.slices["foo-1"]["metadata"]["labels"] = {**OURS, **carried}
+    assert cluster.sync() == (0, int(updated), 0)
+    assert cluster.slices["foo-1"]["metadata"]["labels"] == ({**OURS, **written} if updated else {**OURS, **carried})
     cluster.pods = many(1)
-    assert cluster.sync() == (0, 1, 0) and cluster.slices["old"]["metadata"]["labels"] == {**OURS, HEADLESS: ""}
+    assert cluster.sync() == (0, 1, 0) and cluster.slices["foo-1"]["metadata"]["labels"] == {**OURS, **written}
 
 
 def test_thinly_filled_slices_stay_until_all_must_change() -> None:
@@ -463,7 +484,7 @@ def test_another_distribution_changes_hints_in_place(before: str | None, after: 
     ],
 )
 def test_slice_to_fill(source: str, lengths: list[int], more: int, size: int, found: int | None) -> None:
-    """TestGetSliceToFill: the one that is closest to full with the new ones in it."""
+    """utils.go, getSliceToFill: the one that is closest to full with the new ones in it."""
     kind: Document = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "x", "namespace": "test"}}
     given = [view({**kind, "endpoints": [{"addresses": ["10.0.0.1"]}] * n}) for n in lengths]
     assert _closest_to_full(given, more, size) is (given[found] if found is not None else None)  # type: ignore[arg-type]
