@@ -157,7 +157,8 @@ def _connection(command: argparse.ArgumentParser) -> None:
     """Who talks to whom."""
     command.add_argument("source", metavar="SOURCE", help=_SOURCE)
     command.add_argument("src", metavar="SRC", help="who connects: ns/name, node:NAME, external:IP ...")
-    command.add_argument("dst", metavar="DST", help="to whom: ns/name, svc:ns/name, node:NAME, an IP or a name; a port may follow, as in cart:8080")
+    whom = "to whom: ns/name, svc:ns/name, node:NAME, an IP or a name; a port may follow, as in cart:8080"
+    command.add_argument("dst", metavar="DST", help=whom)
     command.add_argument("--port", metavar="PORT", help="a number or a port's name (default: the only port of a svc:, else 80)")
     command.add_argument("--protocol", default="TCP", metavar="PROTO", help="TCP, UDP, ICMP ... (default TCP)")
     command.add_argument("--size", type=int, metavar="BYTES", help="payload to send once connected")
@@ -168,8 +169,9 @@ def _build_options(command: argparse.ArgumentParser, proxy: bool = True) -> None
     options = command.add_argument_group("how the cluster is built (default: detected from the objects)")
     options.add_argument("--nodes", type=int, metavar="N", help="worker nodes to assume where SOURCE declares none")
     told = {
-        "cni": "the pod network, such as flannel", "proxy": "kube-proxy's mode: iptables or nftables", "dns": "the DNS server, such as coredns",
-        "policy": "who enforces NetworkPolicies, such as kube-router", "kubernetes": "the release, such as 1.34",
+        "cni": "the pod network, such as flannel", "proxy": "kube-proxy's mode: iptables or nftables",
+        "dns": "the DNS server, such as coredns", "policy": "who enforces NetworkPolicies, such as kube-router",
+        "kubernetes": "the release, such as 1.34",
     }  # fmt: skip
     for name, meaning in told.items():
         if proxy or name != "proxy":
