@@ -303,7 +303,9 @@ class _Parser:
                 h["protocol_inverted"] = False
         elif letter in "io":
             name = check_interface(value)
-            if name == "+" and not self.invert:
+            if name == "+" and self.backend == "legacy":
+                h["plus_unsaid"] = True
+            elif name == "+" and not self.invert:
                 name = ""
             h["indev" if letter == "i" else "outdev"] = name
             h["indev_inverted" if letter == "i" else "outdev_inverted"] = self.invert

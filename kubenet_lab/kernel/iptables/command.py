@@ -67,7 +67,7 @@ def _save(rules: Ruleset, words: Sequence[str], counters: Counts, when: str) -> 
         else:
             raise IptablesError(f"Unknown arguments found on commandline: {word}", 1)
     # packets and bytes of policies are printed either way
-    policies = {c.uid: counters[c.uid] for t in rules.tables.values() for c in t.chains.values() if c.policy and c.uid in counters}
+    policies = {c.uid: counters[c.uid] for t in rules.tables.values() for c in t.chains.values() if c.counted and c.uid in counters}
     text = rules.save(counters if wants else None, table, when)
     return text if wants or not policies else _with_policies(rules, text, policies)
 

@@ -44,6 +44,7 @@ class _Chain:
     policy: str | None
     uid: int
     rules: list[Rule]
+    counted: bool = False
 
 
 class Draft:
@@ -63,13 +64,13 @@ class Draft:
         if table is None:
             self.clear()
         else:
-            self.chains = {n: _Chain(c.policy, c.uid, list(c.rules)) for n, c in table.chains.items()}
+            self.chains = {n: _Chain(c.policy, c.uid, list(c.rules), c.counted) for n, c in table.chains.items()}
 
     def clear(self, policies: bool = True) -> None:
         """As iptables-restore without --noflush begins: built-in chains only, empty."""
         kept = {n: c for n, c in self.chains.items() if n in BUILTIN[self.name]} if not policies else {}
         self.chains = {
-            n: _Chain(kept[n].policy if n in kept else "ACCEPT", kept[n].uid if n in kept else self._number(), [])
+            n: _Chain(kept[n].policy if n in kept else "ACCEPT", kept[n].uid if n in kept else self._number(), [], self.backend == "legacy")
             for n in BUILTIN[self.name]
         }
         self.absent = set(self.chains) if self.backend == "nft" else set()
@@ -81,8 +82,9 @@ class Draft:
         for name, c in self.chains.items():
             before = old.get(name)
             rules = tuple(c.rules)
-            same = before is not None and before.policy == c.policy and before.uid == c.uid and before.rules == rules
-            chains[name] = before if same and before is not None else Chain(name, c.policy, rules, c.uid)
+            now = Chain(name, c.policy, rules, c.uid, c.counted)
+            same = before is not None and all(getattr(before, f) == getattr(now, f) for f in ("policy", "uid", "rules", "counted"))
+            chains[name] = before if same and before is not None else now
         return Table(self.name, self.family, chains, frozenset(self.absent))
 
     def problem(self) -> str:
@@ -225,7 +227,7 @@ class Draft:
                 raise Refused("Device or resource busy", "CHAIN_DEL", name)
             if self.chains[name].policy != "ACCEPT":
                 raise Refused("Directory not empty")
-            self.absent.add(name)
+            self._drop_builtin({name})
             return
         if name:
             self.chain(name)
@@ -239,7 +241,19 @@ class Draft:
         for n in going:
             del self.chains[n]
         if self.backend == "nft" and not name:  # and built-in chains that do nothing
-            self.absent |= {n for n, c in self.chains.items() if n in BUILTIN[self.name] and not c.rules and c.policy == "ACCEPT"}
+            self._drop_builtin({n for n, c in self.chains.items() if n in BUILTIN[self.name] and not c.rules and c.policy == "ACCEPT"})
+
+    def _drop_builtin(self, names: set[str]) -> None:
+        self.absent |= names
+        for n in names:
+            self.chains[n].counted = False
+
+    def count(self, chain: str, counters: tuple[int, int] | None = None) -> None:
+        """The built-in chain counts from here on, beginning with these packets and bytes, or at zero: a new number has no counters yet."""
+        c = self.chains[chain]
+        c.counted, c.uid = True, self._number()
+        if counters:
+            self.counters[c.uid] = counters
 
     def rename(self, old: str, new: str) -> None:
         if new in self.chains:
@@ -266,8 +280,7 @@ class Draft:
             raise Refused("Bad policy name")
         self.chains[chain].policy = policy
         self.absent.discard(chain)
-        if counters:
-            self.counters[self.chains[chain].uid] = counters
+        self.count(chain, counters)
 
     def zero(self, chain: str = "", number: int = 0) -> None:
         if number and self.backend == "nft" and (chain not in self.chains or chain in self.absent):
@@ -282,6 +295,8 @@ class Draft:
             self.zeroed.append(rules[number - 1].uid)
             return
         self.zeroed += itertools.chain.from_iterable((c.uid, *(r.uid for r in c.rules)) for c in chosen)
+        for n, c in self.chains.items():
+            c.counted |= c in chosen and n in BUILTIN[self.name] and n not in self.absent
 
     def apply(self, command: Command, origin: str | Callable[[str, Spec], str] = "") -> None:
         """One command that changes rules (A I D R F N X E P Z; C only checks). Raises Refused."""

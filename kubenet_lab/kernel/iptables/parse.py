@@ -180,6 +180,8 @@ class _Restore:
                 self.do(lambda d: d.policy(name, policy, counts))
             else:
                 self.do(lambda d: d.absent.discard(name))
+                if self.backend == "nft":
+                    self.do(lambda d: d.count(name))
         elif policy != "-" and self.backend == "legacy":
             raise self.no_policy(name, policy, "Bad built-in chain name")
         else:

@@ -48,7 +48,7 @@ class Ruleset:
         if found is None:
             # made up on the spot: uids below zero, so that nothing can be kept by them
             absent = frozenset(BUILTIN[name]) if self.backend == "nft" else frozenset()
-            return Table(name, self.family, {n: Chain(n, "ACCEPT", (), -1 - i) for i, n in enumerate(BUILTIN[name])}, absent)
+            return Table(name, self.family, {n: Chain(n, "ACCEPT", (), -1 - i, not absent) for i, n in enumerate(BUILTIN[name])}, absent)
         return found
 
     def chain(self, table: str, name: str) -> Chain | None:
@@ -168,11 +168,13 @@ class Ruleset:
         self._edit(table, lambda d: d.rename(old, new))
 
     def zero(self, counters: MutableMapping[int, tuple[int, int]], table: str, chain: str = "", number: int = 0) -> None:
-        """Forget the counters of a table, a chain or a rule."""
+        """Forget the counters of a table, a chain or a rule, as -L -Z does."""
         draft = self.draft(table)
+        if not chain:
+            draft.absent.clear()  # this way the nft kind makes them all; -Z alone does not (measured with iptables 1.8.9)
         draft.zero(chain, number)
-        for uid in draft.zeroed:
-            counters.pop(uid, None)
+        if table in self._tables:
+            self.accept(draft, counters)
 
     def spec(self, rule: str | Spec) -> Spec:
         """A rule's text as a value. Raises IptablesError."""

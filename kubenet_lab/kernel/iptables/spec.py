@@ -36,6 +36,7 @@ class Header:
     protocol: int = 0
     protocol_inverted: bool = False
     fragment: bool | None = None
+    plus_unsaid: bool = False  # the legacy kind keeps a lone + as a name without a mask: -L shows it, -S does not
 
     def save(self) -> list[str]:
         words = []
@@ -43,7 +44,7 @@ class Header:
             if mask or inverted:
                 words.append(f"{'! ' if inverted else ''}-{letter} {network_text(value, mask, self.family)}")
         for name, inverted, letter in ((self.indev, self.indev_inverted, "i"), (self.outdev, self.outdev_inverted, "o")):
-            if name:
+            if name and not (name == "+" and self.plus_unsaid):
                 words.append(f"{'! ' if inverted else ''}-{letter} {name}")
         if self.protocol:
             words.append(f"{'! ' if self.protocol_inverted else ''}-p {protocol_name(self.protocol)}")
