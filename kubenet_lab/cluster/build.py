@@ -28,6 +28,7 @@ from ..policy import PodPeer, PolicyEngine, kube_router_rules_for
 from ..policy.index import policy_index
 from ..services import KubeProxy, NftablesText, NodeView, nft_rules, rules, serves_loopback, service_ports
 from ..services.iptables_base import jump_text
+from ..services.kube_proxy import FAMILIES
 from .balancers import program as program_balancer
 from .balancers import provider
 from .detect import INSTEAD
@@ -245,9 +246,8 @@ class Build:
         """What kube-proxy hands to nft on a node, family by family; empty in another mode."""
         if self.proxy.mode != "nftables":
             return []
-        families = sorted({6 if ":" in a.address else 4 for a in node.status.addresses if a.type == "InternalIP"})
         view = NodeView.of(node, self._addresses[node.name])
-        return [nft_rules(self._proxied(fam), view, self.proxy, fam, self.plan.service_cidrs) for fam in families]
+        return [nft_rules(self._proxied(fam), view, self.proxy, fam, self.plan.service_cidrs) for fam in FAMILIES]
 
     def _program_nft(self, node: Node, ns: Namespace) -> None:
         texts = self._nft_texts(node)
@@ -290,9 +290,7 @@ class Build:
     def _parts(self, node: Node, fam: int) -> Iterator[Part]:
         """What the agents of a node write, in the order in which they start: kubelet, kube-proxy, the pod network's, the policy engine."""
         yield Part("kubelet", kubelet_text(fam), origin=_origins(KUBELET, {}), shared=True)
-        addresses = [a.address for a in node.status.addresses if a.type == "InternalIP"]
-        proxied = any((":" in a) == (fam == 6) for a in addresses)
-        if proxied and self.proxy.mode == "iptables":
+        if self.proxy.mode == "iptables":
             done = rules(self._proxied(fam), NodeView.of(node, self._addresses[node.name]), self.proxy, fam)
             jumps = jump_text(KUBELET if fam == 4 else ())
             for name, text in (("kube-proxy: canaries", done.canaries), ("kube-proxy: jumps", jumps), ("kube-proxy", done.text)):
@@ -303,7 +301,8 @@ class Build:
             # the sets of both families are one text, and it comes before the first rules
             first = fam == min(s.family for s in self._steps[node.name])
             yield Part("the pod network", restore_text(steps, fam), steps, ipset=self._ipsets.get(node.name, "") if first else "")
-        if proxied and self.engine == "kube-router":
+        addresses = [a.address for a in node.status.addresses if a.type == "InternalIP"]
+        if any((":" in a) == (fam == 6) for a in addresses) and self.engine == "kube-router":
             option = self.options.policy if isinstance(self.options.policy, PolicyEngine) else PolicyEngine()
             compiled = kube_router_rules_for(
                 self.snapshot, node.name, addresses, service_cidrs=option.service_cidrs or self.plan.service_cidrs,

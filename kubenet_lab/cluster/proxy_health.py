@@ -19,8 +19,7 @@ from ..kernel.process import Answer, Machine, Message
 from ..objects.stamps import timestamp
 from ..objects.views import Node
 from ..services import HealthCheck, KubeProxy, NodeView, ServicePort, health_checks
-from ..services.kube_proxy import node_port_addresses
-from .names import node_addresses
+from ..services.kube_proxy import FAMILIES, node_port_addresses
 
 __all__ = ["HEALTHZ_PORT", "HealthServer", "ProxyHealth", "bind_health_servers", "eligible"]
 
@@ -49,13 +48,9 @@ def _no_http() -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class ProxyHealth:
-    """/healthz: is this node to get connections; /livez: does kube-proxy work. The lab's kube-proxy is never late with its rules.
-
-    `families`: those for which it writes rules, each with a status of its own (since 1.33).
-    """
+    """/healthz: is this node to get connections; /livez: does kube-proxy work, family by family. The lab's is never late with its rules."""
 
     node_eligible: bool
-    families: tuple[int, ...] = (4,)
     name: str = "kube-proxy"
 
     def handle(self, message: Message, machine: Machine) -> Answer:
@@ -70,7 +65,7 @@ class ProxyHealth:
         if path == "/healthz":
             told["nodeEligible"] = self.node_eligible
         told["healthy"] = True  # the rules are; whether the node is to get connections is another matter
-        told["status"] = {f"IPv{f}": {"lastUpdated": now, "healthy": True} for f in sorted(self.families)}
+        told["status"] = {f"IPv{f}": {"lastUpdated": now, "healthy": True} for f in FAMILIES}
         good = path == "/livez" or self.node_eligible
         return _answer(request, 200 if good else 503, _JSON, json.dumps(told, separators=(",", ":")))
 
@@ -115,19 +110,18 @@ def bind_health_servers(
 ) -> None:  # fmt: skip
     """The listeners of every node. What a pod in the node's network has taken already stays its. `ports`: what is proxied in a family.
 
-    Each family has a health server of its own, which counts that family's endpoints. Both listen on every address, unless
-    nodePortAddresses says otherwise; then IPv4's has the port, and IPv6's finds it taken.
+    Each family has a health server of its own, which counts that family's endpoints. Both listen on every address (then IPv4's has
+    the port, and IPv6's finds it taken), unless nodePortAddresses says otherwise.
     """
     for node in nodes:
         ns = network.namespaces[node.name]
         owner = f"node:{node.name}"
-        families = tuple(sorted(6 if ":" in a else 4 for a in node_addresses(node)))
         if ns.listener("TCP", "", HEALTHZ_PORT) is None:
-            ns.listen(Listener("TCP", HEALTHZ_PORT, ProxyHealth(eligible(node), families), owner))
+            ns.listen(Listener("TCP", HEALTHZ_PORT, ProxyHealth(eligible(node)), owner))
         if ns.listener("TCP", "127.0.0.1", METRICS_PORT) is None:
             ns.listen(Listener("TCP", METRICS_PORT, ProxyMetrics(options.mode), owner, "127.0.0.1"))
         view = NodeView.of(node, [a.ip for dev, a in ns.addresses() if dev != "lo"])
-        for family in families:
+        for family in FAMILIES:
             for check in health_checks(ports(family), view, family):
                 given = node_port_addresses(options, view, family)
                 for address in ("",) if given is None else given:

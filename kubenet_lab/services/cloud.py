@@ -1,9 +1,10 @@
 """A cloud's balancer: an address outside the cluster, behind it a machine that sends each connection to a node port of a healthy node.
 
 The machine is programmed like a node is: it translates the destination to a node and its node port, the source to its own address. How a
-balancer chooses, and what it says without a backend, is the cloud's matter; here: evenly, and nothing.
+balancer chooses, and what it says without a backend, is the cloud's matter; here: evenly, and nothing. The API leaves it to the cloud
+whether it heeds loadBalancerSourceRanges; this one does, by the address that it sees.
 Source: Kubernetes 1.34, staging/src/k8s.io/cloud-provider/service/helpers/helper.go (health check: healthCheckNodePort with policy Local,
-else kube-proxy's healthz on 10256), KEP-1860 (ipMode).
+else kube-proxy's healthz on 10256; GetLoadBalancerSourceRanges), KEP-1860 (ipMode).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from .load_balancer import Document, address_pool, addresses, eligible, families
 from .node import NodeView
 
 __all__ = ["CloudLoadBalancer", "balancer_rules"]
+
+SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,14 @@ def _usable(pool: Sequence[str]) -> list[str]:
     return out
 
 
+def source_ranges(service: Service, family: int) -> tuple[str, ...]:
+    """The clients that may come, as networks of one family; empty: everybody. The annotation counts where the field says nothing."""
+    texts = service.spec.load_balancer_source_ranges or service.metadata.annotations.get(SOURCE_RANGES, "").split(",")
+    found = (str(ip_network(t.strip(), strict=False)) for t in texts if t.strip() and (6 if ":" in t else 4) == family)
+    ranges = tuple(dict.fromkeys(found))
+    return () if any(r.endswith("/0") for r in ranges) else ranges
+
+
 def balancer_rules(snapshot: Snapshot, option: CloudLoadBalancer, healthy: Callable[[str, int], bool], family: int = 4) -> str:
     """What the balancer does, as text for iptables-restore: one even choice per Service port among the nodes that it found healthy.
 
@@ -88,6 +99,7 @@ def balancer_rules(snapshot: Snapshot, option: CloudLoadBalancer, healthy: Calla
     for service in (s for s in snapshot.list(Service) if is_mine(s, option.load_balancer_class)):
         check = service.spec.health_check_node_port if external_policy_local(service) else 0
         found = [ip for ip in backends if healthy(ip, check)] if given(service) else []
+        sources = source_ranges(service, family)
         for ip in [a for a in given(service) if (6 if ":" in a else 4) == family]:
             for port in service.spec.ports:
                 protocol = port.protocol.lower()
@@ -96,10 +108,15 @@ def balancer_rules(snapshot: Snapshot, option: CloudLoadBalancer, healthy: Calla
                 if not found or not port.node_port:
                     drop.append(f"-A INPUT {to} {comment} -j DROP")
                     continue
-                for i, node in enumerate(found):
-                    left = len(found) - i
-                    chance = f" -m statistic --mode random --probability {probability(left)}" if left > 1 else ""
-                    nat.append(f"-A PREROUTING {to} {comment}{chance} -j DNAT --to-destination {join(node, port.node_port)}")
+                for source in sources or ("",):
+                    client = f" -s {source}" if source else ""
+                    for i, node in enumerate(found):
+                        left = len(found) - i
+                        chance = f" -m statistic --mode random --probability {probability(left)}" if left > 1 else ""
+                        nat.append(f"-A PREROUTING{client} {to} {comment}{chance} -j DNAT --to-destination {join(node, port.node_port)}")
+                if sources:
+                    others = f'-m comment --comment "{service.key}:{port.name or port.port}: not in loadBalancerSourceRanges"'
+                    drop.append(f"-A INPUT {to} {others} -j DROP")
     if nat:
         nat.append("-A POSTROUTING -m conntrack --ctstate DNAT -j MASQUERADE")
     return "\n".join(["*nat", *nat, "COMMIT", "*filter", *drop, "COMMIT"]) + "\n"

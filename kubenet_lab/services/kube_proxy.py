@@ -14,6 +14,8 @@ from .node import NodeView
 
 __all__ = ["KubeProxy", "LocalDetector", "local_detector", "node_port_addresses", "serves_loopback"]
 
+#: it works for both wherever the machine has both, whatever the cluster uses (server_linux.go, platformCheckSupported)
+FAMILIES = (4, 6)
 MODES = ("iptables", "nftables", "ipvs")
 DETECT = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")
 

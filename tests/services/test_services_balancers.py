@@ -248,7 +248,8 @@ def test_kube_proxys_own_health() -> None:
         answer = cluster.request(LAN, f"http://192.168.50.{host}:10256{path}").answer
         now = "2026-01-01T00:01:30Z"
         node_says = f'"nodeEligible":{told},' if told else ""
-        rules_say = f'"healthy":true,"status":{{"IPv4":{{"lastUpdated":"{now}","healthy":true}}}}'
+        one = f'{{"lastUpdated":"{now}","healthy":true}}'
+        rules_say = f'"healthy":true,"status":{{"IPv4":{one},"IPv6":{one}}}'
         body = f'{{"lastUpdated":"{now}","currentTime":"{now}",{node_says}{rules_say}}}'
         assert (answer.status, answer.body.decode()) == (status, body)
         assert answer.header("Content-Type") == "application/json"
@@ -281,6 +282,29 @@ def test_which_mode_a_node_says_it_runs() -> None:
         assert worker.run("curl -s http://localhost:10249/proxyMode") == mode
         assert worker.run("curl -s http://127.0.0.1:10249/healthz") == "ok"
         assert "Failed to connect" in worker.run("curl -sS http://192.168.50.11:10249/proxyMode")
+
+
+@pytest.mark.parametrize(
+    ("spec", "notes", "let_in"),
+    [
+        ({}, {}, {"203.0.113.7", "198.18.0.9", "203.0.113.130"}), ({"loadBalancerSourceRanges": ["203.0.113.0/25"]}, {}, {"203.0.113.7"}),
+        ({"loadBalancerSourceRanges": ["203.0.113.0/25", " 198.18.0.0/15 "]}, {}, {"203.0.113.7", "198.18.0.9"}),
+        ({"loadBalancerSourceRanges": ["203.0.113.0/25", "0.0.0.0/0"]}, {}, {"203.0.113.7", "198.18.0.9", "203.0.113.130"}),
+        ({}, {"service.beta.kubernetes.io/load-balancer-source-ranges": "198.18.0.0/15"}, {"198.18.0.9"}),
+        ({"loadBalancerSourceRanges": ["203.0.113.0/25"]},
+         {"service.beta.kubernetes.io/load-balancer-source-ranges": "198.18.0.0/15"}, {"203.0.113.7"}),
+    ],
+)  # fmt: skip
+def test_a_cloud_balancer_lets_the_source_ranges_in(spec: Doc, notes: dict[str, str], let_in: set[str]) -> None:
+    """cloud-provider/service/helpers/helper_test.go (TestGetLoadBalancerSourceRanges); e2e loadbalancer.go. Node ports stay open."""
+    cluster = load(lb("a", notes=notes, **spec), load_balancer="cloud")
+    (address,) = ips(cluster, "a")
+    clients = ("203.0.113.7", "198.18.0.9", "203.0.113.130")
+    assert {c for c in clients if cluster.outcomes(f"external:{c}", address)[0].verdict == "delivered"} == let_in
+    port = cluster.get("svc", "default/a").spec.ports[0].node_port  # type: ignore[attr-defined]
+    assert all(cluster.connect(f"external:{c}", "192.168.50.11", port) for c in clients)
+    refused = next((c for c in clients if c not in let_in), None)
+    assert refused is None or cluster.connect(f"external:{refused}", address).verdict == "timeout"
 
 
 def test_a_cloud_balancer_finds_out_by_asking() -> None:

@@ -47,3 +47,22 @@ def test_further_addresses_are_on_the_node_and_said_to_be_assumed() -> None:
     assert any("10.99.0.5 is outside of the node network" in str(f) for f in cluster.findings)
     assert cluster.connect(WORLD, "192.168.50.77", PORT).verdict == "delivered"  # the router asks for it on the wire
     assert cluster.connect(WORLD, "10.99.0.5", PORT).verdict == "timeout"  # nobody knows that it is there
+
+
+def test_both_families_are_programmed_whatever_the_cluster_uses() -> None:
+    """cmd/kube-proxy/app/server_linux.go: dual-stack wherever the machine has both families (platformCheckSupported, createProxier)."""
+    worker = kn.load(objects(), dns="none").node("worker-1")
+    nat = [line for line in worker.run("ip6tables-save -t nat").splitlines() if line.startswith("-A KUBE-")]
+    assert nat == [
+        "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000",
+        "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
+        "-A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0",
+        '-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',
+        '-A KUBE-SERVICES ! -d ::1/128 -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain"'
+        " -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS",
+    ]
+    worker = kn.load(objects(), proxy="nftables", dns="none").node("worker-1")
+    assert worker.run("nft list tables").split("\n")[:2] == ["table ip kube-proxy", "table ip6 kube-proxy"]
+    assert "elements" not in worker.run("nft list table ip6 kube-proxy")
+    # no node IP of this family: on every local address
+    assert "fib daddr type local ip6 daddr != ::1" in worker.run("nft list chain ip6 kube-proxy services")

@@ -158,7 +158,8 @@ CREATE: list[tuple[str, int, Doc]] = [
     ("invalid LoadBalancerClass", 1, {**LB, CLASS: "Bad/LoadBalancerClass"}),
     ("LoadBalancerClass when type is not LoadBalancer", 1, {CLASS: "test.com/test-load-balancer-class"}),
     ("topology annotations are mismatched", 1, {"metadata": {"annotations": MODES}}),
-    ("trafficDistribution PreferClose", 0, {"trafficDistribution": "PreferClose"}), ("Random", 1, {"trafficDistribution": "Random"}),
+    *((f"trafficDistribution {v}", n, {"trafficDistribution": v})
+      for v, n in (("PreferClose", 0), ("PreferSameZone", 0), ("PreferSameNode", 0), ("Random", 1), ("", 1))),
 ]  # fmt: skip
 
 EXTERNAL: list[tuple[str, int, Doc]] = [  # the errors of these two fields alone
