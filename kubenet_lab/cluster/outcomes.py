@@ -41,7 +41,10 @@ class Outcomes(tuple[Outcome, ...]):
         )  # fmt: skip
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr>{''.join(f'<td style=text-align:left>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows())
-        names = ("probability", "verdict", "answered by", "source seen", "error")
-        head = "".join(f"<th style=text-align:left>{name}</th>" for name in names)
+        """A table of the columns that say something."""
+        columns = zip(("probability", "verdict", "answered by", "source seen", "error"), zip(*self._rows(), strict=True), strict=False)
+        said = [(name, cells) for name, cells in columns if any(cells)]
+        head = "".join(f"<th style=text-align:left>{name}</th>" for name, _ in said)
+        body = zip(*(cells for _, cells in said), strict=True)
+        rows = "".join(f"<tr>{''.join(f'<td style=text-align:left>{escape(cell)}</td>' for cell in row)}</tr>" for row in body)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -65,7 +65,10 @@ function render({ model, el }) {
       else if (document.activeElement !== f.control || f.control.value.trim() === "") { if (f.control.value !== fields[f.name]) f.control.value = fields[f.name]; }
       const error = view.errors[f.name] || "";
       f.control.setAttribute("aria-invalid", String(Boolean(error)));
-      f.error.textContent = error ? `✗ ${error}` : "";
+      const idle = view.idle[f.name] || "";
+      f.control.disabled = Boolean(idle);
+      f.error.className = error ? "kn-wrongly" : "kn-aside";
+      f.error.textContent = error ? `✗ ${error}` : idle;
     }
     whole.textContent = view.errors[""] ? `✗ ${view.errors[""]}` : "";
     fill(client, view, model.get("client"));

@@ -118,7 +118,7 @@ class ServiceExplorer(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
     def text(self) -> Story:
         """What is on the screen, in words."""
         v = self.view
-        lines = [f"Service {self.service}: {', '.join(f'{k} {x}' for k, x in self.fields.items())}"]
+        lines = [f"Service {self.service}: {', '.join(f'{k} {x}' for k, x in self.fields.items() if k not in v['idle'])}"]
         lines += [f"✗ {name or 'Service'}: {why}" for name, why in v["errors"].items()]
         if v["address"]:
             lines.append(v["address"])
@@ -131,7 +131,8 @@ class ServiceExplorer(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
         lines += [f"rules on {self.node}: {v['rules_said'] or len(v['rules']) + v['more']}", *(f"  {rule}" for _, rule in v["rules"])]
         if v["path"]:
             lines.append(f"the likeliest way: {v['path']['summary']}")
-            lines += [f"  {n}. {host}: {title}" for n, host, _, title, _, _ in v["path"]["hops"]]
+            for n, host, _, title, _, _ in v["path"]["hops"]:
+                lines.append(f"  {n}. {title if title.startswith(f'{host} ') else f'{host}: {title}'}")
         return Story("\n".join(lines))
 
     def __repr__(self) -> str:

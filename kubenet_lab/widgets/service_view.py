@@ -163,7 +163,7 @@ def explorer_view(cluster: Any, edited: Edited, client: str, node: str, way: str
     view: dict[str, Any] = {
         "services": [s.key for s in cluster.snapshot().list(Service) if s.spec.type != "ExternalName" and s.spec.selector],
         "clients": _clients(cluster), "nodes": nodes, "states": list(STATES), "types": list(TYPES), "ok": False, "said": "", "address": "",
-        "pods": _pods(cluster, edited),
+        "pods": _pods(cluster, edited), "idle": _idle(cluster, edited),
         "ways": [], "outcomes": [], "reasons": [], "rules": [], "more": 0, "rules_said": "", "path": None,
     }  # fmt: skip
     lab, view["errors"] = _changed(cluster, edited)
@@ -184,6 +184,16 @@ def explorer_view(cluster: Any, edited: Edited, client: str, node: str, way: str
     _ask(lab, service, client, chosen, view)
     _rules(lab, edited.key, node, view)
     return view
+
+
+def _idle(cluster: Any, edited: Edited) -> dict[str, str]:
+    """The fields that say nothing for a Service of this type, and why: {field: why}."""
+    kind = edited.fields["type"]
+    if kind == "headless":
+        return dict.fromkeys(("externalTrafficPolicy", "internalTrafficPolicy", "sessionAffinity"), "a headless Service has no rules")
+    if kind in ("NodePort", "LoadBalancer") or service_of(cluster, edited.key).spec.external_ips:
+        return {}
+    return {"externalTrafficPolicy": "for doors to the outside only"}
 
 
 def _address(service: Service) -> list[str]:

@@ -50,8 +50,10 @@ def test_by_mouse_and_two_do_not_clash(page: Any, root: Path) -> None:
     (root / "build" / "screens").mkdir(parents=True, exist_ok=True)
     shown.screenshot(path=root / "build" / "screens" / f"service-explorer-{size['width']}.png", animations="disabled")
     page.page.set_viewport_size(size)
+    assert shown.get_by_label("externalTrafficPolicy").is_disabled(), "a ClusterIP has no door to the outside"
     shown.get_by_label("type", exact=True).select_option("NodePort")
     wait_for(page, ".kn-facts", "node port")
+    assert shown.get_by_label("externalTrafficPolicy").is_enabled()
     shown.get_by_label("who asks").select_option("external:203.0.113.7")
     wait_for(page, ".kn-verdict", "never answered")
     shown.get_by_label("by which address").select_option(index=1)

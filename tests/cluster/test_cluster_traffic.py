@@ -24,6 +24,12 @@ def seen(outcomes: Iterable[Outcome]) -> dict[str | None, str | None]:
     return {o.answered_by: o.source_seen for o in outcomes}
 
 
+def test_a_table_of_outcomes_has_the_columns_that_say_something(small: kn.Cluster) -> None:
+    answered, refused = small.outcomes("default/client", "svc:default/server"), small.outcomes("default/client", "default/client", port=1)
+    assert "source seen" in answered._repr_html_() and ">error<" not in answered._repr_html_()
+    assert ">error<" in refused._repr_html_() and "source seen" not in refused._repr_html_()
+
+
 # ----------------------------------------------------------------------------------------------------- sources of Services
 def test_a_cluster_ip_keeps_the_clients_address(small: kn.Cluster) -> None:
     ip = small.pod("default/client").ip

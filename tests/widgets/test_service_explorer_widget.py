@@ -56,6 +56,15 @@ def test_what_is_edited_is_what_apply_makes_of_it(bookshop: Any, lab: ServiceExp
     assert lab.view["said"] == "answered by 2 endpoints" and lab.fields == fields_of(bookshop.get("Service", "shop/web"))
 
 
+def test_fields_that_say_nothing_for_a_type(lab: ServiceExplorer) -> None:
+    """They are shown as such, and are no part of the text."""
+    assert set(lab.view["idle"]) == {"externalTrafficPolicy"} and "externalTrafficPolicy" not in str(lab.text)
+    lab.set(type="NodePort")
+    assert not lab.view["idle"] and "externalTrafficPolicy Cluster" in str(lab.text)
+    lab.set(type="headless")
+    assert {"internalTrafficPolicy", "sessionAffinity"} < set(lab.view["idle"])
+
+
 def test_types_policies_and_ways(lab: ServiceExplorer) -> None:
     lab.set(type="NodePort")
     assert lab.view["ways"][1:] == [f"{n}:{lab.view['address'].split()[-1]}" for n in ("worker-1", "worker-2")]

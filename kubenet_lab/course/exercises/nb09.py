@@ -137,34 +137,34 @@ WHICH_NAME = Exercise(
 
 # 09.3
 
-PORTS = (("ExternalName", 80), ("ExternalName", 8000), ("headless", 80), ("headless", 8080))
+PORTS = (("ExternalName", 80), ("headless", 80), ("ExternalName", 8080), ("headless", 8080))
 
 
 def _port_case(seed: int) -> Case:
     kind, port = pick(seed, "alias", PORTS)
     cluster = bookshop()
     if kind == "headless":
-        cluster.apply(_service("mine", clusterIP="None", selector={NAME: "web"}, ports=[{"port": 80, "targetPort": 8080}]))
-        words = "is headless, selects the pods of web, and has port 80 with targetPort 8080"
+        cluster.apply(_service("mine", clusterIP="None", selector={NAME: "api"}, ports=[{"port": 80, "targetPort": 8080}]))
+        words = "is headless, selects the pods of api, and has port 80 with targetPort 8080"
     else:
-        spec = {"type": "ExternalName", "externalName": "web.shop.svc.cluster.local"}
-        cluster.apply(_service("mine", **spec, ports=[{"port": 8000, "targetPort": 80}]))
-        words = "is an ExternalName for web.shop.svc.cluster.local, and has port 8000 with targetPort 80"
+        spec = {"type": "ExternalName", "externalName": "api.shop.svc.cluster.local"}
+        cluster.apply(_service("mine", **spec, ports=[{"port": 80, "targetPort": 8080}]))
+        words = "is an ExternalName for api.shop.svc.cluster.local, and has port 80 with targetPort 8080"
     trace = cluster.ask("shop/cart", f"http://mine:{port}")
     return Case(cluster, {"kind": kind, "port": port, "words": words, "verdict": trace.verdict})
 
 
 def _why_port(case: Case) -> str:
     if case["kind"] == "headless":
-        return "The packet goes straight to a pod, at the port that the client wrote. The pods of web listen on 8080, and on nothing else."
-    return "The name leads to the ClusterIP of web, and the port stays as the client wrote it. There web has port 80 only."
+        return "The packet goes straight to a pod, at the port that the client wrote. The pods of api listen on 8080, and on nothing else."
+    return "The name leads to the ClusterIP of api, and the port stays as the client wrote it. There api has port 8080 only."
 
 
 PORT = Exercise(
     id="09.3",
     title="Which port",
     prompt=(
-        "The new Service mine {words}. (The Service web has port 80, its pods listen on 8080.) cart asks for http://mine:{port}. "
+        "The new Service mine {words}. (The Service api has port 8080, and its pods listen on 8080.) cart asks for http://mine:{port}. "
         "Which verdict does it get?"
     ),
     form=Form("word", choices=VERDICTS, synonyms={"works": "delivered", "ok": "delivered", "hangs": "timeout"}),
@@ -179,7 +179,7 @@ PORT = Exercise(
     distractors=(
         Distractor(
             "external-name-has-a-port",
-            lambda case: ("delivered" if case["port"] == 8000 else "timeout") if case["kind"] == "ExternalName" else None,
+            lambda case: ("delivered" if case["port"] == 80 else "timeout") if case["kind"] == "ExternalName" else None,
             "Who would translate the port? Look for a rule with this Service's name.",
         ),
         Distractor(

@@ -10,6 +10,6 @@ ANSWERS = {
     "09.c": "404",
     "09.1": "4 - 1",
     "09.2": '"does not exist"',
-    "09.3": '"delivered"',
+    "09.3": '"timeout"',
     "09.4": '"a wrong certificate"',
 }
