@@ -39,6 +39,7 @@ from .kubelet_rules import kubelet_text
 from .listening import bind_pod
 from .names import as_ip, further_addresses, node_address
 from .node_disk import NodeDisk
+from .outside import Server, named_machines, names_api_server
 from .proxy_health import bind_health_servers
 from .sanity import programmable
 from .settle import Declared
@@ -84,7 +85,7 @@ class Build:
         assert declared.plan is not None and declared.network is not None, "nothing was loaded"
         self.options, self.plan, self.engine = declared.options, declared.plan, declared.engine
         (self.snapshot, self.problems), self.world = programmable(declared.store.snapshot()), world
-        self._proxy = declared.proxy
+        self._proxy, self._once_named = declared.proxy, declared.once_named
         self.network = net = Network(self.options.seed)
         self._addresses: dict[str, list[str]] = {}  # of a node's devices, as the agents found them
         under = self.options.underlay
@@ -194,14 +195,14 @@ class Build:
                         ns.listen(Listener(protocol, 53, upstream, ns.label))
 
     def _other_endpoints(self) -> None:
-        """EndpointSlices that name machines instead of pods: the API server, and servers outside the cluster."""
-        for s in self.snapshot.list(EndpointSlice):
-            for e in s.endpoints:
-                for address in e.addresses if e.target_ref is None else ():
-                    self._machine(s, address)
+        """Machines that EndpointSlices name, or have named, instead of pods: the API server, and servers outside the cluster."""
+        for server, s in named_machines(self.snapshot.list(EndpointSlice)):
+            self._machine(server, f"EndpointSlice {s.key} names it", names_api_server(s))
+        for server, key in self._once_named.items():
+            self._machine(server, f"EndpointSlice {key} named it")
 
-    def _machine(self, s: EndpointSlice, address: str) -> None:
-        api = s.key.startswith("default/") and s.service == "kubernetes"
+    def _machine(self, server: Server, why: str, api: bool = False) -> None:
+        address, protocol, port = server
         if as_ip(address) is None:
             return
         ns = self.network.owner_of(address)
@@ -210,12 +211,11 @@ class Build:
             ns.label = "kube-apiserver" if api else ns.label
         if ns is None or (self.network.hosts[ns.host].role != "external" and not api):
             return
-        for p in s.ports:
-            if p.port and p.protocol in ("TCP", "UDP") and ns.listener(p.protocol, address, p.port) is None:
-                owner = "kube-apiserver" if api else ns.label
-                why = "" if api else f"{ns.label} listens on {p.port}/{p.protocol}, because EndpointSlice {s.key} names it"
-                process = HttpServer(owner) if p.protocol == "TCP" and not api else Echo(owner)
-                ns.listen(Listener(p.protocol, p.port, process, owner, "", why))  # type: ignore[arg-type]
+        if ns.listener(protocol, address, port) is None:
+            owner = "kube-apiserver" if api else ns.label
+            why = "" if api else f"{ns.label} listens on {port}/{protocol}, because {why}"
+            process = HttpServer(owner) if protocol == "TCP" and not api else Echo(owner)
+            ns.listen(Listener(protocol, port, process, owner, "", why))  # type: ignore[arg-type]
 
     def is_outside(self, address: str) -> bool:
         """An address of the world: in none of the cluster's networks, and one that a machine can have."""

@@ -24,6 +24,7 @@ from .controllers import reconcile
 from .detect import enforcer, nodes_of_pods, own_policies, proxy_options, selects_any
 from .names import further_addresses, node_address
 from .options import Options
+from .outside import Server, no_longer_named
 from .plan import Assumption, Plan, node_documents, plan_for
 from .pod_network import DATASTORE, Disk, PodNetwork, pod_cidrs, pod_network
 from .sanity import bad_addresses
@@ -57,6 +58,7 @@ class Declared:
     notes: list[Assumption] = field(default_factory=list)
     load_findings: list[Problem] = field(default_factory=list)
     findings: list[Problem] = field(default_factory=list)  # of the controllers, now
+    once_named: Mapping[Server, str] = field(default_factory=dict)  # machines outside that only slices have named that are gone
     observed: frozenset[str] = frozenset()  # EndpointSlices of a dump, used as they are until the first change
 
     def copy(self, clock: Callable[[], float]) -> Declared:
@@ -113,6 +115,7 @@ class Declared:
             raise LoadError(_placed(refused, source))
         self.findings = [*wrong, *done.findings, *done.refused, *self._outlying()]
         self._release(middle)
+        self.once_named = {**self.once_named, **no_longer_named(before, self.store.snapshot())}
         self._judge()
 
     def _service_networks(self, snapshot: Snapshot) -> list[Problem]:

@@ -41,5 +41,5 @@ def clean_stale_flows(snapshot: Snapshot, state: State, network: Callable[[], Ne
             continue
         ports = service_ports(snapshot, family)
         for table in tables:
-            for entry in stale_entries(ports, mine[table.ns]):
+            for entry in stale_entries(ports, mine[table.ns], table.ns):
                 table.delete(entry)

@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..kernel.conntrack import Entry
-from .endpoint_view import ServicePort
+from .endpoint_view import ServicePort, for_node
 
 __all__ = ["stale_entries"]
 
 
-def stale_entries(ports: Sequence[ServicePort], entries: Iterable[Entry]) -> list[Entry]:
-    """Of one node's entries in one family those that kube-proxy deletes."""
+def stale_entries(ports: Sequence[ServicePort], entries: Iterable[Entry], node: str) -> list[Entry]:
+    """Of the entries of `node` in one family those that its kube-proxy deletes, by what it sees of the endpoints."""
     fronts: dict[tuple[str, int], set[str]] = {}
     node_ports: dict[int, set[str]] = {}
     for port in ports:
-        serving = {e.ip for e in port.endpoints if e.serving}
-        if port.protocol != "UDP" or not serving:
+        if port.protocol != "UDP":
+            continue
+        serving = {e.ip for e in for_node(port.endpoints, node) if e.serving}
+        if not serving:
             continue
         for ip in (port.cluster_ip, *port.load_balancer_vips, *port.external_ips):
             fronts[ip, port.port] = serving

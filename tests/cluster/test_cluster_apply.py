@@ -319,3 +319,23 @@ def test_endpoints_outside_the_cluster() -> None:
     trace = cluster.connect("default/client", "svc:default/db", 5432)
     assert trace.answered_by == "external:203.0.113.50" and trace.source_seen == "192.168.50.11"
     assert any("EndpointSlice default/db-1 names it" in a for a in trace.assumptions)
+
+
+def test_a_machine_outside_serves_on_when_nobody_names_it_any_more() -> None:
+    """kube-proxy cleans nothing of a Service that is gone: who keeps its port goes on, as a kernel showed (test_services_change_twins)."""
+    slice_ = {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "log-1", "namespace": "default", "labels": {"kubernetes.io/service-name": "log"}},
+        "endpoints": [{"addresses": ["203.0.113.50"]}], "ports": [{"name": "", "port": 514, "protocol": "UDP"}],
+    }  # fmt: skip
+    cluster = kn.load([*SMALL, service("default/log", None, {"port": 514, "protocol": "UDP"}), slice_])
+    address = cluster.get("svc", "default/log").spec.cluster_ip  # type: ignore[attr-defined]
+
+    def said(of: kn.Cluster, port: int) -> str | None:
+        return of.connect("default/client", address, 514, "UDP", source_port=port).answered_by
+
+    assert said(cluster, 5555) == "external:203.0.113.50"
+    cluster.delete("svc", "default/log")
+    cluster.delete("endpointslice", "default/log-1")
+    assert said(cluster, 5555) == said(cluster.copy(), 5555) == "external:203.0.113.50"
+    assert said(cluster, 5556) is None

@@ -123,8 +123,8 @@ def main() -> None:
             spaces[node].run("ip", "link", "del", dev)
         for id, (rules, nft) in change["rules"].items():
             load(spaces[id], rules, nft)
-        for node in change["nodes"]:
-            clean(spaces[node], change["fronts"], change["node_ports"])
+        for node, (fronts, node_ports) in change["fronts"].items():
+            clean(spaces[node], fronts, node_ports)
         with ThreadPoolExecutor(max(1, len(change["asked"]))) as pool:  # chains of questions that have nothing to do with each other
             answers.append(list(pool.map(lambda chain: [ask(held, spaces, step) for step in chain], change["asked"])))
     json.dump(answers, sys.stdout)

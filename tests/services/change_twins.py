@@ -152,15 +152,15 @@ def _stages(rng: random.Random, case: Case, sources: set[str], drawn: Counter[st
     return stages, done
 
 
-def _fronts(docs: list[Doc]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """("address port", "family port") -> the serving endpoints of a UDP Service that has any, as its text says it."""
+def _fronts(docs: list[Doc], node: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """("address port", "family port") -> the serving endpoints of a UDP Service that has any, as `node` sees them."""
     fronts: dict[str, list[str]] = {}
     node_ports: dict[str, list[str]] = {}
     for doc in (d for d in docs if d["kind"] == "Service"):
         spec = doc["spec"]
         for p in (p for p in spec["ports"] if p["protocol"] == "UDP"):
             for six in {":" in ip for ip in spec.get("clusterIPs", []) if ip != "None"}:
-                serving = [e["ip"] for e in endpoints_of(docs, doc, p, "", six) if e["serving"]]
+                serving = [e["ip"] for e in endpoints_of(docs, doc, p, node, six) if e["serving"]]
                 if serving:
                     addresses = [*spec["clusterIPs"], *balanced(doc), *spec.get("externalIPs", [])]
                     fronts |= {f"{ip} {p['port']}": serving for ip in addresses if (":" in ip) == six}
@@ -216,7 +216,7 @@ def changing(seed: int, mode: str) -> Changing | None:
     for k, cluster in enumerate(stages):
         network = cluster.network()
         told = [[(name, first.where[f[0]], *f[1:], port, how) for name, f, port, how in c] for c in asked[k]]
-        change: dict[str, Any] = {"gone": [], "rules": {}, "nodes": [], "fronts": {}, "node_ports": {}, "asked": told}
+        change: dict[str, Any] = {"gone": [], "rules": {}, "fronts": {}, "asked": told}
         if k:
             old = stages[k - 1].network()
             gone = [ns for id, ns in old.namespaces.items() if id not in network.namespaces]
@@ -227,8 +227,7 @@ def changing(seed: int, mode: str) -> Changing | None:
                 if rules or nft is not None:
                     change["rules"][id] = (rules, nft)
                 texts[id] = (s["rules"], s["nft"])
-            change["nodes"] = [n.name for n in cluster.nodes]
-            change["fronts"], change["node_ports"] = _fronts(_documents(cluster))
+            change["fronts"] = {n.name: _fronts(_documents(cluster), n.name) for n in cluster.nodes}
         spec["changes"].append(change)
     head = f"{case.cluster.pod_network} {case.cluster.proxy}, {', '.join(what)}"
     return Changing(stages, what, asked, spec, drawn, head)

@@ -190,12 +190,12 @@ def no_chance(m: pytest.MonkeyPatch) -> None:
 # -------------------------------------------------------------------------------------------------------- when things change
 @fault("kube-proxy cleans no UDP flow", into=CHANGING)
 def nothing_cleaned(m: pytest.MonkeyPatch) -> None:
-    m.setattr(stale_flows, "stale_entries", lambda ports, entries: [])
+    m.setattr(stale_flows, "stale_entries", lambda ports, entries, node: [])
 
 
 @fault("kube-proxy cleans every UDP flow", into=CHANGING)
 def everything_cleaned(m: pytest.MonkeyPatch) -> None:
-    m.setattr(stale_flows, "stale_entries", lambda ports, entries: list(entries))
+    m.setattr(stale_flows, "stale_entries", lambda ports, entries, node: list(entries))
 
 
 @fault("new rules end every flow", into=CHANGING)

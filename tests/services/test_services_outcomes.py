@@ -5,6 +5,7 @@ Sources: Linux net/netfilter/xt_statistic.c (31 bits), libxt_statistic.c; Kubern
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -141,7 +142,14 @@ SERVES, GONE = ProxyEndpoint("10.180.0.3", 53), ProxyEndpoint("10.180.0.4", 53, 
     ],
 )
 def test_which_entries_are_stale(ports: tuple[ServicePort, ...], flow: Entry, stale: bool) -> None:
-    assert stale_entries(ports, [flow]) == ([flow] if stale else [])
+    assert stale_entries(ports, [flow], "worker-1") == ([flow] if stale else [])
+
+
+def test_of_an_endpoint_in_two_slices_each_node_cleans_by_what_it_sees() -> None:
+    """endpointslicecache.go, addEndpoints: the first one counts, except on a node that a later one names as its own."""
+    twice, other = (replace(SERVES, node="worker-1"), replace(SERVES, node="worker-2", serving=False)), ProxyEndpoint("10.180.0.5", 53)
+    flow = entry("172.30.1.1", 53, "10.180.0.3")
+    assert [stale_entries([port(*twice, other)], [flow], f"worker-{i}") for i in (1, 2, 3)] == [[], [flow], []]
 
 
 @pytest.mark.parametrize(("protocol", "port"), [("TCP", 80), ("UDP", 9)])
