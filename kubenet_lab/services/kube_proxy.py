@@ -1,6 +1,6 @@
 """kube-proxy's options, and how it tells a pod's traffic from other traffic.
 
-Source: kube-proxy 1.34, pkg/proxy/apis/config (KubeProxyConfiguration), cmd/kube-proxy/app/server_linux.go
+Source: kube-proxy 1.34, pkg/proxy/apis/config (KubeProxyConfiguration, and validation/), cmd/kube-proxy/app/server_linux.go
 (getLocalDetectors), pkg/proxy/util/{localdetector,nodeport_addresses}.go.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from ..errors import KubenetError, NotModelled
+from ..objects.addresses import parse_cidr
 from .node import NodeView
 
 __all__ = ["KubeProxy", "LocalDetector", "local_detector", "node_port_addresses", "serves_loopback"]
@@ -53,8 +54,17 @@ class KubeProxy:
             raise KubenetError(f"detectLocalMode: found {self.detect_local_mode!r}, expected one of {', '.join(DETECT)}")
         if not 0 <= self.masquerade_bit <= 31:
             raise KubenetError(f"iptables.masqueradeBit: found {self.masquerade_bit}, expected a number from 0 to 31")
-        for cidr in [c for c in (self.cluster_cidr or "").split(",") if c]:
+        for mode, field, name in (
+            ("BridgeInterface", "detectLocal.bridgeInterface", self.bridge_interface),
+            ("InterfaceNamePrefix", "detectLocal.interfaceNamePrefix", self.interface_name_prefix),
+        ):
+            if self.detect_local_mode == mode and not name:
+                raise KubenetError(f"{field}: found nothing, expected a name, as detectLocalMode is {mode}")
+        cidrs = [c for c in (self.cluster_cidr or "").split(",") if c]
+        for cidr in cidrs:
             _cidr("clusterCIDR", cidr)
+        if len({":" in c for c in cidrs}) != len(cidrs):
+            raise KubenetError(f"clusterCIDR: found {self.cluster_cidr!r}, expected one CIDR, or one of each IP family")
         if self.node_port_addresses != ("primary",):
             for cidr in self.node_port_addresses:
                 _cidr("nodePortAddresses", cidr)
@@ -75,10 +85,8 @@ class KubeProxy:
 
 
 def _cidr(field: str, text: str) -> None:
-    try:
-        ip_network(text.strip(), strict=False)
-    except ValueError:
-        raise KubenetError(f"{field}: found {text!r}, expected a CIDR like 10.244.0.0/16") from None
+    if parse_cidr(text.strip()) is None:
+        raise KubenetError(f"{field}: found {text!r}, expected a CIDR like 10.244.0.0/16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +101,10 @@ def local_detector(options: KubeProxy, node: NodeView, family: int) -> LocalDete
     """None where kube-proxy has no way to tell: it warns, and masquerades nothing for ClusterIPs."""
     mode = options.detect_local_mode
     if mode == "BridgeInterface":
-        return LocalDetector(f"-i {options.bridge_interface}", f"! -i {options.bridge_interface}") if options.bridge_interface else None
+        return LocalDetector(f"-i {options.bridge_interface}", f"! -i {options.bridge_interface}")
     if mode == "InterfaceNamePrefix":
         prefix = options.interface_name_prefix
-        return LocalDetector(f"-i {prefix}+", f"! -i {prefix}+") if prefix else None
+        return LocalDetector(f"-i {prefix}+", f"! -i {prefix}+")
     cidrs = node.pod_cidrs if mode == "NodeCIDR" else [c.strip() for c in (options.cluster_cidr or "").split(",")]
     cidr = next((c for c in cidrs if c and (6 if ":" in c else 4) == family), None)
     if cidr is None:

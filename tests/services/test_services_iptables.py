@@ -34,10 +34,18 @@ def test_other_modes_are_not_modelled():
         {"detect_local_mode": "Guess"},
         {"masquerade_bit": 32},
         {"cluster_cidr": "10.0.0.0/33"},
+        {"cluster_cidr": "192.168.59.0"},
+        {"cluster_cidr": "10.0.0.0/8,10.1.0.0/16"},
+        {"cluster_cidr": "192.168.59.0/24,fd00:192:168::/64,10.0.0.0/16"},
         {"node_port_addresses": ["x"]},
+        {"node_port_addresses": ["10.0.0.1"]},
+        {"node_port_addresses": ["primary", "10.0.0.0/8"]},
+        {"detect_local_mode": "BridgeInterface", "interface_name_prefix": "eth0"},
+        {"detect_local_mode": "InterfaceNamePrefix"},
     ],
 )
 def test_bad_options(given):
+    """pkg/proxy/apis/config/validation/validation_test.go"""
     with pytest.raises(KubenetError, match="found .* expected"):
         KubeProxy(**given)
 
@@ -128,7 +136,6 @@ def test_without_a_way_to_detect_nothing_is_marked():
         {"cluster_cidr": None},
         {"cluster_cidr": "fd00::/48"},
         {"detect_local_mode": "NodeCIDR"},
-        {"detect_local_mode": "BridgeInterface"},
     ):
         text = rules(case_snapshot(CASE), NODE, options({"options": given}))
         assert not [r for r in text.chain("KUBE-SVC-XPGD46QRK7WJZT7O") if "MARK" in r]
