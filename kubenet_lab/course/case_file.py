@@ -25,9 +25,9 @@ __all__ = ["Mystery", "Shared", "Witness", "mystery"]
 #: what a wrong accusation and giving up cost, in probes
 PENALTY, SURRENDER = 3, 20
 HELP = (
-    'Probe with m.ask("shop/web", "http://cart:8080"), m.node("worker-1").run("ip route"), m.pod("shop/web").run(...), '
-    'm.objects("Service"), m.get("Service", "shop/cart"), m.underlay(); then m.accuse("Service shop/cart", "spec.selector"). '
-    "m.reveal() gives up."
+    'Probe with m.ask("ops/jobs", "http://web.shop"), m.node("worker-1").run("tcpdump -ni any"), m.pod("shop/web").run("ip route"), '
+    'm.objects("Pod"), m.get("Service", "kube-system/kube-dns"), m.underlay(); then m.accuse("Service kube-system/kube-dns", '
+    '"spec.selector"). m.reveal() gives up.'
 )
 
 
@@ -153,7 +153,8 @@ class Mystery:
         """Who is to blame ("Service shop/cart", "Node worker-1", "Pod shop/web"), and what of it.
 
         `field`: of an object the field ("spec.selector", "targetPort"); of a node or a pod what is programmed there, in a word
-        ("route", "fdb", "neighbour", "mtu", "rule", "sysctl", "link", "filter"). Raises CourseError for what does not exist; that costs nothing.
+        ("route", "fdb", "neighbour", "mtu", "rule", "sysctl", "link", "filter"). Raises CourseError for what does not exist; that
+        costs nothing.
         """
         if not isinstance(object, str) or not isinstance(field, str) or not object.strip() or not field.strip():
             raise CourseError('accuse whom, of what? m.accuse("Service shop/cart", "spec.selector")')

@@ -36,7 +36,10 @@ def fill(text: Text, case: Case) -> str:
 
 
 def pick(seed: int, what: str, choices: Sequence[T]) -> T:
-    """One of `choices` for this learner. Seed 0, the course's own, always takes the first: let it be one that the lesson has not just answered."""
+    """One of `choices` for this learner.
+
+    Seed 0, the course's own, always takes the first: let it be one that the lesson has not just answered.
+    """
     if seed == 0:
         return choices[0]
     draw = hashlib.sha256(f"{seed}:{what}".encode()).digest()

@@ -48,7 +48,8 @@ def test_help_by_example(run: Run, command: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [[], ["walk"], ["trace"], ["trace", "bookshop"], ["trace", "bookshop", "a", "b", "--size", "big"], ["start", "a", "b"], ["--nonsense"],
-     ["node"], ["node", "bookshop"], ["node", "bookshop", "worker-1", "ip", "route"], ["pod", "bookshop", "--", "ip"], ["pcap", "bookshop", "a", "b"],
+     ["node"], ["node", "bookshop"], ["node", "bookshop", "worker-1", "ip", "route"], ["pod", "bookshop", "--", "ip"],
+     ["pcap", "bookshop", "a", "b"],
      ["outcomes", "bookshop", "a"], ["rules"], ["rules", "bookshop", "worker-1"]],
     ids=" ".join,
 )
@@ -171,7 +172,8 @@ def test_outcomes(run: Run) -> None:
     assert (status, out, err) == (0, f"{cluster.outcomes('shop/web', 'svc:shop/api', port=8080)}\n", "")
     status, out, _ = run("outcomes", "bookshop", "external:203.0.113.7", "node:worker-1", "--port", "30080", "--via", "worker-2", "--json")
     rows = json.loads(out)["outcomes"]
-    assert status == 0 and [r["probability"] for r in rows] == ["1/2", "1/2"] and all(r["answered_by"].startswith("shop/web-") for r in rows)
+    assert status == 0 and [r["probability"] for r in rows] == ["1/2", "1/2"]
+    assert all(r["answered_by"].startswith("shop/web-") for r in rows)
     assert run("outcomes", "bookshop", "shop/web", "svc:shop/api", "--port", "99")[0] == 1
     status, out, _ = run("outcomes", "bookshop", "shop/web", "shop/api", "--port", "99")
     assert status == 1 and "refused" in out
@@ -266,7 +268,8 @@ def test_a_capture(run: Run, tmp_path: Path, root: Path) -> None:
 
 def test_a_capture_into_a_pipe(root: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run([sys.executable, "-m", "kubenet_lab", "pcap", *PLACE[1:], "-w", "-"], capture_output=True, env=environment, cwd=root)
+    command = [sys.executable, "-m", "kubenet_lab", "pcap", *PLACE[1:], "-w", "-"]
+    done = subprocess.run(command, capture_output=True, env=environment, cwd=root)
     assert done.returncode == 0 and done.stdout[:4] == b"\xd4\xc3\xb2\xa1" and b"wrote" in done.stderr
 
 

@@ -9,9 +9,9 @@ import pytest
 
 import kubenet_lab as kn
 from kubenet_lab.course import CourseError
+from kubenet_lab.course.case_file import Mystery, _word
 from kubenet_lab.course.mysteries import FAULTS, bookshop, chosen
 from kubenet_lab.course.mysteries.fault import Fault
-from kubenet_lab.course.case_file import Mystery, _word
 from kubenet_lab.errors import CommandError, KubenetError, NotFound
 
 CLIENTS = ("node:worker-1", "node:worker-2", "shop/api", "ops/jobs", "external:203.0.113.7")
@@ -153,8 +153,8 @@ def test_a_pod_is_named_as_one_likes() -> None:
 
 def test_what_does_not_exist_costs_nothing() -> None:
     m = game("selector-typo")
-    for who, what in (("Service shop/crat", "selector"), ("worker-9", "route"), ("shop/cart", "selector"), ("", "x"), ("Node worker-1", " "),
-                      ("pod nobody/x", "y"), (7, "x")):  # fmt: skip
+    for who, what in (("Service shop/crat", "selector"), ("worker-9", "route"), ("shop/cart", "selector"), ("", "x"),
+                      ("Node worker-1", " "), ("pod nobody/x", "y"), (7, "x")):  # fmt: skip
         with pytest.raises(CourseError):
             m.accuse(who, what)  # type: ignore[arg-type]
     with pytest.raises(NotFound):

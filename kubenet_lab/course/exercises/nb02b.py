@@ -162,7 +162,9 @@ VERB = Exercise(
 LEAK = Prediction(
     id="02b.a",
     title="After a bad night",
-    prompt="Sandboxes vanish without DEL, again and again, on a node with 14 usable addresses. How many new pods can be attached after that?",
+    prompt=(
+        "Sandboxes vanish without DEL, again and again, on a node with 14 usable addresses. How many new pods can be attached after that?"
+    ),
     form=Form("number", unit="pods"),
     setup=lambda seed: Case(None, {}),
     truth=lambda case: _after_the_night(),

@@ -273,15 +273,17 @@ def _why_talk(case: Case) -> str:
         return "conntrack knows the flow, and its endpoint is still there: nobody asks the rules again."
     if case["protocol"] == "TCP":
         return "conntrack knows the connection, and kube-proxy leaves TCP alone: it goes on until one side ends it."
-    return "kube-proxy deletes the entry of a UDP flow whose endpoint is lost, so the packet meets the rules, which know only the other pod."
+    return (
+        "kube-proxy deletes the entry of a UDP flow whose endpoint is lost, so the packet meets the rules, which know only the other pod."
+    )
 
 
 TALK = Exercise(
     id="07.5",
     title="The next packet",
     prompt=(
-        "The Service kube-dns has two ready pods. web asks it {how}, and one of them answers. {words}. web sends the next packet of the same "
-        "{protocol} talk. Who answers?"
+        "The Service kube-dns has two ready pods. web asks it {how}, and one of them answers. {words}. web sends the next packet of "
+        "the same {protocol} talk. Who answers?"
     ),
     form=Form(
         "word", choices=("the same pod", "the other pod", "either pod", "nobody"),

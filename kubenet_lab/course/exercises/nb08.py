@@ -165,7 +165,7 @@ def _why_way(case: Case) -> str:
         "inside": "externalTrafficPolicy is about the doors to the outside. The ClusterIP goes to all endpoints.",
         "own door": "What starts in a pod of the node takes the short circuit to all endpoints.",
         "other door": "internalTrafficPolicy is about the ClusterIP. The node port goes to all endpoints.",
-        "internal": "Under internalTrafficPolicy Local the client's node may choose only pods of its own, and has none: it drops the packet.",
+        "internal": "Under internalTrafficPolicy Local the client's node chooses only pods of its own, and has none: it drops the packet.",
     }[case["way"]]
 
 

@@ -217,12 +217,13 @@ def _publisher(cluster: Any) -> Any:
     rule = {"host": PUBLISHER, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
     spec = {"ingressClassName": "bookshop", "tls": [{"hosts": [PUBLISHER], "secretName": "books-tls"}], "rules": [rule]}
     door = {"kubernetes.io/service-name": "publisher"}
-    pair = {"tls.crt": "", "tls.key": ""}
+    secret = {"type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}}
     return cluster.apply([
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "books-tls", "namespace": "shop"}, "type": "kubernetes.io/tls", "data": pair},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "books-tls", "namespace": "shop"}, **secret},
         {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "books", "namespace": "shop"}, "spec": spec},
         _service("publisher", clusterIP="None", ports=[{"name": "http", "port": 80}]),
-        {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "publisher-1", "namespace": "shop", "labels": door},
+        {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+         "metadata": {"name": "publisher-1", "namespace": "shop", "labels": door},
          "addressType": "IPv4", "ports": [{"name": "http", "port": 80}], "endpoints": [{"addresses": ["192.168.50.11"]}]},
         _service("catalogue", type="ExternalName", externalName="publisher.shop.svc.cluster.local"),
     ])  # fmt: skip
@@ -282,7 +283,7 @@ SAYING = Exercise(
         ),
         Distractor(
             "certificate-follows-the-host-header",
-            lambda case: {"catalogue": "an answer", PUBLISHER: "a wrong certificate"}[case["said"]] if case["said"] != case["host"] else None,
+            lambda case: None if case["said"] == case["host"] else "an answer" if case["said"] == "catalogue" else "a wrong certificate",
             "When does the server read the Host header: before it shows its certificate, or after?",
         ),
     ),

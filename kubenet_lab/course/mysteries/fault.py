@@ -113,7 +113,7 @@ class Fault:
 
 
 def facts(cluster: Any) -> Mapping[str, str]:
-    """What commands name: {ip_N}, {cidr_N}, {vtep_N} (the tunnel's address), {mac_N} (its MAC) of worker-N, {vip_NAME} of shop's Services."""
+    """What commands name: {ip_N}, {cidr_N}, {vtep_N} and {mac_N} (of the tunnel's device) of worker-N, {vip_NAME} of shop's Services."""
     found: dict[str, str] = {}
     network = cluster.network()
     for node in cluster.objects("Node"):

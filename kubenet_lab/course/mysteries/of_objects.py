@@ -41,7 +41,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "wrong-service-port", "Service shop/cart", ("spec.ports[0].port", "port"),
         f"{_SHOP}their baskets take forever to open.",
-        "The Service offered another port than its clients ask for. For an unused port of a ClusterIP no rule is written: the packet goes astray.",
+        "The Service offered another port than its clients ask for. For an unused port of a ClusterIP there is no rule: the packet strays.",
         (Patch("Service", "shop/cart", ("spec", "ports", 0, "port"), 80),),
         (Patch("Service", "shop/cart", ("spec", "ports", 0, "port"), 8080),),
         _CART,

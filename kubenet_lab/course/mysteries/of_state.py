@@ -90,7 +90,8 @@ FAULTS: tuple[Fault, ...] = (
         _ACROSS,
         "The bridge to which the node's pods are plugged was down.",
         (Shell("worker-2", "ip link set cni0 down"),),
-        (Shell("worker-2", "ip link set cni0 up"), Shell("worker-2", "ip route replace {cidr_2} dev cni0 proto kernel scope link src 10.244.1.1")),
+        (Shell("worker-2", "ip link set cni0 up"),
+         Shell("worker-2", "ip route replace {cidr_2} dev cni0 proto kernel scope link src 10.244.1.1")),
         _CART,
     ),
 )  # fmt: skip
