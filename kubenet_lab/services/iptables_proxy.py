@@ -147,12 +147,12 @@ class HealthCheck:
 def health_checks(snapshot: Snapshot | Sequence[ServicePort], node: NodeView, family: int = 4) -> tuple[HealthCheck, ...]:
     """One per Service with externalTrafficPolicy Local; terminating endpoints do not count.
 
-    Source: pkg/proxy/endpointschangetracker.go (LocalReadyEndpoints): distinct addresses over all ports.
+    Source: pkg/proxy/endpointschangetracker.go (LocalReadyEndpoints): distinct addresses over all ports of the slices.
     """
     ports = service_ports(snapshot, family) if isinstance(snapshot, Snapshot) else tuple(snapshot)
     addresses: dict[tuple[int, str], set[str]] = {}
     for port in ports:
         if port.health_check_node_port:
-            here = {e.ip for e in port.endpoints if e.node == node.name and e.ready}
+            here = {e.ip for e in port.in_slices if e.node == node.name and e.ready}
             addresses.setdefault((port.health_check_node_port, port.key), set()).update(here)
     return tuple(HealthCheck(number, key, len(ips)) for (number, key), ips in sorted(addresses.items()))

@@ -60,7 +60,7 @@ class KubeProxy:
         ):
             if self.detect_local_mode == mode and not name:
                 raise KubenetError(f"{field}: found nothing, expected a name, as detectLocalMode is {mode}")
-        cidrs = [c for c in (self.cluster_cidr or "").split(",") if c]
+        cidrs = self.cluster_cidr.split(",") if self.cluster_cidr else []
         for cidr in cidrs:
             _cidr("clusterCIDR", cidr)
         if len({":" in c for c in cidrs}) != len(cidrs):
@@ -85,7 +85,7 @@ class KubeProxy:
 
 
 def _cidr(field: str, text: str) -> None:
-    if parse_cidr(text.strip()) is None:
+    if parse_cidr(text) is None:
         raise KubenetError(f"{field}: found {text!r}, expected a CIDR like 10.244.0.0/16")
 
 
@@ -105,7 +105,7 @@ def local_detector(options: KubeProxy, node: NodeView, family: int) -> LocalDete
     if mode == "InterfaceNamePrefix":
         prefix = options.interface_name_prefix
         return LocalDetector(f"-i {prefix}+", f"! -i {prefix}+")
-    cidrs = node.pod_cidrs if mode == "NodeCIDR" else [c.strip() for c in (options.cluster_cidr or "").split(",")]
+    cidrs = node.pod_cidrs if mode == "NodeCIDR" else (options.cluster_cidr or "").split(",")
     cidr = next((c for c in cidrs if c and (6 if ":" in c else 4) == family), None)
     if cidr is None:
         return None

@@ -35,6 +35,7 @@ def test_other_modes_are_not_modelled():
         {"masquerade_bit": 32},
         {"cluster_cidr": "10.0.0.0/33"},
         {"cluster_cidr": "192.168.59.0"},
+        {"cluster_cidr": "192.168.59.0/24, fd00:192:168::/64"},
         {"cluster_cidr": "10.0.0.0/8,10.1.0.0/16"},
         {"cluster_cidr": "192.168.59.0/24,fd00:192:168::/64,10.0.0.0/16"},
         {"node_port_addresses": ["x"]},

@@ -240,6 +240,9 @@ def test_health_check_of_a_service_with_two_ports():
     objects = case_snapshot({"services": [{"key": "ns1/svc1", "spec": spec}], "slices": slices})
     assert [c.local_endpoints for c in health_checks(objects, NODE)] == [2]
     accepting = rules(objects, NODE).chain("KUBE-NODEPORTS", "filter")
+    slices.append({"service": "ns1/svc1", "ports": {"nobody's": 80}, "endpoints": ["10.0.1.3@test-node"]})
+    with_another = case_snapshot({"services": [{"key": "ns1/svc1", "spec": spec}], "slices": slices})
+    assert [c.local_endpoints for c in health_checks(with_another, NODE)] == [3]  # LocalReadyEndpoints knows no port of the Service
     assert len(accepting) == 2 and all(r.endswith(" -m tcp -p tcp --dport 30000 -j ACCEPT") for r in accepting)
 
 
