@@ -102,7 +102,7 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
         rules = ns.ruleset(fam)
         listed: list[tuple[tuple[int, ...], Handler]] = []
         for name, (priority, on) in _TABLES.items():
-            if hook in on and _has_rules(rules, name, _CHAIN[hook]):
+            if hook in on and _asks(rules, name, _CHAIN[hook]):
                 listed.append(((priority, 1), _table_handler(name, OfTable(ns, name, fam, hook))))
         for table, chain in base_chains(ns, fam, hook):
             if chain.base is not None and chain.base.type != "nat" and (chain.rules or chain.base.policy != "accept"):
@@ -122,12 +122,12 @@ def _handlers(ns: Namespace, fam: int, hook: str) -> Sequence[Handler]:
     return found
 
 
-def _has_rules(rules: Any, table: str, chain: str) -> bool:
+def _asks(rules: Any, table: str, chain: str) -> bool:
     t = rules.tables.get(table)
     if t is None or chain not in t.chains:
         return False
     c = t.chains[chain]
-    return bool(c.rules) or c.policy not in (None, "ACCEPT", "-")
+    return bool(c.rules) or c.counted or c.policy not in (None, "ACCEPT", "-")
 
 
 def _tracks(rules: Any) -> bool:

@@ -123,3 +123,15 @@ def test_rules_that_are_written_anew_count_from_zero(cluster: Any) -> None:
     lab.connect("shop/web", "svc:shop/api", port=8080)
     lab.resync()
     assert not any(r.packets for r in service_rules(lab, node, "shop/api"))
+
+
+def test_a_chain_without_rules_counts_for_its_policy_once_it_was_set() -> None:
+    """As the nft kind of iptables does it: before -P an empty chain has no counters (tests/kernel_iptables/test_iptables_counted.py)."""
+    cluster = kn.example("bookshop")
+    node, listing = cluster.node("worker-1"), "iptables -t mangle -L FORWARD -v"
+    node.run("iptables -t mangle -N KUBE-NOBODY")
+    assert cluster.connect("shop/web", "svc:shop/cart", port=8080)
+    assert "(policy ACCEPT 0 packets, 0 bytes)" in str(node.run(listing))
+    node.run("iptables -t mangle -P FORWARD ACCEPT")
+    assert cluster.connect("shop/web", "svc:shop/cart", port=8080)
+    assert "(policy ACCEPT 0 packets" not in str(node.run(listing))
