@@ -1,14 +1,16 @@
 """Random changes under flows that go on: what the lab says could have been, told what the kernel answered before.
 
 A step of the kernel is one of many; so the lab keeps every state that agrees with the answers so far, and an answer that none of
-its ways from there gives is a difference. Questions that share nothing are chains of their own, with a state each.
+its ways from there gives is a difference. Questions that share nothing are chains of their own, with a state each. What is asked
+again says more: by these states' weights the lab foresees how likely it is to meet the same endpoint (`foreseen`).
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -27,6 +29,7 @@ from tests.cluster.cluster_fixtures import Doc, service
 from tests.cluster.kernel_twin import describe
 from tests.cluster.twin_many import WAIT
 from tests.services.change_kernel import run
+from tests.services.foreseen import Foreseen
 from tests.services.naive_services import balanced, endpoints_of
 from tests.services.service_draw import FREE, Case, Flow, draw
 from tests.services.service_twins import expected, sticky_of
@@ -38,10 +41,23 @@ CHANGES = (
 FEATURES = (*CHANGES, "undone", "TCP goes on", "UDP goes on", "UDP moves", "UDP that nobody answered is answered", "TCP stalls", "affinity")
 #: states that are kept of a chain, where its answers leave several
 KEPT = 8
+#: what is foreseen of an answer
+KINDS = (
+    STAYS := "a UDP flow meets its endpoint again", TIED := "a client with affinity meets its endpoint again",
+    AGAIN := "a new connection meets the endpoint of the last one", LEAVES := "a new connection meets what is not ready beside what is",
+)  # fmt: skip
 
 Said = tuple[str, str, str]
 #: (its own name, flow, source port or 0, "open" | "again" | "once")
 Step = tuple[str, Flow, int, str]
+
+
+@dataclass
+class Seen:
+    """What answers have shown of what was drawn, and what was foreseen of them."""
+
+    drawn: Counter[str] = field(default_factory=Counter)
+    foreseen: Foreseen = field(default_factory=lambda: Foreseen(KINDS))
 
 
 @dataclass
@@ -51,8 +67,10 @@ class Changing:
     stages: list[kn.Cluster]
     what: list[str]
     asked: list[list[list[Step]]]
+    #: in each stage by flow: who is an endpoint there and not ready, where another endpoint is
+    unready: list[dict[Flow, set[str]]]
     spec: dict[str, Any]
-    drawn: Counter[str]
+    seen: Seen
     head: str
 
 
@@ -133,6 +151,15 @@ def _same_outside(before: kn.Cluster, after: kn.Cluster, sources: set[str]) -> b
     return same and all(old.namespaces[id].announced == new.namespaces[id].announced for id in ways)
 
 
+def rebuilt(c: Changing) -> Changing:
+    """The same once more, its networks programmed anew."""
+    stages = [stage.copy() for stage in c.stages]
+    sources = {step[1][0] for chain in c.asked[0] for step in chain}
+    for old, new in zip(c.stages, stages, strict=True):
+        _same_outside(old, new, sources)
+    return replace(c, stages=stages, seen=Seen())
+
+
 def _stages(rng: random.Random, case: Case, sources: set[str], drawn: Counter[str]) -> tuple[list[kn.Cluster], list[str]]:
     stages, done, last = [case.cluster], list[str](), ""
     for _ in range(40):
@@ -168,8 +195,28 @@ def _fronts(docs: list[Doc], node: str) -> tuple[dict[str, list[str]], dict[str,
     return fronts, node_ports
 
 
-def _chains(case: Case, stages: list[kn.Cluster], where: dict[str, str]) -> list[list[list[Step]]]:
-    """In every stage the same chains: who holds goes on, then somebody new asks. What remembers its clients is one chain."""
+def _unready(cluster: kn.Cluster, flows: list[Flow]) -> dict[Flow, set[str]]:
+    """Of each flow to a Service that has a ready endpoint the others, by name: nobody new is to meet them, but by a policy Local."""
+    docs = _documents(cluster)
+    names = {ip: str(p.key) for p in cluster.objects("pod") for ip in p.ips}  # type: ignore[attr-defined]
+    out: dict[Flow, set[str]] = {}
+    for flow in flows:
+        _, protocol, address, port = flow
+        for doc in (d for d in docs if d["kind"] == "Service"):
+            own = [*doc["spec"].get("clusterIPs", []), *balanced(doc), *doc["spec"].get("externalIPs", [])]
+            for p in (p for p in doc["spec"].get("ports", []) if p["protocol"] == protocol):
+                if port == p.get("nodePort") or (port == p["port"] and address in own):
+                    found = list(endpoints_of(docs, doc, p, "any node", ":" in address))
+                    if any(e["ready"] for e in found):
+                        out[flow] = {names.get(e["ip"], f"external:{e['ip']}") for e in found if not e["ready"]}
+    return out
+
+
+def _chains(case: Case, stages: list[kn.Cluster], quiet: list[Flow]) -> list[list[list[Step]]]:
+    """In every stage the same chains: who holds goes on, then somebody new asks. What remembers its clients is one chain.
+
+    UDP goes on at once, too, where it is not known to be `quiet`.
+    """
     sticky = set().union(*(sticky_of(c) for c in stages))
     out: list[list[list[Step]]] = []
     for stage in range(len(stages)):
@@ -182,6 +229,8 @@ def _chains(case: Case, stages: list[kn.Cluster], where: dict[str, str]) -> list
                 steps: list[Step] = [(f"{number}.{again}", flow, port, "open" if not stage else "again")]
                 if stage and not again:
                     steps.append((f"{number} anew", flow, 0, "once"))
+                if not (stage or is_tied) and flow[1] == "UDP" and flow not in quiet:
+                    steps.append((f"{number}.{again}", flow, port, "again"))
                 if is_tied:
                     tied += steps
                 else:
@@ -190,8 +239,11 @@ def _chains(case: Case, stages: list[kn.Cluster], where: dict[str, str]) -> list
     return out
 
 
-def changing(seed: int, mode: str) -> Changing | None:
-    """A cluster that changes under its flows; None where nothing that could be drawn leaves its balancer as it is."""
+def changing(seed: int, mode: str, silences: int = 2) -> Changing | None:
+    """A cluster that changes under its flows; None where nothing that could be drawn leaves its balancer as it is.
+
+    `silences`: of what is never answered at first, so much is asked: each silence costs seconds.
+    """
     rng = random.Random(f"changing {seed}")
     case = draw(seed, mode, flows=12)
     case.flows = [f for f in case.flows if f[1] != "ICMP"]
@@ -207,9 +259,10 @@ def changing(seed: int, mode: str) -> Changing | None:
     quiet = [i for i, ways in enumerate(first.ways) if {k for k, *_ in ways} == {"timeout"}]
     tied = [i for i, f in enumerate(case.flows) if {f[2], f[3]} & sticky]
     loud = [i for i in tied if i not in quiet]
-    drop = {*quiet[2:], *tied} - {*loud[:3]}  # each silence costs seconds, and after 30 of them a UDP entry is gone
+    silent = [case.flows[i] for i in quiet]
+    drop = {*quiet[silences:], *tied} - {*loud[:3]}  # after 30 seconds of silence a UDP entry is gone
     case.flows = [f for i, f in enumerate(case.flows) if i not in drop]
-    asked = _chains(case, stages, first.where)
+    asked = _chains(case, stages, silent)
     spec = dict(first.spec)
     spec["changes"] = []
     texts: dict[str, Any] = {id: (s["rules"], s["nft"]) for id, s in spec["spaces"].items()}
@@ -230,15 +283,16 @@ def changing(seed: int, mode: str) -> Changing | None:
             change["fronts"] = {n.name: _fronts(_documents(cluster), n.name) for n in cluster.nodes}
         spec["changes"].append(change)
     head = f"{case.cluster.pod_network} {case.cluster.proxy}, {', '.join(what)}"
-    return Changing(stages, what, asked, spec, drawn, head)
+    return Changing(stages, what, asked, [_unready(c, case.flows) for c in stages], spec, Seen(drawn), head)
 
 
 @dataclass
 class Belief:
-    """A state that agrees with the answers so far, and the connections that are open in it."""
+    """A state that agrees with the answers so far, the connections that are open in it, and how likely all this was."""
 
     state: State
     opened: dict[str, Result] = field(default_factory=dict)
+    weight: float = 1.0
 
 
 def _said(r: Result) -> Said:
@@ -257,7 +311,7 @@ def _ways(cluster: kn.Cluster, before: Belief, step: Step) -> list[tuple[Said, B
     if how == "again" and protocol == "TCP":
         if name not in before.opened:
             return [(("error", "it did not open", ""), before)]
-        return [(_said(send(network, state, before.opened[name], Filler(1), WAIT)), Belief(state, before.opened))]
+        return [(_said(send(network, state, before.opened[name], Filler(1), WAIT)), Belief(state, before.opened, before.weight))]
     who = party(cluster.snapshot(), src)
     keep = how == "open" and protocol == "TCP"
     source = who.address if who.kind == "external" else ""
@@ -265,10 +319,21 @@ def _ways(cluster: kn.Cluster, before: Belief, step: Step) -> list[tuple[Said, B
         who.namespace, address, port, protocol, source=source, source_port=sport or None, timeout=WAIT, closing="none" if keep else "fin"
     )
     out = []
-    for _, r in outcomes(network, state, q, lambda r: r):
+    for share, r in outcomes(network, state, q, lambda r: r):
         opened = before.opened | {name: r} if keep and r.verdict == "delivered" else before.opened
-        out.append((_said(r), Belief(r.walk.state, opened)))
+        out.append((_said(r), Belief(r.walk.state, opened, before.weight * float(share))))
     return out
+
+
+def _meeting(step: Step, last: str, tied: bool, unready: set[str]) -> Iterator[tuple[str, set[str]]]:
+    """(kind, endpoints one of which is to be met): what is foreseen of a step. `last`: who answered this client there before, or ""."""
+    (_, protocol, *_), how = step[1], step[3]
+    if unready and how != "again":
+        yield LEAVES, unready
+    if last and how == "once":
+        yield TIED if tied else AGAIN, {last}
+    elif last and how == "again" and protocol == "UDP":
+        yield STAYS, {last}
 
 
 def _count(drawn: Counter[str], step: Step, first: Said | None, said: Said, tied: bool) -> None:
@@ -286,15 +351,15 @@ def _count(drawn: Counter[str], step: Step, first: Said | None, said: Said, tied
 
 def compared(c: Changing) -> list[str]:
     """What the kernel answers and the lab does not; where it differs it is asked once more."""
-    found = differences(c, run(c.spec), c.drawn)
-    return found and differences(c, run(c.spec), Counter())
+    found = differences(c, run(c.spec), c.seen)
+    return found and differences(c, run(c.spec), Seen())
 
 
-def differences(c: Changing, answers: list[list[list[list[str]]]], drawn: Counter[str]) -> list[str]:
+def differences(c: Changing, answers: list[list[list[list[str]]]], seen: Seen) -> list[str]:
     """Of these answers those that the lab cannot give, each with what came before it in its chain."""
     out = []
     for chain in range(len(c.asked[0])):
-        beliefs, first = [Belief(State())], dict[str, Said]()
+        beliefs, first, last = [Belief(State())], dict[str, Said](), dict[Flow, str]()
         story: list[str] = []
         for k, cluster in enumerate(c.stages):
             if k:
@@ -311,9 +376,15 @@ def differences(c: Changing, answers: list[list[list[list[str]]]], drawn: Counte
                 if not agree:
                     out.append(f"{step[1]} from port {step[2]}: the lab {sorted({w for w, _ in ways})}; {' | '.join(story)}")
                     break
-                beliefs = agree[:KEPT]
-                _count(drawn, step, first.get(step[0]), said, not chain)
+                whole = sum(after.weight for _, after in ways)
+                for kind, whom in _meeting(step, last.get(step[1], ""), not chain, c.unready[k].get(step[1], set())):
+                    share = sum(after.weight for what, after in ways if what[1] in whom) / whole
+                    seen.foreseen.events[kind].append((min(share, 1.0), said[1] in whom))
+                beliefs = sorted(agree, key=lambda b: -b.weight)[:KEPT]
+                _count(seen.drawn, step, first.get(step[0]), said, not chain)
                 first.setdefault(step[0], said)
+                if said[0] == "delivered":
+                    last[step[1]] = said[1]
             else:
                 continue
             break

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from kubenet_lab.cluster import stale_flows
+from kubenet_lab.kernel.conntrack import Conntrack
+from kubenet_lab.kernel.hooks import Skb
 from kubenet_lab.kernel.nftables import selectors
 from kubenet_lab.services import endpoint_view, iptables_port, iptables_proxy, nftables_port, nftables_proxy
 from kubenet_lab.services.iptables_port import PortRules
@@ -30,6 +32,7 @@ class Fault:
 WRITING: list[Fault] = []
 WALKING: list[Fault] = []
 CHANGING: list[Fault] = []
+ALLOWING: list[Fault] = []
 
 
 def fault(belief: str, *modes: str, into: list[Fault] = WRITING) -> Callable[[Plant], Plant]:
@@ -209,3 +212,29 @@ def all_flows_end(m: pytest.MonkeyPatch) -> None:
         return new
 
     _wrap(m, stale_flows, "rules_are_new", make)
+
+
+# ------------------------------------------------------------------------------------- what allows more than the kernel does
+fault("terminating endpoints serve beside ready ones", into=ALLOWING)(beside)
+fault("readiness does not matter", into=ALLOWING)(always_ready)
+
+
+@fault("affinity is forgotten", into=ALLOWING)
+def no_affinity(m: pytest.MonkeyPatch) -> None:
+    for memory in ("recent", "nft_set"):
+        m.setattr(Skb, memory, lambda self, name: {})
+
+
+@fault("each datagram is balanced anew", into=ALLOWING)
+def no_udp_flows(m: pytest.MonkeyPatch) -> None:
+    def make(real: Any) -> Any:
+        def find(self: Any, t: Any) -> Any:
+            found = real(self, t)
+            if found is None or found[1] or t.proto != "UDP" or not found[0].seen_reply:
+                return found
+            self.delete(found[0])
+            return None
+
+        return find
+
+    _wrap(m, Conntrack, "find", make)
