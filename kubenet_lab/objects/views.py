@@ -562,3 +562,7 @@ KINDS: dict[str, tuple[type[Object], bool]] = {
     "Endpoints": (Endpoints, True), "NetworkPolicy": (NetworkPolicy, True), "Ingress": (Ingress, True),
     "IngressClass": (IngressClass, False),
 }  # fmt: skip
+
+#: msgspec (0.22) lays a type out when it is first asked for, and crashes where a second thread asks meanwhile; only one thread imports
+for _view, _ in KINDS.values():
+    msgspec.json.Decoder(_view)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -418,3 +420,29 @@ def test_html_in_names_is_refused_or_inert() -> None:
     evil = changed(SERVICE, metadata={"name": "<script>alert(1)</script>"})
     assert any("DNS-1035" in m for m in refused(Store(), evil))
     assert "<script>" not in repr(Store())
+
+
+def test_several_threads_load_from_the_start() -> None:
+    """In an interpreter that has converted nothing before: it crashed where threads took turns often."""
+    text = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from kubenet_lab.objects import Store
+from kubenet_lab.objects.views import Pod
+
+def one(_):
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    store = Store()
+    together.wait()
+    store.apply(pod)
+    return store.snapshot().list(Pod)[0].name
+
+together = Barrier(8)
+sys.setswitchinterval(1e-6)
+with ThreadPoolExecutor(8) as pool:
+    assert list(pool.map(one, range(8))) == ["a"] * 8
+"""
+    for _ in range(8):
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+        assert not done.returncode, done.stderr
