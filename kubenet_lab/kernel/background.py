@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from .flight import Flight, Timer
+from .namespace import Namespace
+from .nat import forget_masquerades
 from .network import Network
 from .state import State
 from .walk import Draws, Walk
@@ -18,6 +20,11 @@ __all__ = ["catch_up"]
 
 def catch_up(net: Network, state: State) -> list[tuple[Any, ...]]:
     """Let everything happen that is due, and what it sends arrive. The frames that were seen on the way."""
+    if state.programmed != (net.serial, Namespace.changes):
+        state.programmed = (net.serial, Namespace.changes)
+        for _, name in [key for key in state.keys() if key[0] == "ct-entries"]:  # noqa: SIM118  (a State is no dictionary)
+            if name in net.namespaces:
+                forget_masquerades(net.namespaces[name], state)
     if not state.later or state.later[0][0] > state.clock:
         return []
     due, now = sorted(state.later, key=lambda x: x[:2]), state.clock

@@ -47,6 +47,7 @@ class Entry(Value):
     unacked: tuple[int, int] | None = None  # the end of the newest data, and its direction (0 original, 1 reply), until it is acknowledged
     expires: float = 0.0
     born: float = 0.0  # lab time of the first packet
+    masquerade: tuple[str, str] | None = None  # the device it was masqueraded out of, and its address there ("": another device's)
 
     if TYPE_CHECKING:
 

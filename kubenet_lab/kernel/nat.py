@@ -16,8 +16,10 @@ from .packet import Icmp, Packet
 
 if TYPE_CHECKING:
     from .hooks import Skb, Stop
+    from .namespace import Namespace
+    from .state import State
 
-__all__ = ["nat"]
+__all__ = ["forget_masquerades", "nat"]
 
 
 def nat(skb: Skb) -> Stop | None:
@@ -85,7 +87,8 @@ def _bind(skb: Skb, manip: str, verdict: Verdict | None) -> Entry:
             address = "127.0.0.1" if skb.hook == "output" else skb.ns.select_source(skb.indev, skb.packet.src) or skb.packet.dst
         else:
             address = _pick(wanted.addresses, skb) or (skb.packet.dst if manip == "dst" else skb.packet.src)
-        return table.unique_reply(entry, manip, address, wanted.ports, wanted.random or wanted.fully_random, seed)
+        bound = table.unique_reply(entry, manip, address, wanted.ports, wanted.random or wanted.fully_random, seed)
+        return bound.but(masquerade=_out_of(skb, address)) if kind == "MASQUERADE" else bound
     return table.null_binding(entry, manip, seed)
 
 
@@ -107,6 +110,28 @@ def _masquerade_address(skb: Skb) -> str:
     route = skb._start.route
     nexthop = route.via if route and route.via else skb.packet.dst
     return skb.ns.select_source(skb.outdev, nexthop) or skb.packet.src
+
+
+def _out_of(skb: Skb, address: str) -> tuple[str, str]:
+    """nf_nat_masquerade.c remembers the device (masq_index)."""
+    return skb.outdev, address if _holds(skb.ns, skb.outdev, address) else ""
+
+
+def _holds(ns: Namespace, dev: str, address: str) -> bool:
+    return dev in ns.links and any(a.ip == address for a in ns.links[dev].addresses)
+
+
+def forget_masquerades(ns: Namespace, state: State) -> None:
+    """Connections that were masqueraded out of a device end when it goes down, or loses the address they go by.
+
+    Source: Linux net/netfilter/nf_nat_masquerade.c (masq_device_event, masq_inet_event, inet_cmp).
+    """
+    table = Conntrack(state, ns.id)
+    for entry in table.entries():
+        if entry.masquerade is not None:
+            dev, address = entry.masquerade
+            if dev not in ns.links or not ns.links[dev].up or (address and not _holds(ns, dev, address)):
+                table.delete(entry)
 
 
 def _translate_error(packet: Packet, entry: Entry, is_reply: bool, manip: str) -> Packet:

@@ -6,6 +6,7 @@ side is the outside world; external clients stand there, or on a segment when th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -65,11 +66,14 @@ class Host:
     pods: dict[str, Namespace] = field(default_factory=dict)
 
 
+_SERIALS = itertools.count()
+
+
 class Network:
     """Everything programmed. `seed` decides every draw of walks over it."""
 
     def __init__(self, seed: int = 0):
-        self.seed = seed
+        self.seed, self.serial = seed, next(_SERIALS)
         self.hosts: dict[str, Host] = {}
         self.namespaces: dict[str, Namespace] = {}
         self.segments: dict[str, Segment] = {}

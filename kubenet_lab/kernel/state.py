@@ -19,7 +19,7 @@ Key = tuple[str, ...]
 
 
 class State:
-    __slots__ = ("_owned", "_tables", "capture", "clock", "later", "seen", "serial")
+    __slots__ = ("_owned", "_tables", "capture", "clock", "later", "programmed", "seen", "serial")
 
     def __init__(self, seen: Callable[[list[tuple[Any, ...]]], None] | None = None) -> None:
         """`seen` is told of the frames of the background."""
@@ -29,13 +29,14 @@ class State:
         #: the frames of the last question. Its capture goes on until the next one: how its connection closes is in it
         self.capture: Frames | None = None
         self.seen = seen
+        self.programmed: tuple[int, int] | None = None  # `Network.serial`, `Namespace.changes` of the last look at what devices end
         self._tables: dict[Key, dict[Any, Any]] = {}
         self._owned: set[Key] = set()
 
     def fork(self, seen: Callable[[list[tuple[Any, ...]]], None] | None = None) -> State:
         """A state that starts as this one; each goes its own way."""
         other = State(seen)
-        other.clock, other.serial, other.later = self.clock, self.serial, list(self.later)
+        other.clock, other.serial, other.later, other.programmed = self.clock, self.serial, list(self.later), self.programmed
         other._tables = dict(self._tables)
         self._owned = set()  # both now share every table
         return other

@@ -200,3 +200,27 @@ def test_forwarding_rules_can_be_left_out() -> None:
         cluster.node("worker-1").run(drop)
         assert ("FLANNEL-FWD" in cluster.node("worker-1").iptables_save()) == wanted
         assert bool(cluster.connect("default/client", "default/far", 8080)) == wanted, "a firewall's policy is met by flannel's ACCEPT"
+
+
+# -------------------------------------------------------------------------------------- what a masquerade depends on
+@pytest.mark.parametrize(
+    ("commands", "goes_on"),
+    [
+        ("ip link set flannel.1 down; ip link set flannel.1 up", False),
+        ("ip link del flannel.1", False),
+        ("ip addr del 10.244.0.0/32 dev flannel.1", False),
+        ("ip addr add 10.9.9.9/32 dev flannel.1; ip addr del 10.9.9.9/32 dev flannel.1", True),
+        ("ip link set cni0 down; ip link set cni0 up", True),
+        ("ip route flush cache", True),
+    ],
+)
+@pytest.mark.parametrize("target", ["MASQUERADE", "SNAT --to-source 10.244.0.0"])
+def test_a_masqueraded_connection_ends_with_its_device_or_address(commands: str, goes_on: bool, target: str) -> None:
+    """nf_nat_masquerade.c masq_device_event, inet_cmp. SNAT to the same address remembers no device."""
+    cluster = kn.example("bookshop")
+    node, listing = cluster.node("worker-1"), "conntrack -L -p tcp --orig-port-dst 8080"
+    node.run(f"iptables -t nat -I POSTROUTING -o flannel.1 -p tcp -j {target}")
+    cluster.open("node:worker-1", "svc:shop/cart", port=8080)
+    assert "dst=10.244.0.0 " in str(node.run(listing))
+    node.run(commands)
+    assert ("dst=10.244.0.0 " in str(node.run(listing))) is (goes_on or target != "MASQUERADE")
