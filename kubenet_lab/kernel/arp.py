@@ -99,7 +99,7 @@ def _proxies(ns: Namespace, link: Link, arp: Arp, towards: str) -> str:
 
 def _solicited(w: Walk, f: Flight, ns: Namespace, link: Link, arp: Arp) -> Successors:
     """ndisc_recv_ns: an address of this very device or of its routers, or a listed one where proxy_ndp is on. No route is asked."""
-    if any(a.ip == arp.target_ip for a in link.addresses):
+    if speaks_for_itself(ns, link, arp):
         out = learn(w, ns, link.name, arp.sender_ip, arp.sender_mac) if arp.sender_ip not in UNKNOWN else []
         return [*out, (0.0, answer(ns, link, arp))]
     routers = arp.target_ip in subnet_routers(ns, link)

@@ -120,11 +120,6 @@ class Asked:
         other._wait, other._cursor, other.result = self._wait, self._cursor, self.result
         return other
 
-    @property
-    def progress(self) -> int:
-        """How far it is: how often something has happened. The same for all who go the same way."""
-        return self.walk.steps
-
     def unit(self) -> None:
         """The next step of the walk; or, if what was waited for is there or cannot come any more, what the client does then."""
         w, wait, event = self.walk, self._wait, None

@@ -16,6 +16,7 @@ from .packet import Icmp, Packet
 
 if TYPE_CHECKING:
     from .hooks import Skb, Stop
+    from .links import Link
     from .namespace import Namespace
     from .state import State
 
@@ -114,11 +115,12 @@ def _masquerade_address(skb: Skb) -> str:
 
 def _out_of(skb: Skb, address: str) -> tuple[str, str]:
     """nf_nat_masquerade.c remembers the device (masq_index)."""
-    return skb.outdev, address if _holds(skb.ns, skb.outdev, address) else ""
+    link = skb.ns.links.get(skb.outdev)
+    return skb.outdev, address if link is not None and _holds(link, address) else ""
 
 
-def _holds(ns: Namespace, dev: str, address: str) -> bool:
-    return dev in ns.links and any(a.ip == address for a in ns.links[dev].addresses)
+def _holds(link: Link, address: str) -> bool:
+    return any(a.ip == address for a in link.addresses)
 
 
 def forget_masquerades(ns: Namespace, state: State) -> None:
@@ -130,7 +132,8 @@ def forget_masquerades(ns: Namespace, state: State) -> None:
     for entry in table.entries():
         if entry.masquerade is not None:
             dev, address = entry.masquerade
-            if dev not in ns.links or not ns.links[dev].up or (address and not _holds(ns, dev, address)):
+            link = ns.links.get(dev)
+            if link is None or not link.up or (address and not _holds(link, address)):
                 table.delete(entry)
 
 

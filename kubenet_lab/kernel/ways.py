@@ -75,7 +75,7 @@ def outcomes(net: Network, state: State, q: Question, record: Callable[[Result],
 
 
 def _walked(branch: Branch) -> tuple[Asked, list[int]]:
-    """A branch at its end, and how far it was (`progress`) before the unit of work in which each of its own choices was made."""
+    """A branch at its end, and how many steps it was before the unit of work in which each of its own choices was made."""
     asked = branch.begun()
     made = asked.script.made
     known, places, walk = len(made), list[int](), asked.walk
@@ -104,9 +104,9 @@ def _stops(branch: Branch, places: Sequence[int]) -> dict[int, Asked]:
     """The branch at each of these places. Only now is it known where that is, so it goes there once more."""
     found, asked = {}, branch.start
     for place in places:
-        if asked.progress < place:
+        if asked.walk.steps < place:
             asked = Branch(asked, branch.told).begun()
-        while asked.progress < place:
+        while asked.walk.steps < place:
             asked.unit()
         found[place] = asked
     return found
