@@ -205,17 +205,18 @@ def service_ports(snapshot: Snapshot, family: int = 4) -> tuple[ServicePort, ...
     address and port, the first slice by name counts (kube-proxy lets one on its own node win: see `for_node`).
     """
     merged = _merged(snapshot, family)
-    in_slices: dict[tuple[str, str], list[ProxyEndpoint]] = {}
+    listed = [port for service in snapshot.list(Service) for port in _ports(service, family)]
+    counted: dict[tuple[str, str], list[ProxyEndpoint]] = {(p.namespace, p.name): [] for p in listed if p.health_check_node_port}
     for (namespace, name, *_), found in merged.items():
-        in_slices.setdefault((namespace, name), []).extend(e for same in found.values() for e in same)
+        if (namespace, name) in counted:
+            counted[namespace, name] += (e for same in found.values() for e in same)
     ports = []
-    for service in snapshot.list(Service):
-        for port in _ports(service, family):
-            found = merged.get((port.namespace, port.name, port.port_name, port.protocol), {})
-            endpoints = tuple(e for text in sorted(found) for e in found[text])
-            if port.health_check_node_port:
-                port = replace(port, in_slices=tuple(in_slices.get((port.namespace, port.name), ())))
-            ports.append(replace(port, endpoints=endpoints) if endpoints else port)
+    for port in listed:
+        found = merged.get((port.namespace, port.name, port.port_name, port.protocol), {})
+        endpoints = tuple(e for text in sorted(found) for e in found[text])
+        if port.health_check_node_port:
+            port = replace(port, in_slices=tuple(counted[port.namespace, port.name]))
+        ports.append(replace(port, endpoints=endpoints) if endpoints else port)
     return tuple(ports)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..objects.snapshot import Snapshot
 from ..objects.views import EndpointAddress, Endpoints, EndpointSlice, EndpointSubset, Service
-from .pod_endpoints import Identity, identity, same
+from .pod_endpoints import Identity, identity, identity_of, same
 from .slice_documents import MANAGED_BY, SERVICE_NAME, TRIGGER_TIME, generated_name, owner, slice_document
 from .slice_ports import Port, Ports, as_documents, in_order, ports_of
 
@@ -94,9 +94,8 @@ def _groups(endpoints: Endpoints) -> dict[tuple[str, Ports], dict[Identity, Docu
     groups: dict[tuple[str, Ports], dict[Identity, Document]] = {}
     for ports, addresses in _repacked(endpoints.subsets):
         for address, ready in addresses[:MAX_PER_SUBSET]:
-            family, endpoint, ref = "IPv6" if ":" in address.ip else "IPv4", _endpoint(address, ready), address.target_ref
-            who = (tuple(endpoint["addresses"]), address.hostname, ref.namespace if ref else "", ref.name if ref else "")
-            groups.setdefault((family, ports), {})[who] = endpoint
+            family, endpoint = "IPv6" if ":" in address.ip else "IPv4", _endpoint(address, ready)
+            groups.setdefault((family, ports), {})[identity_of(endpoint)] = endpoint
     return groups
 
 

@@ -14,7 +14,7 @@ from .slice_ports import Ports, in_order
 from .target_port import find_port
 from .topology_hints import ZONE
 
-__all__ = ["Identity", "groups", "identity", "same"]
+__all__ = ["Identity", "groups", "identity", "identity_of", "same"]
 
 Document = dict[str, Any]
 
@@ -25,6 +25,12 @@ Identity = tuple[tuple[str, ...], str, str, str]
 def identity(endpoint: Endpoint) -> Identity:
     ref = endpoint.target_ref
     return tuple(sorted(endpoint.addresses)), endpoint.hostname, ref.namespace if ref else "", ref.name if ref else ""
+
+
+def identity_of(endpoint: Document) -> Identity:
+    """`identity`, of an endpoint that is to be written."""
+    ref = endpoint.get("targetRef", {})
+    return tuple(sorted(endpoint["addresses"])), endpoint.get("hostname", ""), ref.get("namespace", ""), ref.get("name", "")
 
 
 def same(wanted: Document, endpoint: Endpoint) -> bool:
@@ -58,7 +64,7 @@ def groups(service: Service, pods: Iterable[Pod], nodes: Mapping[str, Node], add
             continue
         if addresses := _addresses(pod, address_type):
             endpoint = _endpoint(service, pod, addresses, node.labels.get(ZONE, "") if node else "")
-            members[tuple(sorted(addresses)), endpoint.get("hostname", ""), pod.namespace, pod.name] = endpoint
+            members[identity_of(endpoint)] = endpoint
     return found
 
 
