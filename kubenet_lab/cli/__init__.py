@@ -263,11 +263,11 @@ def _rules(args: argparse.Namespace) -> int:
         if args.written:
             raise KubenetError("--written is all that the agents hand over: leave --service away")
         try:
-            text = str(service_rules(cluster, args.node, args.service)) or f"{args.node} has no rule for Service {args.service}"
+            text, why = str(service_rules(cluster, args.node, args.service)), f"{args.node} has no rule for Service {args.service}"
         except HasNoRules as nothing:
-            text = str(nothing)
-        if not text.startswith(("*", "table")):
-            print(f"kubenet-lab: {text}", file=sys.stderr)
+            text, why = "", str(nothing)
+        if not text:
+            print(f"kubenet-lab: {why}", file=sys.stderr)
             return NOT_DELIVERED
         print(text)
     elif args.written:

@@ -42,24 +42,36 @@ def _answer(request: HttpRequest, status: int, headers: tuple[tuple[str, str], .
     return Answer(HttpResponse(status, headers, b"" if request.method == "HEAD" else body.encode()))
 
 
-def _no_http() -> Answer:
-    return Answer(HttpResponse(400, (("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")), b"400 Bad Request"))
+def _not_found(request: HttpRequest) -> Answer:
+    return _answer(request, 404, _PLAIN, "404 page not found\n")
+
+
+class _Server:
+    """What speaks HTTP only: `reply` to a request and its path."""
+
+    __slots__ = ()
+
+    def handle(self, message: Message, machine: Machine) -> Answer:
+        request = message.payload
+        if not isinstance(request, HttpRequest):
+            headers = (("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close"))
+            return Answer(HttpResponse(400, headers, b"400 Bad Request"))
+        return self.reply(request, request.target.partition("?")[0], machine)
+
+    def reply(self, request: HttpRequest, path: str, machine: Machine) -> Answer:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
-class ProxyHealth:
+class ProxyHealth(_Server):
     """/healthz: is this node to get connections; /livez: does kube-proxy work, family by family. The lab's is never late with its rules."""
 
     node_eligible: bool
     name: str = "kube-proxy"
 
-    def handle(self, message: Message, machine: Machine) -> Answer:
-        request = message.payload
-        if not isinstance(request, HttpRequest):
-            return _no_http()
-        path = request.target.partition("?")[0]
+    def reply(self, request: HttpRequest, path: str, machine: Machine) -> Answer:
         if path not in ("/healthz", "/livez"):
-            return _answer(request, 404, _PLAIN, "404 page not found\n")
+            return _not_found(request)
         now = timestamp(machine.now)
         told: dict[str, Any] = {"lastUpdated": now, "currentTime": now}
         if path == "/healthz":
@@ -71,38 +83,32 @@ class ProxyHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class ProxyMetrics:
+class ProxyMetrics(_Server):
     """/proxyMode: "iptables" or "nftables", by which people find out; /healthz: that the server answers. The metrics are not modelled."""
 
     mode: str
     name: str = "kube-proxy"
 
-    def handle(self, message: Message, machine: Machine) -> Answer:
-        request = message.payload
-        if not isinstance(request, HttpRequest):
-            return _no_http()
-        path = request.target.partition("?")[0]
+    def reply(self, request: HttpRequest, path: str, machine: Machine) -> Answer:
         if path == "/metrics":
             raise NotModelled("kube-proxy's metrics")
         told = {"/proxyMode": self.mode, "/healthz": "ok"}.get(path)
-        return _answer(request, 404, _PLAIN, "404 page not found\n") if told is None else _answer(request, 200, _PLAIN, told)
+        return _not_found(request) if told is None else _answer(request, 200, _PLAIN, told)
 
 
 @dataclass(frozen=True, slots=True)
-class HealthServer:
+class HealthServer(_Server):
     """A healthCheckNodePort: 200 with the number of ready endpoints on this node, 503 where there is none; whatever the path."""
 
     check: HealthCheck
     name: str = "kube-proxy"
 
-    def handle(self, message: Message, machine: Machine) -> Answer:
-        if not isinstance(message.payload, HttpRequest):
-            return _no_http()
+    def reply(self, request: HttpRequest, path: str, machine: Machine) -> Answer:
         namespace, _, name = self.check.service.partition("/")
         service = f'{{\n\t\t"namespace": "{namespace}",\n\t\t"name": "{name}"\n\t}}'
         body = f'{{\n\t"service": {service},\n\t"localEndpoints": {self.check.local_endpoints},\n\t"serviceProxyHealthy": true\n}}'
         weight = ("X-Load-Balancing-Endpoint-Weight", str(self.check.local_endpoints))
-        return _answer(message.payload, self.check.status, (*_JSON, weight), body)
+        return _answer(request, self.check.status, (*_JSON, weight), body)
 
 
 def bind_health_servers(
