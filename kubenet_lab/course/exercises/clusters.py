@@ -6,7 +6,7 @@ from typing import Any
 
 from ...cluster.names import node_address
 
-__all__ = ["VERDICTS", "address_of_node", "bookshop"]
+__all__ = ["VERDICTS", "address_of_node", "bookshop", "web_pods"]
 
 #: how a connection may end, as the lab says it
 VERDICTS = ("delivered", "refused", "timeout", "unreachable")
@@ -17,6 +17,11 @@ def bookshop(**options: Any) -> Any:
     from ... import example
 
     return example("bookshop", **options)
+
+
+def web_pods(cluster: Any) -> list[Any]:
+    """The pods of the shop's pages."""
+    return [p for p in cluster.objects("Pod") if p.labels.get("app.kubernetes.io/name") == "web"]
 
 
 def address_of_node(cluster: Any, name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from ...cni import Flannel
 from ..compare import Form
 from ..exercise import Case, Distractor, Exercise, Prediction, Question, pick
-from .clusters import VERDICTS, address_of_node, bookshop
+from .clusters import VERDICTS, address_of_node, bookshop, web_pods
 from .nb08_balancers import DOOR, HEALTH, STATUS
 
 __all__ = ["QUESTIONS"]
@@ -36,7 +36,7 @@ def _public(policy: str = "Cluster", internal: str = "Cluster", replicas: int = 
 
 def _places(cluster: Any) -> list[str]:
     """The nodes of web's pods."""
-    return sorted(p.spec.node_name for p in cluster.objects("Pod") if p.labels.get("app.kubernetes.io/name") == "web")
+    return sorted(p.spec.node_name for p in web_pods(cluster))
 
 
 # 08.1
@@ -217,9 +217,7 @@ def _share_case(seed: int) -> Case:
     cluster = _public(policy, replicas=replicas)
     places = _places(cluster)
     lonely = min(NODES[:2], key=places.count)
-    mine = next(
-        p.key for p in cluster.objects("Pod") if p.labels.get("app.kubernetes.io/name") == "web" and p.spec.node_name == lonely
-    )  # fmt: skip
+    mine = next(p.key for p in web_pods(cluster) if p.spec.node_name == lonely)
     share = sum(
         (o.probability / 2 for n in NODES[:2] for o in cluster.outcomes(OUTSIDE, f"node:{n}", port=30080) if o.answered_by == mine),
         Fraction(0),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..compare import Form
 from ..exercise import Case, Distractor, Exercise, Prediction, pick
-from .clusters import VERDICTS, address_of_node, bookshop
+from .clusters import VERDICTS, address_of_node, bookshop, web_pods
 
 __all__ = ["DOOR", "HEALTH", "STATUS"]
 
@@ -93,12 +91,12 @@ def _health_case(seed: int) -> Case:
     document = cluster.store.document("Service", "shop/web-public")
     document["spec"] |= {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
     cluster.apply(document)
-    pods = {p.key: p.spec.node_name for p in _pods(cluster)}
+    pods = {p.key: p.spec.node_name for p in web_pods(cluster)}
     places = sorted(set(pods.values()))
     gone = next(key for key, place in pods.items() if place == node)
     if lost == "leaves":
         cluster.set_pod(gone, terminating=True)
-        cluster.set_pod(next(p.key for p in _pods(cluster) if p.key not in pods), ready=False)
+        cluster.set_pod(next(p.key for p in web_pods(cluster) if p.key not in pods), ready=False)
         words = f"The one on {node} has been told to stop and still serves; the pod that follows it is not ready yet"
     else:
         cluster.set_pod(gone, ready=False)
@@ -108,10 +106,6 @@ def _health_case(seed: int) -> Case:
     where = " and ".join(f"one on {n}" for n in places) if len(places) < len(NODES) else "one on each"
     well = [n for n in NODES if status[n] == 200]
     return Case(cluster, {"where": where, "words": words, "well": well, "places": places, "lost": lost})
-
-
-def _pods(cluster: Any) -> list[Any]:
-    return [p for p in cluster.objects("Pod") if p.labels.get("app.kubernetes.io/name") == "web"]
 
 
 HEALTH = Exercise(

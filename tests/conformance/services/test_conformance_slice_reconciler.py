@@ -106,25 +106,23 @@ def test_new_slices_are_filled(size: int, lengths: list[int]) -> None:
     assert cluster.sync() == (0, 0, 0)
 
 
-def test_what_is_left_over_goes_into_a_slice_that_has_room() -> None:
-    """TestReconcileEndpointSlicesSomePreexisting: 62 and 61 are there, 127 are new: a new slice of 100, and 27 into the fuller one."""
-    pods = many(250)
+@pytest.mark.parametrize(
+    ("count", "stop", "before", "changes", "lengths", "after"),
+    [
+        # TestReconcileEndpointSlicesSomePreexisting: 127 are new: a new slice of 100, and 27 into the fuller one
+        (250, 246, {"one": 62, "two": 61}, (1, 1, 0), [100, 89, 61], {"one": 89, "two": 61}),
+        # ...WorseAllocation: the 52 left over would fit into two slices, not into one
+        (300, 296, {"one": 74, "two": 74}, (2, 0, 0), [100, 74, 74, 52], {"one": 74, "two": 74}),
+    ],
+)
+def test_what_is_left_over_goes_into_one_slice_that_has_room_or_into_a_new_one(count, stop, before, changes, lengths, after) -> None:
+    pods = many(count)
     cluster = Cluster(service(), pods)
-    cluster.has("one", pods[1:246:4])
-    cluster.has("two", pods[3:246:4])
-    assert cluster.lengths == {"one": 62, "two": 61}
-    assert cluster.sync() == (1, 1, 0) and sizes(cluster) == [100, 89, 61]
-    assert cluster.lengths["one"] == 89 and cluster.lengths["two"] == 61
-
-
-def test_what_fits_into_no_one_slice_makes_a_new_one() -> None:
-    """TestReconcileEndpointSlicesSomePreexistingWorseAllocation: the 52 left over would fit into two slices, not into one."""
-    pods = many(300)
-    cluster = Cluster(service(), pods)
-    cluster.has("one", pods[1:296:4])
-    cluster.has("two", pods[3:296:4])
-    assert cluster.lengths == {"one": 74, "two": 74}
-    assert cluster.sync() == (2, 0, 0) and sizes(cluster) == [100, 74, 74, 52]
+    cluster.has("one", pods[1:stop:4])
+    cluster.has("two", pods[3:stop:4])
+    assert cluster.lengths == before
+    assert cluster.sync() == changes and sizes(cluster) == lengths
+    assert {name: cluster.lengths[name] for name in after} == after
 
 
 def test_a_new_port_changes_the_slices_that_there_are() -> None:
